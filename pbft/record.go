@@ -1,0 +1,179 @@
+package pbft
+
+import (
+	"fmt"
+
+	"github.com/parley-bft/parley/crypto/canon"
+)
+
+// Record is one entry of the durable log: a key and a value, or the deletion of a
+// key. The host stores records without looking into them: a later record with the
+// same key replaces the earlier. After a restart it hands [New] all that are left,
+// in any order.
+type Record struct {
+	Key    RecordKey
+	Value  []byte
+	Delete bool
+}
+
+// RecordKind tells what a record holds.
+type RecordKind uint8
+
+// The kinds of records. The numbers are part of the storage format.
+const (
+	// RecordState holds view, entered, voted: a single record, overwritten.
+	RecordState RecordKind = 1
+	// RecordHigh holds the highest certificate: a single record.
+	RecordHigh RecordKind = 2
+	// RecordNewView holds the accepted NewView of a view; Height is the view.
+	RecordNewView RecordKind = 3
+	// RecordBlock holds a block with its proposer's signature; Height, Digest.
+	RecordBlock RecordKind = 4
+	// RecordCommitted names the committed block and the certificate: a single record.
+	RecordCommitted RecordKind = 5
+	// RecordCommit holds a CommitQC kept for peers that lag; Height.
+	RecordCommit RecordKind = 6
+	// RecordCheckpoint holds the checkpoint statement this replica signed; Height.
+	RecordCheckpoint RecordKind = 7
+	// RecordStable holds the bundle of the latest stable checkpoint: a single record.
+	RecordStable RecordKind = 8
+	// RecordSnapshot holds the bundle of the latest stable snapshot checkpoint: a
+	// single record.
+	RecordSnapshot RecordKind = 9
+	// RecordEvidence holds a proof; Height is culprit<<8 | offence.
+	RecordEvidence RecordKind = 10
+	// RecordRejoin marks a replica that lost its disk and may not vote yet.
+	RecordRejoin RecordKind = 11
+	// RecordChain names the committed block at Height, for peers that ask by height.
+	RecordChain RecordKind = 12
+)
+
+// RecordKey identifies a record. Fields that a kind does not use are zero.
+type RecordKey struct {
+	Kind   RecordKind
+	Height uint64
+	Digest Digest
+}
+
+// RecordKeySize is the length of an encoded [RecordKey].
+const RecordKeySize = 1 + 8 + 32
+
+// Append appends the key's encoding; encodings sort by kind, height, digest.
+func (k RecordKey) Append(b []byte) []byte {
+	b = canon.AppendUint8(b, uint8(k.Kind))
+	b = canon.AppendUint64(b, k.Height)
+	return append(b, k.Digest[:]...)
+}
+
+// DecodeRecordKey reads what [RecordKey.Append] wrote.
+func DecodeRecordKey(b []byte) (RecordKey, error) {
+	r := canon.NewReader(b)
+	k := RecordKey{Kind: RecordKind(r.Uint8()), Height: r.Uint64()}
+	r.Copy(k.Digest[:])
+	if err := r.Close(); err != nil {
+		return RecordKey{}, fmt.Errorf("record key: %w", err)
+	}
+	return k, nil
+}
+
+func (k RecordKey) String() string {
+	names := [...]string{"?", "state", "high", "newview", "block", "committed", "commit", "checkpoint", "stable", "snapshot", "evidence", "rejoin", "chain"}
+	name := fmt.Sprintf("kind(%d)", k.Kind)
+	if int(k.Kind) < len(names) {
+		name = names[k.Kind]
+	}
+	return fmt.Sprintf("%s/%d/%v", name, k.Height, k.Digest)
+}
+
+// DecodeRecordBlock reads the value of a RecordBlock.
+func DecodeRecordBlock(value []byte) (*PrePrepare, error) {
+	r := canon.NewReader(value)
+	p := readPrePrepare(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("stored block: %w", err)
+	}
+	return p, nil
+}
+
+// DecodeRecordCertificate reads the value of a RecordHigh, RecordCommitted or
+// RecordCommit.
+func DecodeRecordCertificate(value []byte) (*Certificate, error) {
+	r := canon.NewReader(value)
+	c := readCertificate(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("stored certificate: %w", err)
+	}
+	return c, nil
+}
+
+// DecodeRecordBundle reads the value of a RecordStable or RecordSnapshot.
+func DecodeRecordBundle(value []byte) (*Bundle, error) {
+	r := canon.NewReader(value)
+	b := readBundle(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("stored bundle: %w", err)
+	}
+	return b, nil
+}
+
+// DecodeRecordNewView reads the value of a RecordNewView.
+func DecodeRecordNewView(value []byte) (*NewView, error) {
+	r := canon.NewReader(value)
+	n := readNewView(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("stored NewView: %w", err)
+	}
+	return n, nil
+}
+
+// DecodeRecordCheckpoint reads the value of a RecordCheckpoint.
+func DecodeRecordCheckpoint(value []byte) (CheckpointStatement, error) {
+	r := canon.NewReader(value)
+	s := readCheckpointStatement(r)
+	if err := r.Close(); err != nil {
+		return CheckpointStatement{}, fmt.Errorf("stored checkpoint: %w", err)
+	}
+	return s, nil
+}
+
+// DecodeRecordChain reads the value of a RecordChain.
+func DecodeRecordChain(value []byte) (BlockRef, error) {
+	r := canon.NewReader(value)
+	ref := readRef(r)
+	if err := r.Close(); err != nil {
+		return BlockRef{}, fmt.Errorf("stored chain entry: %w", err)
+	}
+	return ref, nil
+}
+
+// durableState is the value of RecordState: what a replica must not forget or it
+// could contradict itself (PROTOCOL R1, R4).
+type durableState struct {
+	View    View
+	Entered bool
+	NewView Digest
+	// Voted is the highest block for which any vote of view VotedView was cast.
+	VotedView View
+	Voted     BlockRef
+}
+
+func (s *durableState) encode() []byte {
+	b := canon.AppendUint64(nil, uint64(s.View))
+	b = canon.AppendBool(b, s.Entered)
+	b = append(b, s.NewView[:]...)
+	b = canon.AppendUint64(b, uint64(s.VotedView))
+	return appendRef(b, s.Voted)
+}
+
+func decodeState(value []byte) (s durableState, err error) {
+	r := canon.NewReader(value)
+	s.View = View(r.Uint64())
+	s.Entered = r.Bool()
+	r.Copy(s.NewView[:])
+	s.VotedView = View(r.Uint64())
+	s.Voted = readRef(r)
+	if err := r.Close(); err != nil {
+		return s, fmt.Errorf("stored state: %w", err)
+	}
+	return s, nil
+}
