@@ -120,3 +120,20 @@ func readHex(what string, dst, text []byte) error {
 	copy(dst, b)
 	return nil
 }
+
+// MemberKeys are the public halves of one replica's key file.
+type MemberKeys struct {
+	Signing PublicKey
+	TLS     PublicKey
+	BLS     BLSKey
+	Proof   BLSProof
+}
+
+// Member returns a member with these keys and weight 1.
+func (k MemberKeys) Member(name, peerAddress, clientAddress string) Member {
+	return Member{
+		Name: name, Weight: 1,
+		SigningKey: k.Signing, TLSKey: k.TLS, BLSKey: k.BLS, BLSProof: k.Proof,
+		PeerAddress: peerAddress, ClientAddress: clientAddress,
+	}
+}
