@@ -1,0 +1,13 @@
+// Package replica runs one member of a cluster.
+//
+// A [Node] is the deterministic half: it drives the core of package pbft, serves
+// blocks and snapshots to peers and takes part in state transfers. It has no
+// goroutine, no clock, no disk and no socket; events go in, calls on a [Host]
+// come out. The simulator runs the same Node.
+//
+// A [Server] is the thin shell around it: verification pool, log writer with
+// group commit, execution, sockets, timers, metrics. [Start] makes one.
+//
+// A data folder is made by [InitDataDir] and belongs to one replica of one
+// cluster in one epoch; see [Identity].
+package replica

@@ -1,0 +1,110 @@
+package replica
+
+import (
+	"context"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/receipttree"
+)
+
+// replySink takes what became of clients' requests. Its methods are called by the
+// execution goroutine (Deliver) and the protocol goroutine (Refused) and must not
+// block: a full queue of one client is that client's loss, it asks again.
+type replySink interface {
+	// Deliver hands over the replies of the block at height, one for each of its
+	// requests and in their order. The slice and what it holds are shared: not to
+	// be changed. Blocks come in ascending order.
+	Deliver(epoch pbft.Epoch, height pbft.Height, replies []statemachine.Reply)
+
+	// Refused tells that a request was not taken into the pool. It was not
+	// executed because of this offer; it may be in the log all the same, through
+	// another replica.
+	Refused(r *pbft.Request, why pbft.Drop)
+}
+
+// backend is what the client-facing side needs of the replica. All methods are
+// safe for concurrent use.
+type backend interface {
+	// Offer hands requests to the protocol goroutine. The caller has checked their
+	// signatures and the admission of their clients. It never blocks: requests that
+	// find no room are reported to replySink.Refused with DropPoolFull, by the
+	// calling goroutine.
+	Offer(rs []*pbft.Request)
+
+	// Lookup answers a request that was executed already, from the session table.
+	Lookup(client crypto.PublicKey, seq uint64, digest pbft.Digest) (statemachine.Reply, bool)
+
+	// Query asks the application's Querier. The height is one whose state the
+	// answer reflects at least.
+	Query(ctx context.Context, q []byte) ([]byte, pbft.Height, error)
+
+	// AwaitExecuted returns when height has been executed here, or ctx ends.
+	AwaitExecuted(ctx context.Context, h pbft.Height) error
+
+	// ReadIndex returns the height of the highest certificate that is durable here,
+	// with the certificate: what a linearizable read must wait for (PROTOCOL R16).
+	// The certificate is nil only for the epoch's start block.
+	ReadIndex(ctx context.Context) (pbft.Height, *pbft.Certificate, error)
+
+	// ReceiptAt returns what a receipt for one operation of a request is made of,
+	// waiting for the checkpoint that covers height h. Errors: ErrNoSuchResult,
+	// ErrPruned, or ctx's.
+	ReceiptAt(ctx context.Context, h pbft.Height, request pbft.Digest, op int) (*receiptParts, error)
+
+	// Status says where the replica is.
+	Status() Status
+}
+
+// receiptParts is everything that proves one result.
+type receiptParts struct {
+	Epoch       pbft.Epoch
+	Certificate *pbft.CheckpointCertificate // its Results is the tree's root
+	Leaf        receipttree.Leaf
+	Result      statemachine.Result // whose digest the leaf has
+	Index       int                 // of the leaf
+	Count       int                 // of leaves
+	Path        []crypto.Digest
+}
+
+// Status says where a replica is. It is a snapshot.
+type Status struct {
+	Cluster  crypto.Digest  `json:"cluster"`
+	Epoch    pbft.Epoch     `json:"epoch"`
+	Replica  pbft.ReplicaID `json:"replica"`
+	Name     string         `json:"name"`
+	Build    string         `json:"build,omitempty"`
+	View     pbft.View      `json:"view"`
+	Primary  pbft.ReplicaID `json:"primary"`
+	Entered  bool           `json:"entered"` // the view's NewView is known here
+	Open     bool           `json:"open"`    // the view has committed its base
+	Suspects bool           `json:"suspects"`
+	Follower bool           `json:"follower"` // signs nothing: rejoining after a lost disk
+
+	Committed pbft.Height `json:"committed"`
+	Executed  pbft.Height `json:"executed"`
+	Stable    pbft.Height `json:"stable"`
+	Oldest    pbft.Height `json:"oldest"` // lowest block that peers can get here
+	Snapshot  pbft.Height `json:"snapshot"`
+	Pool      int         `json:"pool"` // requests waiting
+
+	// Transfer is the checkpoint that a state transfer is under way to, 0 if none,
+	// and how much of it is here.
+	Transfer       pbft.Height `json:"transfer,omitempty"`
+	TransferChunks int         `json:"transferChunks,omitempty"`
+	TransferTotal  int         `json:"transferTotal,omitempty"`
+
+	Peers []PeerInfo `json:"peers"`
+	// Halted says why the replica stopped taking part, empty if it did not.
+	Halted string `json:"halted,omitempty"`
+}
+
+// PeerInfo is the link to one peer.
+type PeerInfo struct {
+	Replica   pbft.ReplicaID `json:"replica"`
+	Address   string         `json:"address,omitempty"`
+	Connected bool           `json:"connected"`
+	RTTMicros int64          `json:"rttMicros,omitempty"`
+	LastError string         `json:"lastError,omitempty"`
+}
