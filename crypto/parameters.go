@@ -15,11 +15,13 @@ type Parameters struct {
 	// 1024. An epoch ends Window blocks after the change that ends it.
 	Window uint64 `json:"window"`
 
-	// CheckpointEvery: heights divisible by it are checkpoints; at least Window.
+	// CheckpointEvery: heights divisible by it are checkpoints with a snapshot,
+	// 1 to 1 Mi.
 	CheckpointEvery uint64 `json:"checkpointEvery"`
 
-	// LogMax is how many blocks the log may hold above the last stable
-	// checkpoint; at least CheckpointEvery + 2*Window.
+	// LogMax is how far votes may run ahead of the stable checkpoint, in blocks;
+	// at least 2*CheckpointEvery + Window, or the next checkpoint could never
+	// become stable while one is outstanding.
 	LogMax uint64 `json:"logMax"`
 
 	// MaxBlockBytes bounds a block's encoded payload, 64 KiB to 64 MiB.
@@ -85,8 +87,8 @@ func (p Parameters) Validate() error {
 		value, low, high uint64
 	}{
 		{"window", p.Window, 1, 1024},
-		{"checkpointEvery", p.CheckpointEvery, p.Window, 1 << 20},
-		{"logMax", p.LogMax, p.CheckpointEvery + 2*p.Window, 1 << 24},
+		{"checkpointEvery", p.CheckpointEvery, 1, 1 << 20},
+		{"logMax", p.LogMax, 2*p.CheckpointEvery + p.Window, 1 << 24},
 		{"maxBlockBytes", uint64(p.MaxBlockBytes), 64 << 10, 64 << 20},
 		{"maxBlockRequests", uint64(p.MaxBlockRequests), 1, 65536},
 		{"maxOperationBytes", uint64(p.MaxOperationBytes), 1, uint64(p.MaxBlockBytes) - RequestOverhead},
