@@ -1,0 +1,68 @@
+package statemachine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/parley-bft/parley/crypto"
+)
+
+// Errors that the executor returns; test with errors.Is. After any of the first
+// four the executor refuses everything but Restore: the state may be half changed.
+var (
+	// ErrApplicationPanic: the application panicked (see [PanicError]).
+	ErrApplicationPanic = errors.New("application panicked")
+	// ErrResultCount: Apply did not return one result for each operation.
+	ErrResultCount = errors.New("application returned the wrong number of results")
+	// ErrStateMismatch: a restored state does not have the digest it should have.
+	ErrStateMismatch = errors.New("restored state has another digest")
+	// ErrBroken: an earlier error made the executor unusable until Restore.
+	ErrBroken = errors.New("executor stopped by an earlier error")
+
+	// ErrOutOfOrder: the block does not follow the last executed one. Nothing changed.
+	ErrOutOfOrder = errors.New("block out of order")
+	// ErrSnapshotFormat: a snapshot's bytes do not decode.
+	ErrSnapshotFormat = errors.New("malformed snapshot")
+)
+
+// PanicError reports that the application panicked. The block is committed, so
+// every replica panics on it, and again at each replay, if the panic is
+// deterministic. The way out: repair the application on all replicas and start
+// them, or, until it is repaired, name the request that causes it to
+// [Executor.Quarantine] on all replicas.
+type PanicError struct {
+	Height uint64
+	// During is the method that panicked: "Apply", "Digest", "Snapshot" or "Restore".
+	During string
+	// Op is the position of the operation among those given to Apply, or -1 if it
+	// is not known (an application that uses [PerOp] makes it known).
+	Op int
+	// Requests are the requests that were given to Apply: the suspects, or the one
+	// culprit if Op is known.
+	Requests []crypto.Digest
+	Value    any
+	Stack    []byte
+}
+
+func (e *PanicError) Error() string {
+	if e.Op >= 0 {
+		return fmt.Sprintf("%v in %s at height %d, operation %d of the block: %v", ErrApplicationPanic, e.During, e.Height, e.Op, e.Value)
+	}
+	return fmt.Sprintf("%v in %s at height %d, requests in the block: %d: %v", ErrApplicationPanic, e.During, e.Height, len(e.Requests), e.Value)
+}
+
+// Unwrap returns [ErrApplicationPanic].
+func (e *PanicError) Unwrap() error { return ErrApplicationPanic }
+
+// MismatchError reports a restored part whose digest is not the certified one.
+type MismatchError struct {
+	Part      string // "application" or "sessions"
+	Want, Got crypto.Digest
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("%v: %s: want %s, have %s", ErrStateMismatch, e.Part, e.Want.Hex(), e.Got.Hex())
+}
+
+// Unwrap returns [ErrStateMismatch].
+func (e *MismatchError) Unwrap() error { return ErrStateMismatch }
