@@ -1,0 +1,300 @@
+package pbft
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/parley-bft/parley/crypto"
+)
+
+// CheckpointTally turns checkpoint votes into certificates, as [Tally] does with
+// votes. It compares what members say with each other, not with what this replica
+// would say: it may not have executed that far.
+//
+// It holds one vote per member and height: for heights in (stable, high], and
+// beyond high the two highest heights of each member, so that a replica that is
+// far behind still learns where the others are. Memory is bounded by
+// members * (high-stable + 2) votes.
+type CheckpointTally struct {
+	quorums  *QuorumSystem
+	n        int
+	stable   Height
+	high     Height
+	slots    []*checkpointSlot // ascending by height
+	spare    []*checkpointSlot
+	beyond   [][2]Height // per member: the heights above high, 0 for none
+	evidence []*Evidence
+	accused  crypto.Bitmap
+	held     int
+}
+
+type checkpointSlot struct {
+	height Height
+	votes  []*CheckpointVote // per member
+	groups []checkpointGroup
+	count  int // of votes
+}
+
+type checkpointGroup struct {
+	statement CheckpointStatement
+	weight    uint64
+	signers   crypto.Bitmap
+	barred    crypto.Bitmap
+	state     groupState
+}
+
+// CheckpointPending is a checkpoint statement with the shares of a quorum: what
+// [Verifier.AggregateCheckpoint] makes a certificate of.
+type CheckpointPending struct {
+	Statement CheckpointStatement
+	Signers   crypto.Bitmap
+	Shares    []crypto.Share // ascending by signer
+}
+
+// NewCheckpointTally returns an empty tally; [CheckpointTally.Advance] tells it
+// where the replica is.
+func NewCheckpointTally(q *QuorumSystem) *CheckpointTally {
+	return &CheckpointTally{quorums: q, n: q.N(), beyond: make([][2]Height, q.N()), accused: crypto.NewBitmap(q.N())}
+}
+
+// Held is the number of votes held.
+func (t *CheckpointTally) Held() int { return t.held }
+
+// Advance tells the tally the height of the stable checkpoint, and the height up
+// to which every height is held (executed + 2*Window). Neither goes back.
+func (t *CheckpointTally) Advance(stable, high Height) {
+	t.stable = max(t.stable, stable)
+	t.high = max(t.high, high, t.stable)
+	done := 0
+	for done < len(t.slots) && t.slots[done].height <= t.stable {
+		t.recycle(t.slots[done])
+		done++
+	}
+	t.slots = slices.Delete(t.slots, 0, done)
+	for id := range t.beyond {
+		for i, h := range t.beyond[id] {
+			if h <= t.high {
+				t.beyond[id][i] = 0
+			}
+		}
+	}
+}
+
+// maxSpareSlots bounds the emptied slots kept for reuse.
+const maxSpareSlots = 16
+
+func (t *CheckpointTally) recycle(s *checkpointSlot) {
+	t.held -= s.count
+	if len(t.spare) >= maxSpareSlots {
+		return
+	}
+	clear(s.votes)
+	s.groups, s.count = s.groups[:0], 0
+	t.spare = append(t.spare, s)
+}
+
+func (t *CheckpointTally) search(h Height) (int, bool) {
+	return slices.BinarySearchFunc(t.slots, h, func(s *checkpointSlot, h Height) int { return cmp.Compare(s.height, h) })
+}
+
+func (t *CheckpointTally) slot(h Height) *checkpointSlot {
+	i, found := t.search(h)
+	if found {
+		return t.slots[i]
+	}
+	var s *checkpointSlot
+	if k := len(t.spare); k > 0 {
+		s, t.spare = t.spare[k-1], t.spare[:k-1]
+	} else {
+		s = &checkpointSlot{votes: make([]*CheckpointVote, t.n)}
+	}
+	s.height = h
+	t.slots = slices.Insert(t.slots, i, s)
+	return s
+}
+
+// Add takes a vote, which must not change afterwards. See [Tally.Add].
+func (t *CheckpointTally) Add(v *CheckpointVote) (*CheckpointPending, Drop) {
+	if int(v.Signer) >= t.n {
+		return nil, DropNotMember
+	}
+	if v.Height <= t.stable {
+		return nil, DropHeight
+	}
+	if i, found := t.search(v.Height); found {
+		s := t.slots[i]
+		if old := s.votes[v.Signer]; old != nil {
+			if old.CheckpointStatement == v.CheckpointStatement {
+				return nil, DropDuplicate
+			}
+			t.accuse(old, v)
+			return nil, DropConflict
+		}
+		if g := s.find(&v.CheckpointStatement); g != nil && g.barred.Has(v.Signer) {
+			return nil, DropSignature
+		}
+	}
+	if v.Height > t.high && !t.makeRoom(v.Signer, v.Height) {
+		return nil, DropBound
+	}
+	s := t.slot(v.Height)
+	g := s.group(t.n, &v.CheckpointStatement)
+	s.votes[v.Signer] = v
+	s.count++
+	t.held++
+	g.signers.Set(v.Signer)
+	g.weight += t.quorums.Weight(v.Signer)
+	switch {
+	case g.state == groupCertified:
+		return nil, DropDuplicate
+	case g.state == groupCollecting && g.weight >= t.quorums.QuorumWeight():
+		return s.handOut(g), NoDrop
+	}
+	return nil, NoDrop
+}
+
+// makeRoom enters h among the two highest heights of a member, in place of the
+// lower of the two if that is lower than h.
+func (t *CheckpointTally) makeRoom(id ReplicaID, h Height) bool {
+	b := &t.beyond[id]
+	lower := 0
+	if b[1] < b[0] {
+		lower = 1
+	}
+	if h <= b[lower] {
+		return false
+	}
+	if b[lower] != 0 {
+		t.withdraw(id, b[lower])
+	}
+	b[lower] = h
+	return true
+}
+
+// withdraw drops the vote of a member at a height.
+func (t *CheckpointTally) withdraw(id ReplicaID, h Height) {
+	i, found := t.search(h)
+	if !found || t.slots[i].votes[id] == nil {
+		return
+	}
+	s := t.slots[i]
+	s.remove(id, t.quorums.Weight(id))
+	t.held--
+	if s.count == 0 {
+		t.slots = slices.Delete(t.slots, i, i+1)
+		t.recycle(s)
+	}
+}
+
+func (s *checkpointSlot) remove(id ReplicaID, weight uint64) {
+	v := s.votes[id]
+	s.votes[id] = nil
+	s.count--
+	if g := s.find(&v.CheckpointStatement); g != nil && g.signers.Has(id) {
+		g.signers[id/8] &^= 1 << (id % 8)
+		g.weight -= weight
+	}
+}
+
+func (s *checkpointSlot) find(st *CheckpointStatement) *checkpointGroup {
+	for i := range s.groups {
+		if s.groups[i].statement == *st {
+			return &s.groups[i]
+		}
+	}
+	return nil
+}
+
+func (s *checkpointSlot) group(n int, st *CheckpointStatement) *checkpointGroup {
+	if g := s.find(st); g != nil {
+		return g
+	}
+	for i := range s.groups { // one that everybody has left
+		if g := &s.groups[i]; g.weight == 0 && g.state == groupCollecting && g.barred.Count() == 0 {
+			g.statement = *st
+			return g
+		}
+	}
+	if k := len(s.groups); k < cap(s.groups) {
+		s.groups = s.groups[:k+1]
+	} else {
+		s.groups = append(s.groups, checkpointGroup{})
+	}
+	g := &s.groups[len(s.groups)-1]
+	if g.signers == nil {
+		g.signers, g.barred = crypto.NewBitmap(n), crypto.NewBitmap(n)
+	}
+	g.statement, g.weight, g.state = *st, 0, groupCollecting
+	clear(g.signers)
+	clear(g.barred)
+	return g
+}
+
+func (s *checkpointSlot) handOut(g *checkpointGroup) *CheckpointPending {
+	g.state = groupPending
+	p := &CheckpointPending{Statement: g.statement, Signers: g.signers.Clone(), Shares: make([]crypto.Share, 0, g.signers.Count())}
+	for id, v := range s.votes {
+		if g.signers.Has(ReplicaID(id)) {
+			p.Shares = append(p.Shares, crypto.Share{Signer: ReplicaID(id), Signature: v.Signature})
+		}
+	}
+	return p
+}
+
+// Certified tells that a certificate for the statement exists: its votes are no
+// longer wanted.
+func (t *CheckpointTally) Certified(st CheckpointStatement) {
+	if i, found := t.search(st.Height); found {
+		if g := t.slots[i].find(&st); g != nil {
+			g.state = groupCertified
+		}
+	}
+}
+
+// Reject tells that the shares of these members on the statement are bad. See
+// [Tally.Reject].
+func (t *CheckpointTally) Reject(st CheckpointStatement, culprits []ReplicaID) *CheckpointPending {
+	i, found := t.search(st.Height)
+	if !found {
+		return nil
+	}
+	s := t.slots[i]
+	g := s.find(&st)
+	if g == nil || g.state == groupCertified {
+		return nil
+	}
+	for _, id := range culprits {
+		if int(id) >= t.n {
+			continue
+		}
+		g.barred.Set(id)
+		if v := s.votes[id]; v != nil && v.CheckpointStatement == st {
+			s.remove(id, t.quorums.Weight(id))
+			t.held--
+		}
+	}
+	g.state = groupCollecting
+	if g.weight >= t.quorums.QuorumWeight() {
+		return s.handOut(g)
+	}
+	return nil
+}
+
+func (t *CheckpointTally) accuse(a, b *CheckpointVote) {
+	if t.accused.Has(a.Signer) {
+		return
+	}
+	if e := ProveTwoCheckpoints(a, b); e != nil {
+		t.accused.Set(a.Signer)
+		t.evidence = append(t.evidence, e)
+	}
+}
+
+// Evidence returns the pairs of different statements of one member at one height
+// found since the last call, at most one per member. See [Tally.Evidence].
+func (t *CheckpointTally) Evidence() []*Evidence {
+	found := t.evidence
+	t.evidence = nil
+	clear(t.accused)
+	return found
+}
