@@ -176,7 +176,11 @@ func TestCraftedGoodOnesPassTogether(t *testing.T) {
 // A member with a crafted share can neither pass one check and fail the other.
 func TestSchemePredicate(t *testing.T) {
 	a := number(12345)
-	s, err := ed25519.NewScheme([]crypto.PublicKey{encode(times(a)), key(1).Public()})
+	keys := []crypto.PublicKey{encode(times(a))}
+	for i := range 4 {
+		keys = append(keys, key(uint64(i)).Public())
+	}
+	s, err := ed25519.NewScheme(keys)
 	require.NoError(t, err)
 	for _, x := range craftedSignatures() {
 		it := x.item
@@ -184,11 +188,18 @@ func TestSchemePredicate(t *testing.T) {
 			continue
 		}
 		share := crypto.Share{Signer: 0, Signature: it.Signature[:]}
-		shares := []crypto.Share{share, {Signer: 1, Signature: ed25519.NewSigner(key(1)).Sign(it.Context, it.Message)}}
-		proof, err := s.Aggregate(shares)
-		require.NoError(t, err)
 		require.Equal(t, x.good, s.VerifyShare(it.Context, it.Message, share) == nil, x.name)
-		require.Equal(t, x.good, s.VerifyAggregate(it.Context, it.Message, schemetest.SetOf(2, 0, 1), proof) == nil, x.name)
-		require.Equal(t, x.good, len(crypto.FindCulprits(s, it.Context, it.Message, shares)) == 0, x.name)
+		shares := []crypto.Share{share}
+		set := schemetest.SetOf(5, 0)
+		for id := range crypto.ReplicaID(5) { // 1 to 5 signers: checked singly, then as a batch
+			if id > 0 {
+				set.Set(id)
+				shares = append(shares, crypto.Share{Signer: id, Signature: ed25519.NewSigner(key(uint64(id-1))).Sign(it.Context, it.Message)})
+			}
+			proof, err := s.Aggregate(shares)
+			require.NoError(t, err)
+			require.Equal(t, x.good, s.VerifyAggregate(it.Context, it.Message, set, proof) == nil, x.name)
+			require.Equal(t, x.good, len(crypto.FindCulprits(s, it.Context, it.Message, shares)) == 0, x.name)
+		}
 	}
 }

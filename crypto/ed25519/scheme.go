@@ -128,7 +128,12 @@ func (s *Scheme) Aggregate(shares []crypto.Share) ([]byte, error) {
 	return proof, nil
 }
 
-// VerifyAggregate checks all signatures of the list as one batch.
+// minBatch is the number of signatures from which a batch is cheaper than single
+// checks (28 us each here, against 30 in a batch of three).
+const minBatch = 4
+
+// VerifyAggregate checks all signatures of the list as one batch, or one by one
+// where that is cheaper.
 func (s *Scheme) VerifyAggregate(c crypto.Context, msg []byte, signers crypto.Bitmap, proof []byte) error {
 	if err := signers.Check(len(s.keys)); err != nil {
 		return err
@@ -141,10 +146,22 @@ func (s *Scheme) VerifyAggregate(c crypto.Context, msg []byte, signers crypto.Bi
 		return fmt.Errorf("%w: aggregate of %d bytes, want %d for %d signers",
 			crypto.ErrMalformed, len(proof), count*crypto.SignatureSize, count)
 	}
-	buf, batch := takeBuffer(), takeBatch()
+	buf := takeBuffer()
 	defer giveBuffer(buf)
-	defer giveBatch(batch)
 	*buf = c.AppendMessage((*buf)[:0], msg)
+	if count < minBatch {
+		good := true
+		signers.Each(func(id crypto.ReplicaID) {
+			good = good && voi.VerifyExpandedWithOptions(s.keys[id], *buf, proof[:crypto.SignatureSize], options)
+			proof = proof[crypto.SignatureSize:]
+		})
+		if !good {
+			return crypto.ErrBadSignature
+		}
+		return nil
+	}
+	batch := takeBatch()
+	defer giveBatch(batch)
 	signers.Each(func(id crypto.ReplicaID) {
 		batch.AddExpandedWithOptions(s.keys[id], *buf, proof[:crypto.SignatureSize], options)
 		proof = proof[crypto.SignatureSize:]
