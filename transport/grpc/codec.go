@@ -9,6 +9,17 @@ import (
 	"github.com/parley-bft/parley/transport/internal/outbound"
 )
 
+// framePool holds buffers for frames, in sizes from 4 KiB to 512 KiB.
+var framePool = newFramePool()
+
+func newFramePool() mem.BufferPool {
+	pool, err := mem.NewBinaryTieredBufferPool(12, 14, 15, 16, 17, 18, 19)
+	if err != nil {
+		panic(err) // the sizes are constants
+	}
+	return pool
+}
+
 // codec passes frames through gRPC as they are.
 type codec struct{}
 
@@ -33,7 +44,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return fmt.Errorf("peer link: %T is not a frame", v)
 	}
 	in.free()
-	in.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	in.buffer = data.MaterializeToBuffer(framePool)
 	return nil
 }
 
@@ -83,8 +94,12 @@ func pack(pieces []outbound.Piece) *outgoing {
 			need += p.Size()
 		}
 	}
-	pool := mem.DefaultBufferPool()
-	store := pool.Get(need)
+	store := new([]byte)
+	if mem.IsBelowBufferPoolingThreshold(need) {
+		*store = make([]byte, 0, need)
+	} else {
+		store = framePool.Get(need)
+	}
 	b := append((*store)[:0], byte(frame.Data))
 	var cutArray [8]int
 	cuts := cutArray[:0] // where the shared pieces go between the copied bytes
@@ -99,7 +114,7 @@ func pack(pieces []outbound.Piece) *outgoing {
 		}
 	}
 	*store = b
-	root := mem.NewBuffer(store, pool)
+	root := mem.NewBuffer(store, framePool)
 	if shared == 0 {
 		return &outgoing{mem.BufferSlice{root}}
 	}

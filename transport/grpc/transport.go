@@ -1,0 +1,279 @@
+package peergrpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/transport"
+	"github.com/parley-bft/parley/transport/internal/frame"
+)
+
+const (
+	serviceName = "parley.peer.v1.Peer"
+	streamName  = "Stream"
+	streamPath  = "/" + serviceName + "/" + streamName
+
+	maxHeaders      = 8 << 10
+	streamsPerConn  = 2
+	idleConnection  = 30 * time.Second
+	keepaliveTime   = 10 * time.Second
+	keepaliveAnswer = 5 * time.Second
+)
+
+// Transport links one replica with its peers. It implements
+// [transport.Transport].
+type Transport struct {
+	cfg       Config // with defaults; its Membership is only the first one
+	handler   transport.Handler
+	observer  transport.Observer // nil if the handler is none
+	instance  uint64
+	listener  net.Listener
+	guard     *guard
+	server    *grpc.Server
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	wg        sync.WaitGroup
+	strangers quiet
+
+	members atomic.Pointer[members]
+	change  sync.Mutex // serialises Reconfigure and Close
+
+	unknown  atomic.Uint64
+	closed   atomic.Uint64 // messages sent after Close
+	refused  atomic.Uint64
+	rejected atomic.Uint64
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// members is one membership and the peers in it. It is replaced, never changed.
+type members struct {
+	greeting frame.Greeting
+	peers    map[crypto.ReplicaID]*peer
+}
+
+// New binds the listening address, starts to accept and to dial, and returns.
+// Whether peers can be reached shows in [Transport.Peers]. An error wraps
+// [ErrConfig] or that of the operating system.
+func New(cfg Config, handler transport.Handler) (*Transport, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if handler == nil {
+		return nil, configError("handler", "missing")
+	}
+	cfg = cfg.withDefaults()
+	listener := cfg.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+			return nil, listenError(cfg.Listen, err)
+		}
+	}
+	t := &Transport{cfg: cfg, handler: handler, instance: rand.Uint64(), listener: listener}
+	t.observer, _ = handler.(transport.Observer)
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	t.members.Store(&members{peers: map[crypto.ReplicaID]*peer{}})
+	t.guard = &guard{
+		inner:     credentials.NewTLS(narrow(cfg.ServerTLS, t.identify)),
+		identify:  t.identify,
+		failed:    t.stranger,
+		limit:     cfg.MaxHandshakes,
+		limitHost: max(1, cfg.MaxHandshakes/4),
+		peers:     map[crypto.ReplicaID][]*guardedConn{},
+	}
+	t.server = grpc.NewServer(
+		grpc.Creds(t.guard),
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.ConnectionTimeout(cfg.HandshakeTimeout),
+		grpc.MaxConcurrentStreams(streamsPerConn),
+		grpc.MaxRecvMsgSize(frame.MaxSize),
+		grpc.MaxSendMsgSize(frame.MaxSmall),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.InitialWindowSize(int32(cfg.ReceiveWindow)),
+		grpc.InitialConnWindowSize(int32(cfg.ReceiveWindow)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: idleConnection, Time: keepaliveTime, Timeout: keepaliveAnswer,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2}),
+		grpc.WaitForHandlers(true),
+	)
+	t.server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: serviceName,
+		HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{
+			StreamName: streamName, ClientStreams: true, ServerStreams: true,
+			Handler: func(_ any, stream grpc.ServerStream) error { return t.serve(stream) },
+		}},
+	}, t)
+	if err := t.Reconfigure(cfg.Membership); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	t.wg.Go(func() {
+		// Serve ends when the listener does, in Close; before that it retries by itself.
+		if err := t.server.Serve(guardedListener{listener, t.guard}); err != nil && t.ctx.Err() == nil {
+			t.cfg.Logger.Error("replica listener failed", "address", listener.Addr().String(), "error", err)
+		}
+	})
+	return t, nil
+}
+
+func listenError(address string, err error) error {
+	remedy := "check that the address is one of this machine"
+	if errors.Is(err, syscall.EADDRINUSE) {
+		remedy = "another process listens there: stop it, or choose another port"
+	}
+	return fmt.Errorf("transport: Listen: cannot listen on %q for replicas: %w; %s", address, err, remedy)
+}
+
+// Addr is the address that is listened on, with the port that the system chose
+// if the configuration left it open.
+func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
+
+func (t *Transport) peer(id crypto.ReplicaID) *peer { return t.members.Load().peers[id] }
+
+// identify names the peer behind a TLS connection.
+func (t *Transport) identify(s tls.ConnectionState) (crypto.ReplicaID, error) {
+	if s.Version != tls.VersionTLS13 {
+		return 0, fmt.Errorf("%s where TLS 1.3 is required", tls.VersionName(s.Version))
+	}
+	if len(s.PeerCertificates) == 0 {
+		return 0, errors.New("no certificate was shown")
+	}
+	id, err := t.cfg.Identify(s)
+	if err != nil {
+		return 0, err
+	}
+	if t.peer(id) == nil {
+		return 0, fmt.Errorf("the key is that of replica %d, which is not a peer", id)
+	}
+	return id, nil
+}
+
+// stranger records a connection that did not authenticate.
+func (t *Transport) stranger(remote net.Addr, err error) {
+	t.rejected.Add(1)
+	if t.ctx.Err() != nil {
+		return
+	}
+	// One key for all: whoever connects must not be able to choose what is new.
+	if n, ok := t.strangers.allow("stranger", time.Now()); ok {
+		t.cfg.Logger.Warn("connection to the replica port refused",
+			"remote", remote.String(), "error", err, "suppressed", n)
+	}
+}
+
+// Send queues a message for a peer, see [transport.Transport].
+func (t *Transport) Send(to crypto.ReplicaID, p transport.Priority, message []byte) {
+	if p >= transport.Priorities {
+		panic(fmt.Sprintf("transport: priority %d does not exist", p))
+	}
+	peer := t.peer(to)
+	switch {
+	case peer == nil && t.ctx.Err() != nil:
+		t.closed.Add(1)
+	case peer == nil:
+		t.unknown.Add(1)
+	case len(message) > t.cfg.MaxMessage:
+		peer.queue.Drop(transport.DropTooLarge)
+	default:
+		peer.queue.Push(p, message)
+	}
+}
+
+// Reconfigure changes the membership, at the start of an epoch. Links to peers
+// that stay the same (id, address, key) go on; others end, and new ones begin.
+// [Config.Identify] and [Config.ClientTLS] must know the new members before it is
+// called.
+func (t *Transport) Reconfigure(m Membership) error {
+	if err := m.validate(); err != nil {
+		return err
+	}
+	t.change.Lock()
+	defer t.change.Unlock()
+	if t.ctx.Err() != nil {
+		return errClosed
+	}
+	cfg := t.cfg
+	cfg.Membership = m
+	old, next := t.members.Load(), &members{greeting: cfg.greeting(t.instance), peers: map[crypto.ReplicaID]*peer{}}
+	var fresh []*peer
+	for _, member := range m.Peers {
+		p := old.peers[member.ID]
+		if p == nil || p.Peer != member {
+			p = newPeer(t, member)
+			fresh = append(fresh, p)
+		}
+		next.peers[member.ID] = p
+	}
+	t.members.Store(next)
+	for id, p := range old.peers {
+		if next.peers[id] != p {
+			p.cancel(errRemoved)
+			t.guard.cut(id)
+		}
+	}
+	for _, p := range fresh {
+		t.wg.Go(p.run)
+	}
+	return nil
+}
+
+// Peers returns the state of every link, see [transport.Transport].
+func (t *Transport) Peers() []transport.PeerStatus {
+	m := t.members.Load()
+	all := make([]transport.PeerStatus, 0, len(m.peers))
+	for _, p := range m.peers {
+		all = append(all, p.status())
+	}
+	slices.SortFunc(all, func(a, b transport.PeerStatus) int { return int(a.ID) - int(b.ID) })
+	return all
+}
+
+// Stats counts what belongs to no peer.
+type Stats struct {
+	Handshaking int    // connections that have not authenticated, now
+	Rejected    uint64 // connections that failed to authenticate, or gave way to newer ones before they did
+	Crowded     uint64 // of these, the ones that gave way
+	Refused     uint64 // peers that authenticated and were refused by their greeting
+	Dropped     transport.Drops
+}
+
+// Stats returns a snapshot.
+func (t *Transport) Stats() Stats {
+	s := Stats{Rejected: t.rejected.Load(), Refused: t.refused.Load()}
+	s.Handshaking, s.Crowded = t.guard.counts()
+	s.Dropped[transport.DropUnknownPeer] = t.unknown.Load()
+	s.Dropped[transport.DropClosed] = t.closed.Load()
+	return s
+}
+
+// Close ends everything, see [transport.Transport].
+func (t *Transport) Close() error {
+	t.closeOnce.Do(func() {
+		t.change.Lock()
+		t.cancel(errClosed)
+		t.change.Unlock()
+		// Connections first: the server waits for handshakes that are under way.
+		t.guard.close()
+		t.server.Stop()
+		t.wg.Wait()
+	})
+	return t.closeErr
+}
