@@ -78,10 +78,11 @@ const (
 	CauseProof                   // a valid proof against the primary
 	CauseClock                   // block time lags behind
 	CauseRotation                // the reign is over
+	CauseAbdication              // the primary itself asks to be replaced
 	SuspicionCauses
 )
 
-var causeNames = [SuspicionCauses]string{"progress", "request-age", "idle", "others", "proof", "clock", "rotation"}
+var causeNames = [SuspicionCauses]string{"progress", "request-age", "idle", "others", "proof", "clock", "rotation", "abdication"}
 
 func (c Cause) String() string {
 	if c < SuspicionCauses {

@@ -95,8 +95,7 @@ func DecodeRecordBlock(value []byte) (*PrePrepare, error) {
 	return p, nil
 }
 
-// DecodeRecordCertificate reads the value of a RecordHigh, RecordCommitted or
-// RecordCommit.
+// DecodeRecordCertificate reads the value of a RecordHigh or RecordCommit.
 func DecodeRecordCertificate(value []byte) (*Certificate, error) {
 	r := canon.NewReader(value)
 	c := readCertificate(r)
@@ -104,6 +103,18 @@ func DecodeRecordCertificate(value []byte) (*Certificate, error) {
 		return nil, fmt.Errorf("stored certificate: %w", err)
 	}
 	return c, nil
+}
+
+// DecodeRecordCommitted reads the value of RecordCommitted: the committed block and
+// a CommitQC that covers it. The two differ only right after a state transfer.
+func DecodeRecordCommitted(value []byte) (BlockRef, *Certificate, error) {
+	r := canon.NewReader(value)
+	ref := readRef(r)
+	c := readOptional(r)
+	if err := r.Close(); err != nil {
+		return BlockRef{}, nil, fmt.Errorf("stored committed block: %w", err)
+	}
+	return ref, c, nil
 }
 
 // DecodeRecordBundle reads the value of a RecordStable or RecordSnapshot.
@@ -138,12 +149,8 @@ func DecodeRecordCheckpoint(value []byte) (CheckpointStatement, error) {
 
 // DecodeRecordChain reads the value of a RecordChain.
 func DecodeRecordChain(value []byte) (BlockRef, error) {
-	r := canon.NewReader(value)
-	ref := readRef(r)
-	if err := r.Close(); err != nil {
-		return BlockRef{}, fmt.Errorf("stored chain entry: %w", err)
-	}
-	return ref, nil
+	ref, _, err := decodeChain(value)
+	return ref, err
 }
 
 // durableState is the value of RecordState: what a replica must not forget or it

@@ -1,0 +1,184 @@
+package pbft
+
+// onCertificate takes a valid certificate of any view.
+func (c *Core) onCertificate(q *Certificate, out *Output) Drop {
+	used := c.raiseHigh(q, out)
+	if q.View > c.durable.View {
+		c.enterByCertificate(q, out)
+		used = true
+	}
+	if q.View == c.durable.View {
+		if !c.durable.Entered && c.wantNewView.IsZero() {
+			c.wantNewView = q.NewView
+		}
+		if c.prepared == nil || q.Height > c.prepared.Height {
+			c.prepared = q
+			used = true
+		}
+	}
+	if q.Phase == Commit {
+		if c.onCommitCertificate(q, out) {
+			used = true
+		}
+	}
+	if e := c.blocks[q.Block]; e != nil {
+		e.lastView = max(e.lastView, q.View)
+	}
+	if !used {
+		return DropDuplicate
+	}
+	return NoDrop
+}
+
+// raiseHigh makes q the highest certificate if it ranks above the present one. A
+// block certified again in a higher view raises it too (forgetting that is a fork).
+func (c *Core) raiseHigh(q *Certificate, out *Output) bool {
+	if !c.High().Less(q.Rank()) {
+		return false
+	}
+	c.high = q
+	out.put(RecordKey{Kind: RecordHigh}, q.append(nil))
+	return true
+}
+
+// onCommitCertificate notes what is committed. The blocks may still be missing.
+func (c *Core) onCommitCertificate(q *Certificate, out *Output) (used bool) {
+	if q.View == c.durable.View {
+		if c.viewCommit == nil || q.Height > c.viewCommit.Height {
+			c.viewCommit = q
+			used = true
+		}
+		if !c.open {
+			c.openView()
+		}
+	}
+	if on, known := c.chain.has(q.Ref()); known && !on {
+		c.committedFork(q, out)
+		return used
+	}
+	if c.target == nil || q.Height > c.target.Height {
+		c.target = q
+		used = true
+	}
+	return used
+}
+
+// committedFork is reached only when more than F weight is guilty.
+func (c *Core) committedFork(q *Certificate, out *Output) {
+	c.alarm(out, "a certificate commits %v, but this replica committed another block there: more than a third of the weight is faulty; compare the replicas' evidence", q.Ref())
+}
+
+// tryCommit commits the target and all its ancestors, once all are held.
+func (c *Core) tryCommit(out *Output) {
+	q := c.target
+	if q == nil || q.Height <= c.Committed() || !c.extendsCommitted(q.Ref()) {
+		return
+	}
+	path := make([]*entry, 0, q.Height-c.Committed())
+	for at := q.Ref(); at.Height > c.Committed(); {
+		e := c.blocks[at.Digest]
+		path = append(path, e)
+		at = BlockRef{at.Height - 1, e.proposal.Parent}
+	}
+	before := c.Committed()
+	fresh := false
+	for i := len(path) - 1; i >= 0; i-- {
+		p := path[i].proposal
+		c.chain.push(p.Header, path[i].digest, c.IsCheckpoint(&p.Header))
+		out.put(RecordKey{Kind: RecordChain, Height: uint64(p.Height)}, appendRef(nil, BlockRef{p.Height, path[i].digest}))
+		out.Execute = append(out.Execute, p.Block)
+		c.pool.remove(p.Requests)
+		delete(c.seen, p.Height)
+		c.counters.Committed++
+		fresh = fresh || p.View == c.durable.View
+	}
+	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(nil, q.Ref()), q))
+	if before/c.cfg.Window != q.Height/c.cfg.Window {
+		c.keep(q, out)
+	}
+	c.maxCommitView = max(c.maxCommitView, q.View)
+	c.noteVotedBranch()
+	c.collect(out)
+	c.progressed(fresh)
+	c.tryPendingCheckpoint(out)
+}
+
+// keep retains a CommitQC for peers that lag (PROTOCOL R19: one for each Window).
+func (c *Core) keep(q *Certificate, out *Output) {
+	c.kept = append(c.kept, q)
+	out.put(RecordKey{Kind: RecordCommit, Height: uint64(q.Height)}, q.append(nil))
+}
+
+// noteVotedBranch finds out on which side of a fork within the view this
+// replica's vote lies, as soon as the height of that vote is committed.
+func (c *Core) noteVotedBranch() {
+	if c.votedOn || c.votedOff || !c.hasVoted() {
+		return
+	}
+	if on, known := c.chain.has(c.durable.Voted); known {
+		c.votedOn, c.votedOff = on, !on
+	}
+}
+
+// collect is rule R8: a block that was voted for or certified leaves the tip but
+// not the store, until nothing can name it any more: its height is committed, or a
+// CommitQC of a higher view than any in which it was voted for was learned.
+func (c *Core) collect(out *Output) {
+	committed := c.Committed()
+	c.dropBlocks(out, func(e *entry) (drop, erase bool) {
+		if e.proposal.Height <= committed {
+			on, _ := c.chain.has(e.ref())
+			return true, !on
+		}
+		stale := e.lastView < c.maxCommitView
+		return stale, stale
+	})
+}
+
+// tryCommitVote sends Commit for the highest PrepareQC of this view. A block that
+// is missing is fetched first: without it the one-chain rule cannot be checked
+// (PROTOCOL 1.7). Lower heights are skipped: the highest covers them.
+func (c *Core) tryCommitVote(out *Output) {
+	q := c.prepared
+	if q == nil || !c.durable.Entered || c.follower || c.hasCommit && q.Height <= c.sentCommit.Height {
+		return
+	}
+	if c.viewCommit != nil && q.Height <= c.viewCommit.Height {
+		return // committed in this view already
+	}
+	if !c.open && q.Ref() != c.base {
+		return // RV: nothing above the base before the base is committed
+	}
+	if q.NewView != c.durable.NewView || !c.extendsCommitted(q.Ref()) || !c.mayVote(q.Ref(), q.Height) {
+		return
+	}
+	c.sentCommit, c.hasCommit = q.Ref(), true
+	c.vote(Commit, q.Ref(), out)
+}
+
+// trySkip moves the tip up to the highest certificate of this view (PROTOCOL 1.5):
+// a replica that is late begins above what the others have certified. Nothing else
+// is ever skipped, or no height would get a quorum.
+func (c *Core) trySkip() {
+	if !c.durable.Entered {
+		return
+	}
+	for _, q := range [...]*Certificate{c.viewCommit, c.prepared} {
+		if q == nil || q.NewView != c.durable.NewView || c.tipSet && q.Height <= c.tip.Height && !c.tipLost() {
+			continue
+		}
+		if !c.open && q.Phase != Commit && (c.base != q.Ref()) {
+			continue
+		}
+		if c.extendsCommitted(q.Ref()) && c.mayVote(q.Ref(), q.Height) {
+			c.tip, c.tipSet = q.Ref(), true
+			c.baseDone = true
+		}
+	}
+}
+
+// tipLost tells whether the tip lies on a branch that lost.
+func (c *Core) tipLost() bool {
+	on, known := c.chain.has(c.tip)
+	return known && !on
+}

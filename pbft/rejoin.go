@@ -1,0 +1,72 @@
+package pbft
+
+import "github.com/parley-bft/parley/crypto"
+
+// Rejoining with the old key after the disk was lost (PROTOCOL 14).
+//
+// A follower signs nothing. It asks everybody for their view, by its own Status, and
+// waits for answers of a quorum, itself left out. An answer x counts once it is
+// shown: this replica holds a NewView or certificate of a view >= x-1 (an honest
+// replica has left for x only after x-1 was reached). M is the largest answer that
+// counts. The follower stays silent until it holds a CommitQC of a view w > M, and
+// takes part from view w on.
+//
+// Why this is safe: before it lost its disk it can have voted in a view v only
+// after NewView(v), so a quorum had made view >= v durable; an honest one of them
+// is among the answers; so M >= v. From w on its claims rank above everything that
+// it may have signed a Commit for, and what of that was committed lies below the
+// block that w committed.
+
+type rejoin struct {
+	answers []View // by replica; the view it said to be in
+	has     crypto.Bitmap
+	shown   View // highest view proven by a NewView or certificate
+	settled bool
+	max     View // M, once settled
+}
+
+func (c *Core) noteRejoinAnswer(from ReplicaID, m *Status) {
+	if !c.follower || c.rejoin.settled || m.Follower {
+		return
+	}
+	c.rejoin.has.Set(from)
+	c.rejoin.answers[from] = max(c.rejoin.answers[from], m.View)
+}
+
+// tryRejoin settles M and then waits for the commit that gives the vote back.
+func (c *Core) tryRejoin(out *Output) {
+	if !c.follower {
+		return
+	}
+	r := &c.rejoin
+	// Whatever view this replica is in by a NewView or certificate is shown.
+	if c.durable.Entered || !c.wantNewView.IsZero() {
+		r.shown = max(r.shown, c.durable.View)
+	}
+	r.shown = max(r.shown, c.High().View)
+	if !r.settled {
+		counted := crypto.NewBitmap(c.quorums.N())
+		top := View(0)
+		r.has.Each(func(id ReplicaID) {
+			if r.answers[id] <= r.shown+1 {
+				counted.Set(id)
+				top = max(top, r.answers[id])
+			}
+		})
+		if !c.quorums.IsQuorum(counted) {
+			return
+		}
+		r.settled, r.max = true, top
+	}
+	q := c.viewCommit
+	if q == nil || q.View <= r.max || !c.durable.Entered || c.high == nil || c.high.View < q.View || c.Committed() < q.Height {
+		return
+	}
+	c.follower = false
+	c.durable.VotedView, c.durable.Voted = 0, BlockRef{}
+	c.dirty = true
+	c.tip, c.tipSet = q.Ref(), true
+	c.baseDone = true
+	out.remove(RecordKey{Kind: RecordRejoin})
+	c.timers.statusDue = true
+}

@@ -1,0 +1,340 @@
+package pbft
+
+import (
+	"github.com/parley-bft/parley/crypto"
+)
+
+// Executed reports that the application finished the block at h. Blocks are
+// reported in order.
+func (c *Core) Executed(h Height, out *Output) {
+	must(h == c.executed+1 && h <= c.Committed(), "executed %d after %d, committed %d", h, c.executed, c.Committed())
+	c.executed = h
+	c.finish(out)
+}
+
+// Checkpointed gives this replica's statement for a checkpoint block that it
+// executed. The statement is on disk before the vote leaves and never changes: a
+// second, different one at the same height is a bug of the host or an application
+// that is not deterministic, and halts the replica rather than sign proof against
+// itself. At snapshot heights the host calls it once the snapshot is durable.
+func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
+	must(s.Height <= c.executed, "checkpoint %d above executed %d", s.Height, c.executed)
+	if c.IsSnapshot(s.Height) {
+		c.ownSnapshot = max(c.ownSnapshot, s.Height)
+	}
+	for _, old := range c.statements {
+		if old.Height != s.Height {
+			continue
+		}
+		if old != s {
+			c.halt(out, "executing block %d again gave another state (%v, before: %v): the application is not deterministic or its data is corrupt", s.Height, s, old)
+		}
+		c.finish(out)
+		return
+	}
+	switch {
+	case c.stable != nil && s.Height == c.Stable():
+		c.compareWithStable(&s, out)
+	case s.Height > c.Stable():
+		c.statements = append(c.statements, s)
+		out.put(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)}, s.Append(nil))
+		if !c.follower && !c.halted {
+			out.durable(Everyone, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
+		}
+		c.tryPendingCheckpoint(out)
+	}
+	c.prune(out)
+	c.finish(out)
+}
+
+// CheckpointCertified takes the certificate that the tally made.
+func (c *Core) CheckpointCertified(q *CheckpointCertificate, out *Output) {
+	if q.Height > c.Stable() && (c.pendingCC == nil || q.Height > c.pendingCC.Height) {
+		c.pendingCC = q
+	}
+	c.tryPendingCheckpoint(out)
+	c.finish(out)
+}
+
+// tryPendingCheckpoint makes a certified checkpoint stable once the blocks that
+// link it to a CommitQC are committed here.
+func (c *Core) tryPendingCheckpoint(out *Output) {
+	q := c.pendingCC
+	if q == nil || q.Height > c.Committed() {
+		return
+	}
+	c.pendingCC = nil
+	if q.Height <= c.Stable() {
+		return
+	}
+	if on, _ := c.chain.has(BlockRef{q.Height, q.Block}); !on {
+		c.alarm(out, "a certified checkpoint names block %d:%v, this replica committed another: more than a third of the weight is faulty", q.Height, q.Block)
+		return
+	}
+	c.stabilise(c.bundle(q), out)
+}
+
+// bundle puts a certificate together with the lowest CommitQC that covers it.
+func (c *Core) bundle(q *CheckpointCertificate) *Bundle {
+	commit := c.target
+	for i := len(c.kept) - 1; i >= 0 && c.kept[i].Height >= q.Height; i-- {
+		commit = c.kept[i]
+	}
+	b := &Bundle{Checkpoint: q, Header: c.chain.at(q.Height).Header, Commit: commit}
+	for h := q.Height + 1; h <= commit.Height; h++ {
+		b.Links = append(b.Links, c.chain.at(h).Header)
+	}
+	return b
+}
+
+// stabilise makes b the stable checkpoint; its block is on the committed chain.
+func (c *Core) stabilise(b *Bundle, out *Output) {
+	h := b.Height()
+	for _, s := range c.statements {
+		if s.Height == h {
+			c.compare(&s, &b.Checkpoint.CheckpointStatement, out)
+		}
+	}
+	for len(c.statements) > 0 && c.statements[0].Height <= h {
+		out.remove(RecordKey{Kind: RecordCheckpoint, Height: uint64(c.statements[0].Height)})
+		c.statements = append(c.statements[:0], c.statements[1:]...)
+	}
+	c.stable = b
+	value := b.append(nil)
+	out.put(RecordKey{Kind: RecordStable}, value)
+	out.Stable = append(out.Stable, b)
+	if c.IsSnapshot(h) {
+		c.snapshot = b
+		out.put(RecordKey{Kind: RecordSnapshot}, value)
+		c.prune(out)
+		c.rotate(out)
+	}
+}
+
+// rotate ends the reign of a primary after so many snapshots, or at the next one
+// when a replica waits for a new view to get its vote back (PROTOCOL 14).
+func (c *Core) rotate(out *Output) {
+	if !c.open {
+		return
+	}
+	c.suspicion.reigned++
+	every := c.cfg.Timeouts.RotateEvery
+	if every > 0 && c.suspicion.reigned >= every || c.followerWaits() {
+		c.suspect(CauseRotation, out)
+	}
+}
+
+// followerWaits tells whether some peer says that it waits to rejoin.
+func (c *Core) followerWaits() bool {
+	for i := range c.peers {
+		if c.peers[i].known && c.peers[i].status.Follower {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Core) compareWithStable(s *CheckpointStatement, out *Output) {
+	c.compare(s, &c.stable.Checkpoint.CheckpointStatement, out)
+}
+
+// compare halts a replica whose state contradicts what a quorum certified. It does
+// not quietly install the others' state: somebody should know.
+func (c *Core) compare(mine, certified *CheckpointStatement, out *Output) {
+	if *mine != *certified {
+		c.halt(out, "the state after block %d differs from what a quorum certified (mine %v, certified %v): the application is not deterministic or this replica's data is corrupt; remove its data folder to transfer the state anew", mine.Height, mine, certified)
+	}
+}
+
+// prune removes what lies Retain blocks below the stable snapshot from the log.
+// This replica's own snapshot must be durable: it replays the log from there.
+func (c *Core) prune(out *Output) {
+	if c.snapshot == nil {
+		return
+	}
+	limit := min(c.snapshot.Height(), c.ownSnapshot)
+	if limit <= c.cfg.Retain {
+		return
+	}
+	limit -= c.cfg.Retain
+	low := c.chain.low()
+	if limit <= low {
+		return
+	}
+	// The link at the limit stays as the lowest; its body goes with those below.
+	for h := low; h <= limit && h <= c.Committed(); h++ {
+		l := c.chain.at(h)
+		out.remove(RecordKey{Kind: RecordBlock, Height: uint64(h), Digest: l.digest})
+		if h < limit {
+			out.remove(RecordKey{Kind: RecordChain, Height: uint64(h)})
+		}
+		out.remove(RecordKey{Kind: RecordCommit, Height: uint64(h)})
+	}
+	if l := c.chain.at(limit); l != nil {
+		// Its header stays in place of the block, so that a restart finds the chain.
+		out.put(RecordKey{Kind: RecordChain, Height: uint64(limit)}, l.Header.Append(appendRef(nil, l.ref())))
+	}
+	c.chain.drop(limit)
+	for len(c.kept) > 0 && c.kept[0].Height <= limit {
+		c.kept = append(c.kept[:0], c.kept[1:]...)
+	}
+	c.pruneNewViews(out)
+}
+
+// pruneNewViews removes NewViews of views below that of the oldest block kept.
+func (c *Core) pruneNewViews(out *Output) {
+	oldest := c.chain.links[0].View
+	for len(c.storedNVs) > 0 && c.storedNVs[0] < oldest && c.storedNVs[0] < c.durable.View {
+		out.remove(RecordKey{Kind: RecordNewView, Height: uint64(c.storedNVs[0])})
+		c.storedNVs = append(c.storedNVs[:0], c.storedNVs[1:]...)
+	}
+}
+
+// onBundle takes a stable checkpoint of somebody else, checked whole.
+func (c *Core) onBundle(b *Bundle, out *Output) Drop {
+	h := b.Height()
+	if h <= c.Stable() {
+		return DropDuplicate
+	}
+	c.onCertificate(b.Commit, out)
+	if h <= c.Committed() {
+		if on, known := c.chain.has(b.Ref()); known && !on {
+			c.committedFork(b.Commit, out)
+			return DropCommittedFork
+		}
+		c.stabilise(b, out)
+		return NoDrop
+	}
+	if c.IsSnapshot(h) && (c.offer == nil || h > c.offer.Height()) {
+		c.offer = b
+	}
+	c.considerTransfer(out)
+	return NoDrop
+}
+
+// considerTransfer asks for a state transfer when the blocks that this replica
+// needs next are gone: fewer than a blocking set say that they still have them, so
+// perhaps no honest replica does.
+func (c *Core) considerTransfer(out *Output) {
+	b := c.offer
+	if b == nil || b.Height() <= c.Committed() {
+		c.offer = nil
+		return
+	}
+	have := crypto.NewBitmap(c.quorums.N())
+	for i := range c.peers {
+		p := &c.peers[i]
+		if ReplicaID(i) != c.cfg.Self && p.known && p.status.Oldest <= c.Committed()+1 && p.status.Committed > c.Committed() {
+			have.Set(ReplicaID(i))
+		}
+	}
+	if c.quorums.IsBlocking(have) {
+		return
+	}
+	// A transfer under way goes on unless its snapshot is two behind: peers keep
+	// the last two.
+	if t := c.transfer; t != nil && b.Height() < t.Height()+2*c.cfg.CheckpointEvery {
+		return
+	}
+	c.transfer = b
+	out.Fetch = append(out.Fetch, Want{b})
+}
+
+// Installed reports that the host's state is the one that b certifies: a state
+// transfer ended, and everything at and below b's height is executed.
+func (c *Core) Installed(b *Bundle, out *Output) {
+	c.transfer = nil
+	if b.Height() <= c.Committed() {
+		c.finish(out)
+		return
+	}
+	c.raiseHigh(b.Commit, out)
+	for h := c.chain.low(); h <= c.Committed(); h++ {
+		l := c.chain.at(h)
+		out.remove(RecordKey{Kind: RecordBlock, Height: uint64(h), Digest: l.digest})
+		out.remove(RecordKey{Kind: RecordChain, Height: uint64(h)})
+		out.remove(RecordKey{Kind: RecordCommit, Height: uint64(h)})
+	}
+	for _, s := range c.statements {
+		out.remove(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)})
+	}
+	c.statements = nil
+	c.chain.links = c.chain.links[:0]
+	c.chain.push(b.Header, b.Checkpoint.Block, true)
+	c.kept = nil
+	out.put(RecordKey{Kind: RecordChain, Height: uint64(b.Height())}, b.Header.Append(appendRef(nil, b.Ref())))
+	c.executed = b.Height()
+	c.ownSnapshot = b.Height()
+	c.stable, c.snapshot = b, b
+	value := b.append(nil)
+	out.put(RecordKey{Kind: RecordStable}, value)
+	out.put(RecordKey{Kind: RecordSnapshot}, value)
+	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(nil, b.Ref()), b.Commit))
+	out.Stable = append(out.Stable, b)
+	for h := range c.cfg.Window * 2 {
+		delete(c.seen, b.Height()-h)
+	}
+	c.forgetSeen()
+	c.dropBlocks(out, func(e *entry) (drop, erase bool) {
+		old := e.proposal.Height <= b.Height()
+		return old, old
+	})
+	if c.target == nil || c.target.Height < b.Commit.Height {
+		c.target = b.Commit
+	}
+	c.maxCommitView = max(c.maxCommitView, b.Commit.View)
+	c.offer = nil
+	c.settleVoteAfterTransfer(b)
+	c.timers.restartProgress(c.ticks)
+	c.timers.statusDue = true
+	c.finish(out)
+}
+
+// TransferFailed reports that the state transfer to b was given up. The next
+// bundle from a peer may start another.
+func (c *Core) TransferFailed(b *Bundle, out *Output) {
+	if c.transfer != nil && c.transfer.Height() == b.Height() {
+		c.transfer, c.offer = nil, nil
+	}
+	c.finish(out)
+}
+
+// forgetSeen drops proposals outside of the window after a jump.
+func (c *Core) forgetSeen() {
+	kept := make(map[Height]*PrePrepare, len(c.seen))
+	for h := c.Committed() + 1; h <= c.executed+2*c.cfg.Window; h++ {
+		if p := c.seen[h]; p != nil {
+			kept[h] = p
+		}
+	}
+	c.seen = kept
+}
+
+// settleVoteAfterTransfer is PROTOCOL 1.6 for a transfer in the view in which this
+// replica had voted: far above its vote it starts from the checkpoint; otherwise
+// the headers in the bundle tell, or it stays mute until the next view.
+func (c *Core) settleVoteAfterTransfer(b *Bundle) {
+	s := &c.durable
+	c.votedOn, c.votedOff = false, false
+	c.tip, c.tipSet = BlockRef{}, false
+	if !c.hasVoted() || s.VotedView < s.View {
+		return
+	}
+	switch {
+	case s.Voted == b.Ref():
+		c.votedOn = true
+	case b.Height() > s.Voted.Height+c.cfg.Window:
+		// Everything voted for from here on lies more than Window above the vote.
+		c.votedOn = true
+	case s.Voted.Height > b.Height():
+		for i := range b.Links {
+			if b.Links[i].Height == s.Voted.Height {
+				c.votedOn = b.Links[i].Digest() == s.Voted.Digest
+				c.votedOff = !c.votedOn
+			}
+		}
+	}
+	if c.votedOn && s.Entered {
+		c.tip, c.tipSet, c.baseDone = b.Ref(), true, true
+	}
+}

@@ -1,0 +1,232 @@
+package pbft
+
+// Time is a count of ticks. Every timer is a row of the table in Tick: when it is
+// due and what happens then.
+
+type timers struct {
+	progressFrom  uint64 // since when the next block to commit is awaited
+	workKnown     bool
+	changeFrom    uint64 // since when a quorum is seen in this view or above (R9)
+	changeRunning bool
+	failed        int // k of R11: views that failed in a row with the R9 timer running
+	base          int // T0, in ticks
+
+	heardPrimary uint64
+	spoke        uint64 // last proposal or heartbeat of this replica as primary
+	lastStatus   uint64
+	statusDue    bool
+	lastChange   uint64 // last ViewChange sent
+	lastCommit   uint64
+	openSince    uint64
+	sentNewView  View
+
+	forward      []*Request // for the primary, sent at the end of the step
+	forwardBytes int
+}
+
+func (t *timers) restartProgress(now uint64) { t.progressFrom = now }
+
+// entered restarts what is counted within a view.
+func (t *timers) entered(now uint64) {
+	t.progressFrom, t.heardPrimary = now, now
+	t.changeRunning = false
+}
+
+// timeout is R11: T = T0 * min(2^k, 8) * 2^floor(k / length of a rotation). A full
+// rotation without success proves T too small; F bad primaries in a row cost at
+// most 8*T0 each; there is no upper bound, since none is right on every network.
+func (c *Core) timeout() uint64 {
+	k := c.timers.failed
+	t := uint64(c.timers.base) << min(k, 3)
+	return t << min(k/c.schedule.Len(), 24)
+}
+
+// SetProgressTimeout sets T0 in ticks, from measured round trips. Values below 1
+// count as 1.
+func (c *Core) SetProgressTimeout(ticks int) { c.timers.base = max(ticks, 1) }
+
+// Tick tells the core that one unit of time has passed. now is the host's wall
+// clock; nothing about safety depends on it.
+func (c *Core) Tick(now Time, out *Output) {
+	c.ticks++
+	c.now = now
+	if c.halted {
+		return
+	}
+	c.watchWork()
+	type row struct {
+		due bool
+		do  func(*Core, *Output)
+	}
+	for _, r := range [...]row{
+		{c.progressDue(), (*Core).onProgressTimeout},
+		{c.changeDue(), (*Core).onChangeTimeout},
+		{c.idleDue(), (*Core).onIdleTimeout},
+		{true, (*Core).checkAges},
+		{c.suspicion.lateBlocks >= lateBlocksLimit, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
+		{c.rejoinRotationDue(), func(c *Core, out *Output) { c.suspect(CauseRotation, out) }},
+		{c.changeRepeatDue(), (*Core).sendViewChange},
+		{c.heartbeatDue(), (*Core).sendHeartbeat},
+		{c.statusIntervalDue(), func(c *Core, out *Output) { c.sendStatus(Everyone, false, out) }},
+	} {
+		if r.due {
+			r.do(c, out)
+		}
+	}
+	c.finish(out)
+}
+
+// watchWork starts the progress timer when work becomes known, and forgets failed
+// views when an open view has nothing to do (R11).
+func (c *Core) watchWork() {
+	known := c.workKnown()
+	if known && !c.timers.workKnown {
+		c.timers.restartProgress(c.ticks)
+	}
+	if !known && c.open {
+		c.timers.failed = 0
+	}
+	c.timers.workKnown = known
+	c.watchChange()
+}
+
+// workKnown tells whether something is left to commit.
+func (c *Core) workKnown() bool {
+	return c.pool.len() > 0 || len(c.seen) > 0 || c.tipSet && c.tip.Height > c.Committed() ||
+		c.target != nil && c.target.Height > c.Committed() || c.High().Height > c.Committed() || c.receiptDue()
+}
+
+func (c *Core) progressDue() bool {
+	return c.open && c.timers.workKnown && c.ticks >= c.timers.progressFrom+c.timeout()
+}
+
+func (c *Core) onProgressTimeout(out *Output) {
+	c.timers.restartProgress(c.ticks)
+	// Executing slower than the log grows is this replica's own trouble.
+	if c.executed+c.cfg.Window <= c.Committed() || c.transfer != nil {
+		return
+	}
+	c.suspect(CauseProgress, out)
+}
+
+// watchChange runs the view-change timer only while a quorum is known to be in
+// this view or above (R9): views never run away during an outage.
+func (c *Core) watchChange() {
+	if c.open || !c.quorums.IsQuorum(c.atLeast(c.durable.View, true)) {
+		c.timers.changeRunning = false
+		return
+	}
+	if !c.timers.changeRunning {
+		c.timers.changeRunning, c.timers.changeFrom = true, c.ticks
+	}
+}
+
+func (c *Core) changeDue() bool {
+	return !c.open && c.timers.changeRunning && c.ticks >= c.timers.changeFrom+c.timeout()
+}
+
+// onChangeTimeout goes on to the next view: within a failed view change nobody
+// needs to be asked.
+func (c *Core) onChangeTimeout(out *Output) {
+	if c.follower {
+		c.timers.changeRunning = false
+		return
+	}
+	c.timers.failed++
+	c.leave(c.durable.View+1, out)
+}
+
+// idleDue tells whether the primary has been silent for too long.
+func (c *Core) idleDue() bool {
+	return c.open && !c.isPrimary() && c.ticks >= c.timers.heardPrimary+max(uint64(c.cfg.Timeouts.Idle), c.timeout())
+}
+
+func (c *Core) onIdleTimeout(out *Output) {
+	c.timers.heardPrimary = c.ticks
+	c.suspect(CauseIdle, out)
+}
+
+// checkAges relays a request that waits for half of its time to everybody, so that
+// suspicion is collective, and suspects when its time is over (PROTOCOL 3.4 f).
+func (c *Core) checkAges(out *Output) {
+	if !c.open {
+		return
+	}
+	age := uint64(c.cfg.Timeouts.RequestAge)
+	if since, ok := c.pool.oldest(); ok && c.ticks >= since+age/2 {
+		c.pool.expire(c.chain.tip().Time) // the primary forgets these as well
+	}
+	late := c.pool.older(c.ticks, age/2)
+	if len(late) > 0 {
+		out.send(Everyone, &Forward{Requests: late})
+	}
+	oldest, ok := c.pool.oldest()
+	switch {
+	case ok && c.ticks >= oldest+max(age, c.timeout()):
+		c.suspect(CauseRequestAge, out)
+	case c.suspicion.has(CauseRequestAge):
+		c.withdraw(CauseRequestAge)
+	}
+}
+
+// rejoinRotationDue tells whether a replica waits for a new view to get its vote
+// back (PROTOCOL 14) and this view has lasted long enough. A traitor that pretends
+// to wait costs one view change in that time.
+func (c *Core) rejoinRotationDue() bool {
+	return c.open && c.followerWaits() && c.ticks >= c.timers.openSince+rejoinRotation*uint64(c.cfg.Timeouts.Progress)
+}
+
+// rejoinRotation is the shortest reign, in progress timeouts, while a replica waits
+// to rejoin.
+const rejoinRotation = 20
+
+// changeRepeatDue repeats ViewChange at a fixed interval until the view is entered.
+func (c *Core) changeRepeatDue() bool {
+	return !c.durable.Entered && c.wantNewView.IsZero() && c.ticks >= c.timers.lastChange+4*uint64(c.cfg.Timeouts.Retry)
+}
+
+func (c *Core) heartbeatDue() bool {
+	return c.open && c.isPrimary() && !c.follower && c.ticks >= c.timers.spoke+uint64(c.cfg.Timeouts.Heartbeat)
+}
+
+func (c *Core) sendHeartbeat(out *Output) {
+	c.timers.spoke = c.ticks
+	out.send(Everyone, &Heartbeat{View: c.durable.View, Tip: c.Tip(), High: c.High()})
+}
+
+// onHeartbeat resets the idle timer, never progress or ages.
+func (c *Core) onHeartbeat(from ReplicaID, m *Heartbeat) Drop {
+	if m.View != c.durable.View {
+		if m.View > c.durable.View {
+			c.timers.statusDue = true
+			return DropFutureView
+		}
+		return DropOldView
+	}
+	if from != c.Primary() {
+		return DropNotPrimary
+	}
+	c.timers.heardPrimary = c.ticks
+	c.withdraw(CauseIdle)
+	if m.High.Height > c.High().Height || m.Tip.Height > c.Tip().Height {
+		c.timers.statusDue = true // something was lost on the way: ask for it
+	}
+	return NoDrop
+}
+
+// statusIntervalDue: at an interval when idle, soon after progress stopped while
+// work is known, and when something calls for it.
+func (c *Core) statusIntervalDue() bool {
+	since := c.ticks - c.timers.lastStatus
+	retry := uint64(c.cfg.Timeouts.Retry)
+	switch {
+	case since >= uint64(c.cfg.Timeouts.Status):
+		return true
+	case since < retry:
+		return false
+	case c.timers.statusDue:
+		return true
+	}
+	stuck := !c.open || c.timers.workKnown && c.ticks >= c.timers.lastCommit+retry
+	return stuck && since >= retry
+}
