@@ -224,10 +224,7 @@ func (e *Executor) complete(b *RequestBlock, replies []Reply, results []Result) 
 		}
 		e.digests = e.digests[:0]
 		for j := range own {
-			leaf := receipttree.Leaf{
-				Height: b.Height, Request: r.Digest, Status: uint8(Executed), Index: uint32(j),
-				Op: receipttree.OpDigest(r.Ops[j]), Code: uint32(own[j].Code), Result: receipttree.ResultDigest(own[j].Data),
-			}
+			leaf := replies[i].ReceiptLeaf(j, r.Ops[j])
 			e.addLeaf(leaf.Digest())
 			e.digests = append(e.digests, leaf.Result)
 		}

@@ -100,6 +100,22 @@ type Reply struct {
 	Leaf int
 }
 
+// ReceiptLeaf returns the leaf that the request's block put into the tree of
+// results for its operation number index, whose bytes are op; or, if the request
+// was turned down, for the request (index and op are not used). A reply with status
+// Duplicate stands for the execution that it repeats. It panics if a request that
+// ran has no such operation.
+func (r *Reply) ReceiptLeaf(index int, op []byte) receipttree.Leaf {
+	l := receipttree.Leaf{Height: r.Height, Request: r.Request, Status: uint8(r.Status)}
+	if r.Status.Ran() {
+		res := &r.Results[index]
+		l.Status, l.Index = uint8(Executed), uint32(index)
+		l.Op = receipttree.OpDigest(op)
+		l.Code, l.Result = uint32(res.Code), receipttree.ResultDigest(res.Data)
+	}
+	return l
+}
+
 const domainReply = crypto.Domain("parley/reply")
 
 // Digest is what replicas must agree on for a client to accept the reply. It is

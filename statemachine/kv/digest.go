@@ -1,0 +1,50 @@
+package kv
+
+import (
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+)
+
+const (
+	domainKey   = crypto.Domain("parley/kv-key")
+	domainEntry = crypto.Domain("parley/kv-entry")
+	domainState = crypto.Domain("parley/kv-state")
+)
+
+// path is a key's place in the trie: clients choose keys, so it is a hash.
+func path(key string) crypto.Digest { return crypto.Hash(domainKey, []byte(key)) }
+
+func (e *entry) digest() crypto.Digest {
+	var fixed [24]byte
+	b := canon.AppendUint64(fixed[:0], e.create)
+	b = canon.AppendUint64(b, e.mod)
+	b = canon.AppendUint64(b, e.version)
+	return crypto.Hash(domainEntry, b, e.value)
+}
+
+// Digest covers the whole content, the revision and the limits. It costs hashing
+// for the keys that changed since it was last called.
+func (m *Machine) Digest() crypto.Digest {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.digest()
+}
+
+func (m *Machine) digest() crypto.Digest {
+	// In any order: the trie's root depends on the content alone.
+	for key := range m.dirty {
+		if e, ok := m.tree.Get(key); ok {
+			m.trie.Set(path(key), e.digest())
+		} else {
+			m.trie.Delete(path(key))
+		}
+	}
+	clear(m.dirty)
+	limits, root := m.limits.Digest(), m.trie.Root()
+	b := append([]byte(nil), limits[:]...)
+	b = canon.AppendUint64(b, m.revision)
+	b = canon.AppendUint64(b, uint64(m.tree.Len()))
+	b = canon.AppendUint64(b, uint64(m.size))
+	b = append(b, root[:]...)
+	return crypto.Hash(domainState, b)
+}

@@ -1,0 +1,28 @@
+// Package kv is a replicated key-value store: an ordered map from byte strings to
+// byte strings with revisions, conditional writes and transactions, in the manner
+// of etcd.
+//
+// # Operations
+//
+// Builder functions ([Get], [Put], [Delete], [Range], [Txn], ...) return encoded
+// operations, to be submitted through the log; [DecodeResult] reads their
+// results. Each result carries the store's revision after the operation.
+//
+// # Revisions
+//
+// The store's revision is the number of operations that changed anything; a
+// transaction counts once. Every key has the revision of its creation, of its
+// last change, and a version that counts its changes since creation, from 1.
+//
+// # Queries
+//
+// [Machine] answers Get and Range also as queries, beside the log, on the last
+// executed state, from any number of goroutines: it keeps a copy-on-write view of
+// the map, which costs a constant to take. See [Machine.Query].
+//
+// # Digest
+//
+// The digest is the root of a Merkle trie over the keys' hashes, joined with the
+// revision and sizes. It depends on the content and not on its history, and costs
+// hashing only for the keys that changed since it was last asked for.
+package kv

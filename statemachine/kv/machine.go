@@ -1,0 +1,249 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/merkle"
+	"github.com/tidwall/btree"
+)
+
+// Machine is the store. It implements statemachine.StateMachine and
+// statemachine.Querier.
+type Machine struct {
+	limits Limits
+
+	// mu is held by whatever changes the fields below, for a whole block: who holds
+	// it sees the state between two blocks.
+	mu       sync.Mutex
+	tree     *btree.Map[string, *entry]
+	revision uint64
+	size     int64 // what the content counts in MaxStateBytes
+	trie     merkle.Trie
+	dirty    map[string]struct{} // keys whose place in the trie is out of date
+
+	// published is the view that queries read without waiting, or nil (see query.go).
+	published atomic.Pointer[view]
+}
+
+// entry is immutable: a change makes a new one.
+type entry struct {
+	value                []byte
+	create, mod, version uint64
+}
+
+func entrySize(keyLen, valueLen int) int64 { return EntryOverhead + int64(keyLen) + int64(valueLen) }
+
+// New returns an empty store. It panics if limits are not valid: call Validate
+// first.
+func New(limits Limits) *Machine {
+	if err := limits.Validate(); err != nil {
+		panic(err)
+	}
+	return &Machine{limits: limits, tree: new(btree.Map[string, *entry]), dirty: make(map[string]struct{})}
+}
+
+// Apply runs the operations of a block.
+func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	results := statemachine.PerOp(b, m.apply, nil)
+	m.publish()
+	return results
+}
+
+func (m *Machine) apply(in statemachine.Op) statemachine.Result {
+	var op operation
+	if code := m.limits.decode(in.Data, &op); code != statemachine.CodeOK {
+		return statemachine.Reject(code, nil)
+	}
+	next := m.revision + 1
+	// The revision goes in front when it is known; the body follows.
+	out := make([]byte, 8, 64)
+	code := statemachine.CodeOK
+	switch op.kind {
+	case KindSwap:
+		out, code = m.swap(out, &op, next)
+	case KindTxn:
+		out, code = m.txn(out, &op, next)
+	case KindRevision, KindDigest:
+		return statemachine.Reject(statemachine.CodeUnsupported, nil)
+	default:
+		if op.kind == KindPut && !m.fits(m.growth(op.key, op.value)) {
+			return statemachine.Reject(CodeNoSpace, nil)
+		}
+		out = m.simple(out, &op, next)
+	}
+	if code == CodeNoSpace {
+		return statemachine.Reject(code, nil)
+	}
+	copy(out, canon.AppendUint64(nil, m.revision))
+	return statemachine.Result{Code: code, Data: out}
+}
+
+// simple runs Get, Put, Delete or Range, which cannot fail once decoded (and
+// space was found), at revision next, and appends the body of its result.
+func (m *Machine) simple(out []byte, op *operation, next uint64) []byte {
+	switch op.kind {
+	case KindGet:
+		e, _ := m.tree.Get(string(op.key))
+		return m.limits.appendGet(out, op.key, e)
+	case KindPut:
+		e, existed := m.put(op.key, op.value, next)
+		out = canon.AppendBool(append(out, byte(KindPut)), existed)
+		return appendKV(out, op.key, e, true)
+	case KindDelete:
+		return canon.AppendBool(append(out, byte(KindDelete)), m.delete(op.key, next))
+	default:
+		return m.limits.appendRange(out, m.tree, op)
+	}
+}
+
+func (m *Machine) put(key, value []byte, next uint64) (e *entry, existed bool) {
+	k := string(key)
+	e = &entry{value: clone(value), create: next, mod: next, version: 1}
+	old, existed := m.tree.Set(k, e)
+	if existed {
+		e.create, e.version = old.create, old.version+1
+		m.size += int64(len(value) - len(old.value))
+	} else {
+		m.size += entrySize(len(key), len(value))
+	}
+	m.dirty[k] = struct{}{}
+	m.revision = next
+	return e, existed
+}
+
+func (m *Machine) delete(key []byte, next uint64) bool {
+	k := string(key)
+	old, existed := m.tree.Get(k)
+	if !existed {
+		return false
+	}
+	m.tree.Delete(k)
+	m.size -= entrySize(len(key), len(old.value))
+	m.dirty[k] = struct{}{}
+	m.revision = next
+	return true
+}
+
+// growth is how much larger the content is after putting value under key.
+func (m *Machine) growth(key, value []byte) int64 {
+	if e, ok := m.tree.Get(string(key)); ok {
+		return int64(len(value) - len(e.value))
+	}
+	return entrySize(len(key), len(value))
+}
+
+func (m *Machine) fits(growth int64) bool {
+	return growth <= 0 || m.size+growth <= m.limits.MaxStateBytes
+}
+
+func (m *Machine) swap(out []byte, op *operation, next uint64) ([]byte, statemachine.ResultCode) {
+	e, found := m.tree.Get(string(op.key))
+	holds := false
+	switch op.condition {
+	case swapIfAbsent:
+		holds = !found
+	case swapIfValue:
+		holds = found && bytes.Equal(e.value, op.old)
+	case swapIfRevision:
+		holds = found && e.mod == op.revision
+	}
+	out = append(out, byte(KindSwap))
+	if !holds {
+		out = canon.AppendBool(out, found)
+		if found {
+			out = appendKV(out, op.key, e, false)
+		}
+		return out, CodeCompareFailed
+	}
+	if !m.fits(m.growth(op.key, op.value)) {
+		return nil, CodeNoSpace
+	}
+	e, _ = m.put(op.key, op.value, next)
+	out = canon.AppendBool(out, true)
+	return appendKV(out, op.key, e, true), statemachine.CodeOK
+}
+
+func (m *Machine) txn(out []byte, op *operation, next uint64) ([]byte, statemachine.ResultCode) {
+	succeeded := true
+	for i := range op.compares {
+		if !m.holds(&op.compares[i]) {
+			succeeded = false
+			break
+		}
+	}
+	branch := op.then
+	if !succeeded {
+		branch = op.otherwise
+	}
+	// Space is found for the branch as a whole before anything is written: what its
+	// puts can add at most, whatever they replace.
+	var inner operation
+	most := int64(0)
+	for _, b := range branch {
+		m.limits.decode(b, &inner)
+		if inner.kind == KindPut {
+			most += entrySize(len(inner.key), len(inner.value))
+		}
+	}
+	if !m.fits(most) {
+		return nil, CodeNoSpace
+	}
+	out = canon.AppendBool(append(out, byte(KindTxn)), succeeded)
+	out = canon.AppendUint32(out, uint32(len(branch)))
+	room := m.limits
+	for i, b := range branch {
+		m.limits.decode(b, &inner)
+		// What the operations after this one need at the least stays reserved.
+		room.MaxResultBytes = m.limits.MaxResultBytes - (len(branch)-1-i)*(bodyFixed+entryFixed+m.limits.MaxKeyBytes)
+		out = m.inBranch(out, &inner, next, &room)
+	}
+	return out, statemachine.CodeOK
+}
+
+// inBranch is simple with the room that is left for the result.
+func (m *Machine) inBranch(out []byte, op *operation, next uint64, room *Limits) []byte {
+	switch op.kind {
+	case KindGet:
+		e, _ := m.tree.Get(string(op.key))
+		return room.appendGet(out, op.key, e)
+	case KindRange:
+		return room.appendRange(out, m.tree, op)
+	default:
+		return m.simple(out, op, next)
+	}
+}
+
+func (m *Machine) holds(c *Compare) bool {
+	e, found := m.tree.Get(string(c.Key))
+	if !found {
+		e = &entry{}
+	}
+	var order int
+	switch c.Target {
+	case TargetValue:
+		order = bytes.Compare(e.value, c.Value)
+	case TargetVersion:
+		order = cmp.Compare(e.version, c.Number)
+	case TargetCreate:
+		order = cmp.Compare(e.create, c.Number)
+	case TargetMod:
+		order = cmp.Compare(e.mod, c.Number)
+	}
+	switch c.Relation {
+	case Equal:
+		return order == 0
+	case NotEqual:
+		return order != 0
+	case Less:
+		return order < 0
+	default:
+		return order > 0
+	}
+}

@@ -1,0 +1,52 @@
+package kv
+
+import (
+	"encoding/binary"
+
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/tidwall/btree"
+)
+
+// appendGet appends the body of a Get's result; e is nil if the key is not there.
+func (l *Limits) appendGet(out, key []byte, e *entry) []byte {
+	out = canon.AppendBool(append(out, byte(KindGet)), e != nil)
+	if e == nil {
+		return out
+	}
+	omit := len(out)+entryFixed+len(key)+len(e.value) > l.MaxResultBytes
+	return appendKV(out, key, e, omit)
+}
+
+// appendRange appends the body of a Range's result, stopping at the first key
+// that the limits have no room for.
+func (l *Limits) appendRange(out []byte, tree *btree.Map[string, *entry], op *operation) []byte {
+	out = append(out, byte(KindRange))
+	more := len(out)
+	out = canon.AppendBool(out, false)
+	out = canon.AppendUint32(out, 0)
+	limit := l.MaxRangeKeys
+	if op.limit > 0 && int64(op.limit) < int64(limit) {
+		limit = int(op.limit)
+	}
+	end := string(op.end)
+	n := 0
+	tree.Ascend(string(op.key), func(key string, e *entry) bool {
+		if end != "" && key >= end {
+			return false
+		}
+		size := entryFixed + len(key)
+		if !op.keysOnly {
+			size += len(e.value)
+		}
+		if n == limit || len(out)+size > l.MaxResultBytes {
+			out[more] = 1
+			return false
+		}
+		n++
+		out = canon.AppendString(out, key)
+		out = appendEntry(out, e, op.keysOnly)
+		return true
+	})
+	binary.BigEndian.PutUint32(out[more+1:], uint32(n))
+	return out
+}
