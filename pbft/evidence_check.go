@@ -208,12 +208,35 @@ func (v *Verifier) checkTwoCheckpoints(e *Evidence) error {
 	return nil
 }
 
+// checkEvidenceVote checks that the culprit signed the vote: with a share of its
+// own, or as one of the signers of a certificate, see [joinedSignature].
 func (v *Verifier) checkEvidenceVote(e *Evidence, vote *Vote) error {
 	if vote.Signer != e.Culprit {
 		return fmt.Errorf("vote of replica %d", vote.Signer)
 	}
-	share := crypto.Share{Signer: vote.Signer, Signature: vote.Signature}
-	return v.cfg.Votes.VerifyShare(v.context(vote.Phase.Kind()), vote.Statement.Append(nil), share)
+	ctx, msg := v.context(vote.Phase.Kind()), vote.Statement.Append(nil)
+	err := v.cfg.Votes.VerifyShare(ctx, msg, crypto.Share{Signer: vote.Signer, Signature: vote.Signature})
+	if err == nil {
+		return nil
+	}
+	size := (v.cfg.Quorums.N() + 7) / 8
+	if len(vote.Signature) <= size {
+		return fmt.Errorf("vote: %w", err)
+	}
+	signers, proof := crypto.Bitmap(vote.Signature[:size]), vote.Signature[size:]
+	if checkSigners(v.cfg.Quorums, signers) != NoDrop || !signers.Has(vote.Signer) ||
+		v.cfg.Votes.VerifyAggregate(ctx, msg, signers, proof) != nil {
+		return fmt.Errorf("vote: %w", err)
+	}
+	return nil
+}
+
+// joinedSignature is what stands for a member's signature in a proof when the
+// scheme joins shares into one that cannot be taken apart again: the set of
+// signers, then the aggregate. Given proofs of possession it binds each of them.
+// (A list of shares never has this form: that of a quorum is too long for a vote.)
+func joinedSignature(c *Certificate) []byte {
+	return append(append(make([]byte, 0, len(c.Signers)+len(c.Proof)), c.Signers...), c.Proof...)
 }
 
 // checkOtherChain checks that the headers, from the height above low up to the
