@@ -1,0 +1,429 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/statetest"
+	"github.com/stretchr/testify/require"
+)
+
+func smallLimits() Limits {
+	return Limits{MaxKeyBytes: 8, MaxValueBytes: 32, MaxTxnOps: 8, MaxRangeKeys: 20, MaxResultBytes: 800, MaxStateBytes: 1 << 20}
+}
+
+func randomBytes(r *rand.Rand, most int) []byte {
+	b := make([]byte, r.IntN(most+1))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+func randomKey(r *rand.Rand) []byte { return []byte{'a' + byte(r.IntN(3)), 'a' + byte(r.IntN(4))} }
+
+// randomSimple is an operation that may stand in a transaction.
+func randomSimple(r *rand.Rand) []byte {
+	switch r.IntN(5) {
+	case 0:
+		return Get(randomKey(r))
+	case 1, 2:
+		return Put(randomKey(r), randomBytes(r, 10))
+	case 3:
+		return Delete(randomKey(r))
+	default:
+		return Range(randomKey(r), randomKey(r), RangeOptions{Limit: r.Uint32N(5), KeysOnly: r.IntN(2) == 0})
+	}
+}
+
+func randomOp(r *rand.Rand) []byte {
+	switch r.IntN(9) {
+	case 0:
+		return CompareAndSwap(randomKey(r), randomBytes(r, 1), randomBytes(r, 1))
+	case 1:
+		return Create(randomKey(r), randomBytes(r, 10))
+	case 2:
+		return SwapAtRevision(randomKey(r), 1+r.Uint64N(20), randomBytes(r, 10))
+	case 3, 4:
+		var cs []Compare
+		for range r.IntN(3) {
+			cs = append(cs, Compare{Key: randomKey(r), Target: Target(1 + r.IntN(4)), Relation: Relation(1 + r.IntN(4)), Value: randomBytes(r, 2), Number: r.Uint64N(20)})
+		}
+		var branches [2][][]byte
+		for i := range branches {
+			for range r.IntN(4) {
+				branches[i] = append(branches[i], randomSimple(r))
+			}
+		}
+		return Txn(cs, branches[0], branches[1])
+	case 5:
+		if r.IntN(2) == 0 {
+			return randomBytes(r, 20)
+		}
+		b := randomSimple(r)
+		return b[:r.IntN(len(b))]
+	default:
+		return randomSimple(r)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	statetest.Run(t, statetest.Factory{
+		New:            func() statemachine.StateMachine { return New(smallLimits()) },
+		Gen:            randomOp,
+		SplitInvariant: true,
+	})
+}
+
+// store drives a machine, one operation to a block.
+type store struct {
+	*Machine
+	t *testing.T
+}
+
+func (s store) do(op []byte) Result {
+	s.t.Helper()
+	res := s.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: op}}})
+	require.Len(s.t, res, 1)
+	out, err := DecodeResult(res[0])
+	require.NoError(s.t, err)
+	return out
+}
+
+func newStore(t *testing.T) store { return store{New(DefaultLimits()), t} }
+
+func b(s string) []byte { return []byte(s) }
+
+func TestRevisions(t *testing.T) {
+	s := newStore(t)
+	r := s.do(Put(b("k"), b("1")))
+	require.Equal(t, KeyValue{Key: b("k"), Create: 1, Mod: 1, Version: 1, Omitted: true}, r.KV)
+	require.False(t, r.Found)
+	require.EqualValues(t, 1, r.Revision)
+	r = s.do(Put(b("k"), b("2")))
+	require.True(t, r.Found)
+	require.Equal(t, KeyValue{Key: b("k"), Create: 1, Mod: 2, Version: 2, Omitted: true}, r.KV)
+	s.do(Put(b("other"), b("x")))
+	r = s.do(Get(b("k")))
+	require.Equal(t, KeyValue{Key: b("k"), Value: b("2"), Create: 1, Mod: 2, Version: 2}, r.KV)
+	require.EqualValues(t, 3, r.Revision, "reading is no change")
+	require.True(t, s.do(Delete(b("k"))).Found)
+	r = s.do(Delete(b("k")))
+	require.False(t, r.Found)
+	require.EqualValues(t, 4, r.Revision, "deleting what is not there is no change")
+	require.False(t, s.do(Get(b("k"))).Found)
+	require.Equal(t, uint64(5), s.do(Put(b("k"), nil)).KV.Create, "created anew")
+	require.Empty(t, s.do(Get(b("k"))).KV.Value)
+}
+
+func TestConditionalWrites(t *testing.T) {
+	s := newStore(t)
+	r := s.do(CompareAndSwap(b("k"), nil, b("1")))
+	require.ErrorIs(t, r.Err(), ErrCompareFailed, "the empty value is not the same as no key")
+	require.False(t, r.Found)
+	require.NoError(t, func() error { r := s.do(Create(b("k"), b("1"))); return r.Err() }())
+	r = s.do(Create(b("k"), b("2")))
+	require.ErrorIs(t, r.Err(), ErrCompareFailed)
+	require.Equal(t, b("1"), r.KV.Value)
+	require.EqualValues(t, 1, r.Revision, "a failed condition changes nothing")
+	r = s.do(CompareAndSwap(b("k"), b("1"), b("2")))
+	require.NoError(t, r.Err())
+	require.EqualValues(t, 2, r.KV.Version)
+	r = s.do(SwapAtRevision(b("k"), 1, b("3")))
+	require.ErrorIs(t, r.Err(), ErrCompareFailed)
+	r = s.do(SwapAtRevision(b("k"), 2, b("3")))
+	require.NoError(t, r.Err())
+}
+
+func TestTransaction(t *testing.T) {
+	s := newStore(t)
+	move := Txn([]Compare{{Key: b("a"), Target: TargetValue, Relation: Equal, Value: b("10")}, Missing(b("lock"))},
+		[][]byte{Put(b("a"), b("0")), Put(b("b"), b("10")), Get(b("a")), Prefix(nil, RangeOptions{})},
+		[][]byte{Get(b("a"))})
+	r := s.do(move)
+	require.False(t, r.Succeeded)
+	require.Len(t, r.Responses, 1)
+	require.Zero(t, r.Revision)
+	s.do(Put(b("a"), b("10")))
+	r = s.do(move)
+	require.True(t, r.Succeeded)
+	require.EqualValues(t, 2, r.Revision, "one revision for the whole transaction")
+	require.Equal(t, b("0"), r.Responses[2].KV.Value, "sees its own writes")
+	require.Len(t, r.Responses[3].KVs, 2)
+	for _, kv := range r.Responses[3].KVs {
+		require.EqualValues(t, 2, kv.Mod)
+	}
+	s.do(Put(b("lock"), nil))
+	require.False(t, s.do(Txn([]Compare{Missing(b("lock"))}, nil, nil)).Succeeded)
+	require.True(t, s.do(Txn([]Compare{Exists(b("lock"))}, nil, nil)).Succeeded)
+	require.True(t, s.do(Txn([]Compare{{Key: b("lock"), Target: TargetMod, Relation: Less, Number: 4}}, nil, nil)).Succeeded)
+	require.True(t, s.do(Txn([]Compare{{Key: b("lock"), Target: TargetCreate, Relation: Greater, Number: 2}}, nil, nil)).Succeeded)
+}
+
+func TestRange(t *testing.T) {
+	s := newStore(t)
+	for i := range 30 {
+		s.do(Put(fmt.Appendf(nil, "k%02d", i), b("v")))
+	}
+	s.do(Put([]byte{0xff, 0xff}, b("end")))
+	keys := func(r Result) (out string) {
+		for _, kv := range r.KVs {
+			out += string(kv.Key) + " "
+		}
+		return strings.TrimSpace(out)
+	}
+	require.Equal(t, "k05 k06", keys(s.do(Range(b("k05"), b("k07"), RangeOptions{}))))
+	r := s.do(Prefix(b("k1"), RangeOptions{Limit: 3, KeysOnly: true}))
+	require.Equal(t, "k10 k11 k12", keys(r))
+	require.True(t, r.More)
+	require.True(t, r.KVs[0].Omitted)
+	r = s.do(Range(Next(b("k12")), b("k15"), RangeOptions{Limit: 2}))
+	require.Equal(t, "k13 k14", keys(r))
+	require.False(t, r.More, "the limit is reached and nothing is left")
+	require.Len(t, s.do(Prefix([]byte{0xff}, RangeOptions{})).KVs, 1)
+	require.Len(t, s.do(Range(nil, nil, RangeOptions{})).KVs, 31)
+	require.Empty(t, s.do(Range(b("z"), b("a"), RangeOptions{})).KVs)
+}
+
+func TestResultsStayWithinTheLimit(t *testing.T) {
+	l := smallLimits()
+	s := store{New(l), t}
+	value := bytes.Repeat(b("v"), l.MaxValueBytes)
+	key := func(i int) []byte { return fmt.Appendf(nil, "key%05d", i) }
+	for i := range 40 {
+		s.do(Put(key(i), value))
+	}
+	size := func(op []byte) int {
+		res := s.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: op}}})
+		require.Equal(t, statemachine.CodeOK, res[0].Code)
+		return len(res[0].Data)
+	}
+	require.LessOrEqual(t, size(Prefix(nil, RangeOptions{})), l.MaxResultBytes)
+	r := s.do(Prefix(nil, RangeOptions{}))
+	require.True(t, r.More)
+	require.NotEmpty(t, r.KVs)
+
+	var gets, ranges [][]byte
+	for i := range l.MaxTxnOps {
+		gets = append(gets, Get(key(i)))
+		ranges = append(ranges, Prefix(nil, RangeOptions{}))
+	}
+	require.LessOrEqual(t, size(Txn(nil, gets, nil)), l.MaxResultBytes)
+	require.LessOrEqual(t, size(Txn(nil, ranges, nil)), l.MaxResultBytes)
+	r = s.do(Txn(nil, append(ranges[:4:4], gets[:4]...), nil))
+	omitted := 0
+	for _, one := range r.Responses[4:] {
+		require.True(t, one.Found)
+		if one.KV.Omitted {
+			omitted++
+			require.Empty(t, one.KV.Value)
+		} else {
+			require.Equal(t, value, one.KV.Value)
+		}
+	}
+	require.NotZero(t, omitted, "the ranges took the room: what does not fit is left out, and said so")
+}
+
+func TestRejections(t *testing.T) {
+	l := smallLimits()
+	s := store{New(l), t}
+	long := bytes.Repeat(b("x"), 100)
+	many := make([][]byte, l.MaxTxnOps+1)
+	for i := range many {
+		many[i] = Get(b("k"))
+	}
+	before := s.Digest()
+	for name, c := range map[string]struct {
+		op   []byte
+		code statemachine.ResultCode
+	}{
+		"empty":                  {nil, statemachine.CodeMalformed},
+		"unknown kind":           {[]byte{99}, statemachine.CodeUnsupported},
+		"cut":                    {Put(b("k"), b("v"))[:4], statemachine.CodeMalformed},
+		"trailing":               {append(Get(b("k")), 0), statemachine.CodeMalformed},
+		"empty key":              {Put(nil, b("v")), statemachine.CodeMalformed},
+		"empty key in condition": {Txn([]Compare{Exists(nil)}, nil, nil), statemachine.CodeMalformed},
+		"long key":               {Put(long, nil), statemachine.CodeTooLarge},
+		"long value":             {Put(b("k"), long), statemachine.CodeTooLarge},
+		"long value in txn":      {Txn(nil, nil, [][]byte{Put(b("k"), long)}), statemachine.CodeTooLarge},
+		"many operations":        {Txn(nil, many, nil), statemachine.CodeTooLarge},
+		"txn in a txn":           {Txn(nil, [][]byte{Txn(nil, nil, nil)}, nil), statemachine.CodeUnsupported},
+		"swap in a txn":          {Txn(nil, [][]byte{Create(b("k"), nil)}, nil), statemachine.CodeUnsupported},
+		"query in a txn":         {Txn(nil, [][]byte{RevisionQuery()}, nil), statemachine.CodeUnsupported},
+		"query":                  {DigestQuery(), statemachine.CodeUnsupported},
+		"revision 0":             {SwapAtRevision(b("k"), 0, nil), statemachine.CodeMalformed},
+		"relation":               {Txn([]Compare{{Key: b("k"), Target: TargetMod, Relation: 9}}, nil, nil), statemachine.CodeMalformed},
+	} {
+		r := s.do(c.op)
+		require.Equal(t, c.code, r.Code, name)
+		require.ErrorIs(t, r.Err(), ErrRejected, name)
+	}
+	require.Equal(t, before, s.Digest())
+}
+
+func TestSpace(t *testing.T) {
+	l := smallLimits()
+	l.MaxStateBytes = 4 * (EntryOverhead + 10)
+	s := store{New(l), t}
+	for i := range 4 {
+		r := s.do(Put([]byte{'a' + byte(i)}, b("123456789")))
+		require.NoError(t, r.Err())
+	}
+	digest := s.Digest()
+	for _, op := range [][]byte{
+		Put(b("e"), nil), Put(b("a"), b("1234567890")), Create(b("e"), nil),
+		Txn(nil, [][]byte{Delete(b("a")), Put(b("x"), nil)}, nil),
+	} {
+		r := s.do(op)
+		require.ErrorIs(t, r.Err(), ErrNoSpace)
+	}
+	require.Equal(t, digest, s.Digest(), "refused as a whole")
+	r := s.do(Put(b("a"), b("9")))
+	require.NoError(t, r.Err(), "shrinking is always possible")
+	s.do(Delete(b("b")))
+	r = s.do(Put(b("e"), nil))
+	require.NoError(t, r.Err())
+}
+
+// The digest does not depend on how the content came about.
+func TestDigestForgetsHistory(t *testing.T) {
+	l := smallLimits()
+	m := New(l)
+	for i := range 50 {
+		m.put([]byte{byte(i)}, []byte{1}, uint64(i)+1)
+		m.Digest()
+	}
+	for i := 10; i < 50; i++ {
+		m.delete([]byte{byte(i)}, 51)
+		m.Digest()
+	}
+	fresh := New(l)
+	for i := 9; i >= 0; i-- {
+		fresh.put([]byte{byte(i)}, []byte{1}, uint64(i)+1)
+	}
+	fresh.revision = m.revision
+	require.Equal(t, m.Digest(), fresh.Digest())
+	fresh.revision++
+	require.NotEqual(t, m.Digest(), fresh.Digest(), "the revision is covered")
+	fresh.revision--
+	fresh.put([]byte{3}, []byte{2}, 51)
+	require.NotEqual(t, m.Digest(), fresh.Digest())
+}
+
+func TestQueries(t *testing.T) {
+	s := newStore(t)
+	ctx := context.Background()
+	s.do(Put(b("k"), b("v")))
+	ask := func(q []byte) Result {
+		a, err := s.Query(ctx, q)
+		require.NoError(t, err)
+		r, err := DecodeAnswer(a)
+		require.NoError(t, err)
+		return r
+	}
+	require.Equal(t, b("v"), ask(Get(b("k"))).KV.Value)
+	require.Len(t, ask(Prefix(b("k"), RangeOptions{})).KVs, 1)
+	require.EqualValues(t, 1, ask(RevisionQuery()).Revision)
+	s.do(Put(b("k"), b("w")))
+	require.Equal(t, b("w"), ask(Get(b("k"))).KV.Value, "the last executed state")
+	s.do(Put(b("k"), b("x")))
+	s.do(Put(b("k"), b("y")))
+	require.EqualValues(t, 4, ask(RevisionQuery()).Revision)
+	require.Equal(t, s.Digest(), ask(DigestQuery()).Digest)
+	for _, q := range [][]byte{nil, Put(b("k"), nil), {77}} {
+		_, err := s.Query(ctx, q)
+		require.ErrorIs(t, err, ErrQuery)
+	}
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := s.Query(done, Get(b("k")))
+	require.True(t, errors.Is(err, context.Canceled))
+}
+
+// Queries from many goroutines see whole blocks: each block writes one number
+// under two keys.
+func TestQueriesSeeWholeBlocks(t *testing.T) {
+	m := New(DefaultLimits())
+	block := func(i int) {
+		v := fmt.Append(nil, i)
+		res := m.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: Put(b("a"), v)}, {Data: Put(b("b"), v)}}})
+		require.Len(t, res, 2)
+	}
+	block(0)
+	stop := make(chan struct{})
+	started := make(chan struct{}, 3)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			last := uint64(0)
+			for first := true; ; first = false {
+				a, err := m.Query(context.Background(), Prefix(nil, RangeOptions{}))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r, err := DecodeAnswer(a)
+				if err != nil || len(r.KVs) != 2 || !bytes.Equal(r.KVs[0].Value, r.KVs[1].Value) || r.KVs[1].Mod < last {
+					t.Errorf("torn or old: %v %+v", err, r)
+					return
+				}
+				last = r.KVs[1].Mod
+				if first {
+					started <- struct{}{}
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}()
+	}
+	for range 3 {
+		<-started
+	}
+	for i := range 300 {
+		block(i + 1)
+		if i%10 == 0 {
+			m.Digest()
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestLimitsValidate(t *testing.T) {
+	require.NoError(t, DefaultLimits().Validate())
+	require.NoError(t, smallLimits().Validate())
+	for name, change := range map[string]func(*Limits){
+		"MaxKeyBytes":    func(l *Limits) { l.MaxKeyBytes = 0 },
+		"MaxValueBytes":  func(l *Limits) { l.MaxValueBytes = 1 << 30 },
+		"MaxTxnOps":      func(l *Limits) { l.MaxTxnOps = 0 },
+		"MaxRangeKeys":   func(l *Limits) { l.MaxRangeKeys = -1 },
+		"MaxResultBytes": func(l *Limits) { l.MaxResultBytes = 1000 },
+		"MaxStateBytes":  func(l *Limits) { l.MaxStateBytes = 0 },
+	} {
+		l := DefaultLimits()
+		change(&l)
+		require.ErrorIs(t, l.Validate(), ErrLimits)
+		require.ErrorContains(t, l.Validate(), name)
+		require.NotEqual(t, DefaultLimits().Digest(), l.Digest())
+	}
+	other := smallLimits()
+	other.MaxRangeKeys++
+	s, err := New(smallLimits()).Snapshot()
+	require.NoError(t, err)
+	var buf bytes.Buffer
+	_, err = s.WriteTo(&buf)
+	require.NoError(t, err)
+	require.ErrorIs(t, New(other).Restore(&buf), ErrSnapshot)
+}
