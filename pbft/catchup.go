@@ -125,8 +125,10 @@ func (c *Core) onBlocks(m *Blocks, out *Output) Drop {
 		for _, p := range m.Blocks {
 			c.hold(p, out)
 		}
+		c.onCertificate(q, out)
+		c.commit(q, out) // the target may be further up
 		c.fetch.asked = false
-		return c.onCertificate(q, out)
+		return NoDrop
 	}
 	if last.Digest() != c.fetch.want.Digest {
 		return DropUnwanted

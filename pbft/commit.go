@@ -70,8 +70,14 @@ func (c *Core) committedFork(q *Certificate, out *Output) {
 
 // tryCommit commits the target and all its ancestors, once all are held.
 func (c *Core) tryCommit(out *Output) {
-	q := c.target
-	if q == nil || q.Height <= c.Committed() || !c.extendsCommitted(q.Ref()) {
+	if c.target != nil {
+		c.commit(c.target, out)
+	}
+}
+
+// commit commits the block of a CommitQC and all its ancestors, if all are held.
+func (c *Core) commit(q *Certificate, out *Output) {
+	if q.Height <= c.Committed() || !c.extendsCommitted(q.Ref()) {
 		return
 	}
 	path := make([]*entry, 0, q.Height-c.Committed())
@@ -96,6 +102,7 @@ func (c *Core) tryCommit(out *Output) {
 	if before/c.cfg.Window != q.Height/c.cfg.Window {
 		c.keep(q, out)
 	}
+	c.commitQC = q
 	c.maxCommitView = max(c.maxCommitView, q.View)
 	c.noteVotedBranch()
 	c.collect(out)

@@ -58,6 +58,8 @@ type Core struct {
 	chain chain
 	// target is the highest CommitQC known; above committed when blocks are missing.
 	target *Certificate
+	// commitQC is the CommitQC that the committed tip was committed by.
+	commitQC *Certificate
 	// kept are CommitQCs at about one per Window heights, ascending.
 	kept []*Certificate
 	// maxCommitView is the highest view of any CommitQC whose block is committed here.
@@ -233,13 +235,10 @@ func (c *Core) IsSnapshot(h Height) bool { return h%c.cfg.CheckpointEvery == 0 }
 func (c *Core) IsCheckpoint(h *Header) bool { return h.Checkpoint || c.IsSnapshot(h.Height) }
 
 // TallyRange is what votes are of use now: those of view (and one view above), for
-// heights low to high, both included.
+// heights low to high, both included. The committed block may be voted for again,
+// as the base of a later view.
 func (c *Core) TallyRange() (view View, low, high Height) {
-	low = c.Committed()
-	if c.open {
-		low++
-	}
-	return c.durable.View, low, c.executed + 2*c.cfg.Window
+	return c.durable.View, c.Committed(), c.executed + 2*c.cfg.Window
 }
 
 // Step takes a message from a replica.

@@ -145,7 +145,7 @@ func (c *Core) restore(l *logContents) error {
 		return err
 	}
 	c.high = l.high
-	c.target = l.commit
+	c.target, c.commitQC = l.commit, l.commit
 	c.kept = l.kept
 	c.statements = l.statements
 	c.stable, c.snapshot = l.stable, l.snapshot

@@ -76,7 +76,7 @@ func (c *Core) tryPendingCheckpoint(out *Output) {
 
 // bundle puts a certificate together with the lowest CommitQC that covers it.
 func (c *Core) bundle(q *CheckpointCertificate) *Bundle {
-	commit := c.target
+	commit := c.commitQC
 	for i := len(c.kept) - 1; i >= 0 && c.kept[i].Height >= q.Height; i-- {
 		commit = c.kept[i]
 	}
@@ -241,10 +241,19 @@ func (c *Core) considerTransfer(out *Output) {
 }
 
 // Installed reports that the host's state is the one that b certifies: a state
-// transfer ended, and everything at and below b's height is executed.
+// transfer ended, and everything at and below b's height is executed. The host
+// installs only what is above the height it has executed, and skips blocks at or
+// below b's height that it was asked to execute before.
 func (c *Core) Installed(b *Bundle, out *Output) {
+	must(b.Height() > c.executed, "installed %d, executed %d already", b.Height(), c.executed)
 	c.transfer = nil
 	if b.Height() <= c.Committed() {
+		// The blocks arrived as well, meanwhile.
+		c.executed = b.Height()
+		c.ownSnapshot = max(c.ownSnapshot, b.Height())
+		if b.Height() > c.Stable() {
+			c.stabilise(b, out)
+		}
 		c.finish(out)
 		return
 	}
@@ -282,6 +291,7 @@ func (c *Core) Installed(b *Bundle, out *Output) {
 	if c.target == nil || c.target.Height < b.Commit.Height {
 		c.target = b.Commit
 	}
+	c.commitQC = b.Commit
 	c.maxCommitView = max(c.maxCommitView, b.Commit.View)
 	c.offer = nil
 	c.settleVoteAfterTransfer(b)

@@ -251,7 +251,7 @@ func (c *Core) onNewView(from ReplicaID, n *NewView, out *Output) Drop {
 // committedBefore tells whether the committed tip was committed by a certificate
 // of a view below v; then every honest base of v is at or above it.
 func (c *Core) committedBefore(v View) bool {
-	return c.target != nil && c.target.Height == c.Committed() && c.target.View < v
+	return c.commitQC != nil && c.commitQC.View < v
 }
 
 func (c *Core) baseOf(n *NewView) (BlockRef, Rank) {
