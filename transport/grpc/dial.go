@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -105,13 +107,15 @@ func (p *peer) link() (linked bool, err error) {
 		defer close(watched)
 		p.watchOpening(opened, cancel)
 	}()
-	conn, err := grpc.NewClient("passthrough:///"+p.Address, p.dialOptions()...)
+	var wire wire
+	conn, err := grpc.NewClient("passthrough:///"+p.Address, p.dialOptions(&wire)...)
 	if err != nil {
 		close(opened)
 		<-watched
 		return false, fmt.Errorf("address %q: %w", p.Address, err)
 	}
 	defer conn.Close()
+	defer wire.cut()
 	stream, theirs, err := p.open(ctx, conn)
 	close(opened)
 	<-watched
@@ -155,10 +159,43 @@ func (p *peer) watchOpening(opened <-chan struct{}, cancel context.CancelCauseFu
 	}
 }
 
-func (p *peer) dialOptions() []grpc.DialOption {
+// wire holds the network connection under a gRPC one. gRPC says goodbye before it
+// closes, and waits for seconds if the line takes no more; a link that is given
+// up need not.
+type wire struct {
+	mu   sync.Mutex
+	conn net.Conn
+	gone bool
+}
+
+// hold takes a connection in place of the last one, which gRPC closed.
+func (w *wire) hold(c net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn = c; w.gone {
+		c.Close()
+	}
+}
+
+// cut closes the connection, and any that is still to come.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone = true; w.conn != nil {
+		w.conn.Close()
+	}
+}
+
+func (p *peer) dialOptions(w *wire) []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(narrow(p.t.cfg.ClientTLS(p.ID), p.expect))),
-		grpc.WithContextDialer(p.t.cfg.Dial),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := p.t.cfg.Dial(ctx, address)
+			if err == nil {
+				w.hold(conn)
+			}
+			return conn, err
+		}),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(codec{}),
 			grpc.MaxCallRecvMsgSize(frame.MaxSmall),

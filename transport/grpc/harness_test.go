@@ -1,6 +1,7 @@
 package peergrpc
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -13,11 +14,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/transport"
+	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -95,7 +99,7 @@ func (c *cluster) config(i int) Config {
 		ClientTLS:        func(p crypto.ReplicaID) *tls.Config { return tlsid.ClientConfig(cert, c.keys[p].Public()) },
 		Identify:         c.identify,
 		PingInterval:     50 * time.Millisecond,
-		PingTimeout:      500 * time.Millisecond,
+		PingTimeout:      patient,
 		BackoffMin:       time.Millisecond,
 		BackoffMax:       50 * time.Millisecond,
 		RefusedBackoff:   50 * time.Millisecond,
@@ -171,4 +175,140 @@ func statusOf(tr *Transport, id crypto.ReplicaID) transport.PeerStatus {
 		}
 	}
 	return transport.PeerStatus{}
+}
+
+// tap is a TCP connection whose writes can be held up and that can fall silent.
+type tap struct {
+	net.Conn
+	gate   *gate
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *tap) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// gate holds up the writes of all its connections while it is shut.
+type gate struct {
+	mu      sync.Mutex
+	open    chan struct{} // closed while open
+	written int
+	conns   []*tap
+}
+
+func newGate() *gate {
+	g := &gate{open: make(chan struct{})}
+	close(g.open)
+	return g
+}
+
+func (g *gate) dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	c := &tap{Conn: conn, gate: g, closed: make(chan struct{})}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.conns = append(g.conns, c)
+	return c, nil
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = make(chan struct{})
+}
+
+func (g *gate) reopen() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.open)
+}
+
+// free opens the gate for writes to come; those that wait go on waiting.
+func (g *gate) free() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = make(chan struct{})
+	close(g.open)
+}
+
+func (g *gate) state() (open chan struct{}, written, conns int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open, g.written, len(g.conns)
+}
+
+func (c *tap) Write(b []byte) (int, error) {
+	open, _, _ := c.gate.state()
+	select {
+	case <-open:
+	case <-c.closed:
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Write(b)
+	c.gate.mu.Lock()
+	c.gate.written += n
+	c.gate.mu.Unlock()
+	return n, err
+}
+
+// raw is a peer that speaks the link protocol by hand.
+type raw struct {
+	t      testing.TB
+	conn   *grpc.ClientConn
+	stream grpc.ClientStream
+}
+
+// dialRaw connects to a transport with the key of replica as, without a greeting.
+func (c *cluster) dialRaw(to *Transport, as int) *raw {
+	c.t.Helper()
+	config := c.config(as).ClientTLS(to.cfg.Self)
+	conn, err := grpc.NewClient("passthrough:///"+to.Addr().String(),
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{})), grpc.WithDisableRetry(), grpc.WithNoProxy())
+	require.NoError(c.t, err)
+	c.t.Cleanup(func() { conn.Close() })
+	ctx, cancel := context.WithCancel(context.Background())
+	c.t.Cleanup(cancel)
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, streamPath)
+	require.NoError(c.t, err)
+	return &raw{c.t, conn, stream}
+}
+
+// greet sends a proper greeting and waits for the welcome.
+func (c *cluster) greet(r *raw, as int) {
+	c.t.Helper()
+	r.send(c.config(as).greeting(uint64(as)).Append(nil, frame.Hello))
+	require.Equal(c.t, frame.Welcome, r.answer())
+}
+
+func (r *raw) send(b []byte) { _ = r.stream.SendMsg(small(b)) }
+
+// answer returns the kind of the next frame that is not a sign of life.
+func (r *raw) answer() frame.Kind {
+	r.t.Helper()
+	var in incoming
+	defer in.free()
+	for {
+		require.NoError(r.t, r.stream.RecvMsg(&in))
+		if k := in.kind(); k != frame.Alive {
+			return k
+		}
+	}
+}
+
+// end waits for the stream to end and returns why.
+func (r *raw) end() error {
+	var in incoming
+	defer in.free()
+	for {
+		if err := r.stream.RecvMsg(&in); err != nil {
+			return err
+		}
+	}
 }

@@ -80,17 +80,28 @@ func (t *Transport) serve(stream grpc.ServerStream) error {
 	t.wg.Go(func() {
 		defer close(in.ended)
 		in.err = in.read()
+		// Reported here, since gRPC may end the stream for it before we do.
+		if errors.Is(in.err, errMalformed) {
+			in.report(in.err)
+		}
 	})
 	if err := in.greet(); err != nil {
-		in.report(err)
+		in.reportUnlessRead(err)
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
 	p.adopt(in)
 	defer p.abandon(in)
 	close(in.accepted)
 	err = in.supervise()
-	in.report(err)
+	in.reportUnlessRead(err)
 	return status.Error(codes.Aborted, err.Error())
+}
+
+// reportUnlessRead is report for what the reading goroutine does not report.
+func (in *inbound) reportUnlessRead(err error) {
+	if !errors.Is(err, errMalformed) {
+		in.report(err)
+	}
 }
 
 // report logs and counts why the stream ended, if that is worth it: a link that

@@ -162,12 +162,13 @@ func (q *Queue) Open() {
 	q.mu.Unlock()
 }
 
-// Status returns what waits and what was dropped.
+// Status returns what waits, less the parts that were taken, and what was dropped.
 func (q *Queue) Status() (queued [transport.Priorities]transport.Load, dropped transport.Drops) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i := range q.lanes {
-		queued[i] = transport.Load{Messages: uint64(q.lanes[i].count), Bytes: uint64(q.lanes[i].bytes)}
+		l := &q.lanes[i]
+		queued[i] = transport.Load{Messages: uint64(l.count), Bytes: uint64(l.bytes - l.offset)}
 	}
 	return queued, q.dropped
 }
