@@ -62,9 +62,9 @@ func NewCustomQuorumSystem(weights []uint64, quorumWeight, faulty uint64) (*Quor
 			quorumWeight, total, max(2*quorumWeight, total)-total, faulty, (total+faulty)/2+1)
 	case total-faulty < quorumWeight:
 		return nil, fmt.Errorf("quorums: without the faulty weight %d the members weigh %d, below the quorum %d: lower the quorum or the faulty weight", faulty, total-faulty, quorumWeight)
-	case quorumWeight < 2*faulty+1:
-		return nil, fmt.Errorf("quorums: a quorum of weight %d without the faulty weight %d is not blocking: raise the quorum to at least %d", quorumWeight, faulty, 2*faulty+1)
 	}
+	// The last two rules together make a quorum weigh at least 2*faulty+1: what is
+	// left of it without the traitors still blocks.
 	return &QuorumSystem{weights: append([]uint64(nil), weights...), total: total, faulty: faulty, quorum: quorumWeight}, nil
 }
 

@@ -133,7 +133,9 @@ func (c kitCache) Add(key Digest)      { c[key] = true }
 
 type kitKnown map[Digest]crypto.Signature
 
-func (k kitKnown) Known(d Digest, sig crypto.Signature) bool { return k[d] == sig && k[d] != crypto.Signature{} }
+func (k kitKnown) Known(d Digest, sig crypto.Signature) bool {
+	return k[d] == sig && k[d] != crypto.Signature{}
+}
 
 // kit signs as anybody.
 type kit struct {
