@@ -52,6 +52,11 @@ type Config struct {
 	// (PROTOCOL 14). Local.
 	Follower bool
 
+	// Admissible tells whether a request may still be executed under the host's
+	// executed sessions: not executed before, not expired. Only admissible requests
+	// wait in the pool and have an age; blocks are never judged by it. nil: all are.
+	Admissible func(*Request) bool
+
 	// CheckCertificate verifies a certificate that nobody has verified yet (a
 	// claim in a view change). A pure function. [Verifier.CheckCertificate].
 	CheckCertificate func(*Certificate) error

@@ -219,13 +219,14 @@ func (p *pool) oldest() (since uint64, ok bool) {
 	return since, ok
 }
 
-// expire forgets all requests whose deadline lies below now (block time). It looks
-// at every request: for use when something is about to be held against a primary.
-func (p *pool) expire(now Time) {
+// sift forgets all requests that cannot be executed any more: their deadline lies
+// below now (block time), or they are not admissible. It looks at every request:
+// for use when something is about to be held against a primary.
+func (p *pool) sift(now Time, admissible func(*Request) bool) {
 	for _, l := range [...]*list{&p.waiting, &p.proposed} {
 		for q := l.head; q != nil; {
 			next := q.next
-			if q.request.Deadline < now {
+			if q.request.Deadline < now || !admissible(q.request) {
 				p.drop(q)
 			}
 			q = next
@@ -260,6 +261,9 @@ func (c *Core) admit(r *Request) Drop {
 	}
 	if r.Deadline < c.chain.tip().Time {
 		return DropExpired
+	}
+	if !c.cfg.Admissible(r) {
+		return DropDuplicate
 	}
 	return c.pool.add(r, c.ticks)
 }

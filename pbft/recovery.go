@@ -19,6 +19,9 @@ func New(cfg Config, log iter.Seq[Record]) (*Core, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Admissible == nil {
+		cfg.Admissible = func(*Request) bool { return true }
+	}
 	n := cfg.Quorums.N()
 	c := &Core{
 		cfg:      cfg,

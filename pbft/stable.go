@@ -254,6 +254,7 @@ func (c *Core) Installed(b *Bundle, out *Output) {
 		if b.Height() > c.Stable() {
 			c.stabilise(b, out)
 		}
+		c.pool.sift(b.Header.Time, c.cfg.Admissible)
 		c.finish(out)
 		return
 	}
@@ -295,6 +296,7 @@ func (c *Core) Installed(b *Bundle, out *Output) {
 	c.maxCommitView = max(c.maxCommitView, b.Commit.View)
 	c.offer = nil
 	c.settleVoteAfterTransfer(b)
+	c.pool.sift(b.Header.Time, c.cfg.Admissible)
 	c.timers.restartProgress(c.ticks)
 	c.timers.statusDue = true
 	c.finish(out)

@@ -154,7 +154,7 @@ func (c *Core) checkAges(out *Output) {
 	}
 	age := uint64(c.cfg.Timeouts.RequestAge)
 	if since, ok := c.pool.oldest(); ok && c.ticks >= since+age/2 {
-		c.pool.expire(c.chain.tip().Time) // the primary forgets these as well
+		c.pool.sift(c.chain.tip().Time, c.cfg.Admissible)
 	}
 	late := c.pool.older(c.ticks, age/2)
 	if len(late) > 0 {

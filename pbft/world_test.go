@@ -57,12 +57,14 @@ type testNode struct {
 	state     map[Height]Digest // application state after each height
 	order     map[Height]Digest // executed block by height
 	times     int               // executed blocks since start
+	done      map[Digest]bool   // executed requests
 	alarms    []string
 	evidence  []*Evidence
 	transfers int
 	want      *Bundle
 	noApply   bool // execution is held back
 	backlog   []*Block
+	traitor   *traitor
 }
 
 func newWorld(weights []uint64, seed uint64, edit func(*Config)) *world {
@@ -84,7 +86,7 @@ func newWorld(weights []uint64, seed uint64, edit func(*Config)) *world {
 		edit(&w.base)
 	}
 	for id := range q.N() {
-		n := &testNode{w: w, id: ReplicaID(id), log: map[RecordKey][]byte{}, state: map[Height]Digest{}, order: map[Height]Digest{}}
+		n := &testNode{w: w, id: ReplicaID(id), log: map[RecordKey][]byte{}, state: map[Height]Digest{}, order: map[Height]Digest{}, done: map[Digest]bool{}}
 		w.nodes = append(w.nodes, n)
 		n.start(false)
 	}
@@ -136,6 +138,7 @@ func (n *testNode) start(follower bool) {
 		Votes: scheme, Checkpoints: scheme, SigningKeys: keys, Requests: w.sym,
 		Limits: Limits{MaxBlockBytes: n.cfg.MaxBlockBytes, MaxBlockRequests: n.cfg.MaxBlockRequests, MaxOperationBytes: n.cfg.MaxOperationBytes, Window: n.cfg.Window},
 	})
+	n.cfg.Admissible = func(r *Request) bool { return !n.done[r.Digest()] }
 	n.cfg.CheckCertificate = n.verifier.CheckCertificate
 	signer := w.sym.Signer(n.id)
 	n.keys = Keys{Self: n.id, Signing: w.sym.Client(1_000_000 + uint64(n.id)), Votes: signer, Checkpoints: signer}
@@ -214,6 +217,7 @@ func (n *testNode) apply(b *Block) {
 	d := prev
 	for _, r := range b.Requests {
 		rd := r.Digest()
+		n.done[rd] = true
 		d = crypto.Hash("state", d[:], rd[:])
 	}
 	n.state[b.Height] = d
@@ -312,6 +316,7 @@ func (n *testNode) transfer() bool {
 			}
 			n.backlog = slices.DeleteFunc(n.backlog, func(x *Block) bool { return x.Height <= b.Height() })
 			n.state[b.Height()] = st
+			n.done = maps.Clone(m.done)
 			n.transfers++
 			var out Output
 			n.core.Installed(b, &out)
@@ -342,8 +347,19 @@ func (n *testNode) advance() {
 func (n *testNode) send(e Envelope, toSelf bool) Message {
 	m := Sign(n.w.cluster, 0, e.Message, n.keys)
 	data := Encode(0, m)
+	if n.traitor != nil {
+		n.traitor.hear(m)
+	}
 	for to := range n.w.n0() {
-		if id := ReplicaID(to); id != n.id && (e.To == Everyone || e.To == id) {
+		id := ReplicaID(to)
+		if n.traitor != nil && id != n.id && (e.To == Everyone || e.To == id) {
+			for _, x := range n.traitor.rewrite(id, m) {
+				x = Sign(n.w.cluster, 0, x, n.keys)
+				n.w.queue = append(n.w.queue, packet{n.id, id, Encode(0, x), x.Kind(), describeMessage(x)})
+			}
+			continue
+		}
+		if id != n.id && (e.To == Everyone || e.To == id) {
 			n.w.queue = append(n.w.queue, packet{n.id, id, data, m.Kind(), describeMessage(m)})
 		}
 	}
@@ -362,6 +378,9 @@ func (n *testNode) receive(p packet) {
 	if err != nil {
 		n.w.fail("replica %d cannot decode %s of %d: %v", n.id, p.what, p.from, err)
 		return
+	}
+	if n.traitor != nil {
+		n.traitor.hear(m)
 	}
 	var out Output
 	switch m := m.(type) {
@@ -501,6 +520,7 @@ func (n *testNode) wipe() {
 	n.log = map[RecordKey][]byte{}
 	n.state = map[Height]Digest{0: {}}
 	n.order = map[Height]Digest{}
+	n.done = map[Digest]bool{}
 }
 
 func (n *testNode) submit(r *Request) Drop {
