@@ -23,7 +23,8 @@ func (e *Executor) Admissible(r *Request, now Time) (s Status, ok bool) {
 	return Executed, true
 }
 
-// full tells whether a new client would certainly be turned away.
+// full tells whether a new client would be turned away. It goes by the bound at
+// the top of the queue, so it may err on the side of letting one in.
 func (t *sessions) full(now Time) bool {
 	return len(t.byKey) >= t.limits.MaxSessions && t.queue.heap[0].queued >= now
 }

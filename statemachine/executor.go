@@ -138,7 +138,7 @@ func (e *Executor) start(b *RequestBlock, replies []Reply) {
 		v := t.judge(r, b.Time, e.isQuarantined(r))
 		s := v.session
 		if v.status == 0 && s == nil {
-			if s = t.admit(r.Client, b.Time); s == nil {
+			if s = t.admit(r, b.Time); s == nil {
 				v.status = Busy
 			}
 		}

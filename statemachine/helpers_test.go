@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"testing"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -79,6 +78,12 @@ func (l *ledger) Restore(r io.Reader) error {
 	return nil
 }
 
+// tester is a *testing.T, *testing.B, *testing.F or *rapid.T.
+type tester interface {
+	require.TestingT
+	Helper()
+}
+
 const second = Time(time.Second)
 
 func testLimits() Limits {
@@ -110,12 +115,12 @@ func request(c int, seq, low uint64, deadline int, ops ...string) Request {
 // chain drives an executor: each call of run is one block.
 type chain struct {
 	*Executor
-	t      testing.TB
+	t      tester
 	app    *ledger
 	height uint64
 }
 
-func newChain(t testing.TB, l Limits) *chain {
+func newChain(t tester, l Limits) *chain {
 	require.NoError(t, l.Validate())
 	app := new(ledger)
 	return &chain{Executor: NewExecutor(app, l), t: t, app: app}
@@ -139,7 +144,7 @@ func (c *chain) status(at int, r Request) Status {
 	return c.run(at, r)[0].Status
 }
 
-func snapshotBytes(t testing.TB, s Snapshot) []byte {
+func snapshotBytes(t tester, s Snapshot) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	n, err := s.WriteTo(&b)

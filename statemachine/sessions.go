@@ -130,9 +130,9 @@ func (t *sessions) judge(r *Request, now Time, quarantined bool) verdict {
 	return v
 }
 
-// admit makes sure that the client has a session, evicting another if need be. It
-// returns nil if the table is full (rule 7), and then has changed nothing.
-func (t *sessions) admit(client crypto.PublicKey, now Time) *session {
+// admit makes a session for r's client, which has none and whose request is about
+// to run, evicting another if need be. It returns nil if the table is full (rule 7), and then has changed nothing.
+func (t *sessions) admit(r *Request, now Time) *session {
 	if len(t.byKey) >= t.limits.MaxSessions {
 		victim := t.queue.min(now)
 		if victim == nil {
@@ -140,8 +140,9 @@ func (t *sessions) admit(client crypto.PublicKey, now Time) *session {
 		}
 		t.evict(victim)
 	}
-	s := newSession(client, t.limits.MaxInFlight)
-	t.byKey[client] = s
+	s := newSession(r.Client, t.limits.MaxInFlight)
+	s.maxDeadline = r.Deadline
+	t.byKey[r.Client] = s
 	t.queue.push(s)
 	return s
 }

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/tidwall/btree"
@@ -13,6 +14,7 @@ func (l *Limits) appendGet(out, key []byte, e *entry) []byte {
 	if e == nil {
 		return out
 	}
+	out = slices.Grow(out, entryFixed+len(key)+len(e.value))
 	omit := len(out)+entryFixed+len(key)+len(e.value) > l.MaxResultBytes
 	return appendKV(out, key, e, omit)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sort"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // of operations. flaw breaks one thing.
 type toy struct {
 	flaw  string
+	mu    sync.Mutex // so that a snapshot that is not frozen is no worse than that
 	M     map[string][]byte
 	Count uint64
 	last  []byte
@@ -29,6 +31,8 @@ type toy struct {
 func newToy(flaw string) *toy { return &toy{flaw: flaw, M: map[string][]byte{}} }
 
 func (m *toy) Apply(b statemachine.Block) []statemachine.Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var out []statemachine.Result
 	for _, op := range b.Ops {
 		if len(op.Data) < 2 {
@@ -81,6 +85,8 @@ func (m *toy) keys() []string {
 }
 
 func (m *toy) Digest() crypto.Digest {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.flaw == "digest forgets to change" && !m.memo.IsZero() {
 		return m.memo
 	}
@@ -135,6 +141,8 @@ func (s *toySnapshot) WriteTo(w io.Writer) (int64, error) {
 func (s *toySnapshot) Close() error { return nil }
 
 func (m *toy) encode() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	state := toyState{Count: m.Count}
 	if m.flaw == "snapshot forgets the count" {
 		state.Count = 0

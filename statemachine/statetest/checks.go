@@ -214,7 +214,7 @@ func checkSnapshotFrozen(h *history) error {
 		return errors.New("written after more blocks, it has other bytes")
 	}
 	if err := unused.Close(); err != nil {
-		return fmt.Errorf("Close without WriteTo: %w", err)
+		return fmt.Errorf("closing without writing: %w", err)
 	}
 	return nil
 }
@@ -244,19 +244,19 @@ func (h *history) restoresInto(m, other statemachine.StateMachine, future []stat
 	// A reader that returns one byte at a time is a legal reader.
 	r := bytes.NewReader(b)
 	if err := other.Restore(io.MultiReader(oneByte{r}, r)); err != nil {
-		return fmt.Errorf("Restore: %w", err)
+		return fmt.Errorf("restoring: %w", err)
 	}
 	if r.Len() > 0 {
-		return fmt.Errorf("Restore left %d bytes", r.Len())
+		return fmt.Errorf("restoring left %d bytes unread", r.Len())
 	}
 	if err := same(m, other); err != nil {
-		return fmt.Errorf("after Restore: %w", err)
+		return fmt.Errorf("after restoring: %w", err)
 	}
 	if err := differ(apply(m, future), apply(other, future)); err != nil {
-		return fmt.Errorf("after Restore and the same blocks: %w", err)
+		return fmt.Errorf("after restoring and the same blocks: %w", err)
 	}
 	if err := same(m, other); err != nil {
-		return fmt.Errorf("after Restore and the same blocks: %w", err)
+		return fmt.Errorf("after restoring and the same blocks: %w", err)
 	}
 	return nil
 }
@@ -312,7 +312,7 @@ func checkDamaged(h *history) error {
 	}
 	broken := errors.New("the disk is gone")
 	if err := victim.Restore(io.MultiReader(bytes.NewReader(good[:len(good)/2]), failing{broken})); err == nil {
-		return errors.New("the reader failed half way and Restore returned no error")
+		return errors.New("the reader failed half way and restoring returned no error")
 	}
 	if err := victim.Restore(bytes.NewReader(good)); err != nil {
 		return fmt.Errorf("a good snapshot after bad ones: %w", err)

@@ -104,7 +104,7 @@ func same(a, b statemachine.StateMachine) error {
 func snapshot(m statemachine.StateMachine) ([]byte, error) {
 	s, err := m.Snapshot()
 	if err != nil {
-		return nil, fmt.Errorf("Snapshot: %w", err)
+		return nil, fmt.Errorf("taking a snapshot: %w", err)
 	}
 	return written(s)
 }
@@ -113,13 +113,13 @@ func written(s statemachine.Snapshot) ([]byte, error) {
 	var b bytes.Buffer
 	n, err := s.WriteTo(&b)
 	if err != nil {
-		return nil, fmt.Errorf("WriteTo: %w", err)
+		return nil, fmt.Errorf("writing a snapshot: %w", err)
 	}
 	if n != int64(b.Len()) {
-		return nil, fmt.Errorf("WriteTo says %d bytes and wrote %d", n, b.Len())
+		return nil, fmt.Errorf("writing a snapshot: it says %d bytes and wrote %d", n, b.Len())
 	}
 	if err := s.Close(); err != nil {
-		return nil, fmt.Errorf("Close: %w", err)
+		return nil, fmt.Errorf("closing a snapshot: %w", err)
 	}
 	return b.Bytes(), nil
 }
