@@ -28,7 +28,7 @@ type clientSeq struct {
 type pooled struct {
 	request    *Request
 	since      uint64 // tick from which its age counts
-	relayed    bool
+	relayed    uint64 // tick at which it was last relayed to everybody; 0 never
 	inBlock    bool
 	next, prev *pooled
 }
@@ -156,7 +156,7 @@ func (p *pool) reset(now uint64) {
 	}
 	p.waiting.prepend(&p.proposed)
 	for q := p.waiting.head; q != nil; q = q.next {
-		q.since, q.relayed = now, false
+		q.since, q.relayed = now, 0
 	}
 }
 
@@ -189,20 +189,22 @@ func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, f
 	return requests, len(requests) == maxRequests || size >= maxBytes, true
 }
 
-// older returns the requests that have waited for at least age and were not yet
-// relayed, and marks them as relayed. Bounded to what fits one message.
+// older returns the requests that have waited for at least age and were not
+// relayed within the last age (a relay may be lost, and a request that only this
+// replica knows makes nobody else suspect), and marks them as relayed. Bounded to
+// what fits one message.
 func (p *pool) older(now, age uint64) []*Request {
 	var late []*Request
 	size := 0
 	for _, l := range [...]*list{&p.proposed, &p.waiting} {
 		for q := l.head; q != nil && now >= q.since+age; q = q.next {
-			if q.relayed {
+			if q.relayed != 0 && now < q.relayed+age {
 				continue
 			}
 			if size += q.request.Size(); size > maxForwardBytes || len(late) == maxForwardedRequests {
 				return late
 			}
-			q.relayed = true
+			q.relayed = now
 			late = append(late, q.request)
 		}
 	}
