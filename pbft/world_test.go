@@ -30,8 +30,12 @@ type world struct {
 	broken []string
 	// honest tells which nodes the checks apply to.
 	honest func(ReplicaID) bool
-	// executions counts how often each request was executed by node 0's chain.
-	lostSync bool
+	// onSend sees every message that a node signs and sends; nil: nobody does.
+	onSend func(from ReplicaID, m Message)
+	// onDrop sees votes that a tally does not count; nil: nobody does.
+	onDrop func(at ReplicaID, m Message, why Drop)
+	// boundary may stop a node in place of performing an Output, and then tells so.
+	boundary func(n *testNode, o *Output) (crashed bool)
 }
 
 type packet struct {
@@ -65,6 +69,7 @@ type testNode struct {
 	noApply   bool // execution is held back
 	backlog   []*Block
 	traitor   *traitor
+	skew      time.Duration // of its clock
 }
 
 func newWorld(weights []uint64, seed uint64, edit func(*Config)) *world {
@@ -242,9 +247,12 @@ func (n *testNode) statement(h *Header) CheckpointStatement {
 
 // perform does what an Output asks for, in its order, until nothing is left.
 func (n *testNode) perform(out *Output) {
-	for !out.Empty() {
+	for !out.Empty() && n.up {
 		o := *out
 		*out = Output{}
+		if n.w.boundary != nil && n.w.boundary(n, &o) {
+			return
+		}
 		for _, r := range o.Records {
 			if r.Delete {
 				delete(n.log, r.Key)
@@ -329,6 +337,9 @@ func (n *testNode) transfer() bool {
 }
 
 func (n *testNode) advance() {
+	if !n.up {
+		return
+	}
 	n.tally.Advance(n.core.TallyRange())
 	n.points.Advance(n.core.Stable(), n.core.ExecutedHeight()+2*n.cfg.Window)
 	var out Output
@@ -349,6 +360,9 @@ func (n *testNode) send(e Envelope, toSelf bool) Message {
 	data := Encode(0, m)
 	if n.traitor != nil {
 		n.traitor.hear(m)
+	}
+	if n.w.onSend != nil {
+		n.w.onSend(n.id, m)
 	}
 	for to := range n.w.n0() {
 		id := ReplicaID(to)
@@ -412,7 +426,8 @@ func (n *testNode) receive(p packet) {
 func (n *testNode) take(_ ReplicaID, m Message, v Verified, out *Output) {
 	switch m := m.(type) {
 	case *Vote:
-		pending, _ := n.tally.Add(m)
+		pending, why := n.tally.Add(m)
+		n.dropped(m, why)
 		if pending != nil {
 			q, culprits := n.verifier.Aggregate(pending)
 			if len(culprits) > 0 {
@@ -423,7 +438,8 @@ func (n *testNode) take(_ ReplicaID, m Message, v Verified, out *Output) {
 			n.core.Step(n.verifier.Own(q), out)
 		}
 	case *CheckpointVote:
-		pending, _ := n.points.Add(m)
+		pending, why := n.points.Add(m)
+		n.dropped(m, why)
 		if pending != nil {
 			q, culprits := n.verifier.AggregateCheckpoint(pending)
 			if len(culprits) > 0 {
@@ -435,6 +451,12 @@ func (n *testNode) take(_ ReplicaID, m Message, v Verified, out *Output) {
 		}
 	default:
 		n.core.Step(v, out)
+	}
+}
+
+func (n *testNode) dropped(m Message, why Drop) {
+	if why != NoDrop && n.w.onDrop != nil {
+		n.w.onDrop(n.id, m, why)
 	}
 }
 
@@ -536,7 +558,7 @@ func (n *testNode) tick() {
 		return
 	}
 	var out Output
-	n.core.Tick(n.w.now, &out)
+	n.core.Tick(n.w.now.Add(n.skew), &out)
 	n.perform(&out)
 	n.advance()
 	if n.want != nil {
