@@ -1,0 +1,128 @@
+package parley
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/parley-bft/parley/"
+
+// allowed says which packages of this module a folder may import: the picture in
+// ARCHITECTURE.md. A folder inherits the row of the longest prefix that has one;
+// a prefix as a value allows everything below it.
+var allowed = map[string][]string{
+	"crypto":         {"crypto"},
+	"pbft":           {"crypto"},
+	"statemachine":   {"crypto", "statemachine"},
+	"transport":      {"crypto", "transport"},
+	"client":         {"client", "crypto", "pbft", "statemachine", "transport"},
+	"client/receipt": {"crypto", "pbft", "statemachine"},
+	"replica":        {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica"},
+	"chaos":          {""},
+	"cmd":            {""},
+	"examples":       {""},
+}
+
+// outside says which folders alone may import a library from outside: everybody
+// who embeds a package gets only what that package needs.
+var outside = map[string][]string{
+	"github.com/cloudflare/circl":             {"crypto/bls"},
+	"github.com/oasisprotocol/curve25519-voi": {"crypto/ed25519"},
+	"github.com/cometbft/cometbft-db":         {"replica"},
+	"github.com/cockroachdb/pebble":           {"replica"},
+	"github.com/anishathalye/porcupine":       {"chaos"},
+	"github.com/stretchr/testify":             {"client/internal", "crypto/internal", "statemachine/statetest"},
+	"google.golang.org/grpc":                  {"transport/grpc", "client", "replica", "cmd"},
+	"google.golang.org/protobuf":              {"client", "replica", "transport/grpc", "cmd"},
+	"github.com/spf13/cobra":                  {"cmd"},
+	"github.com/prometheus/client_golang":     {"replica", "cmd"},
+	"github.com/tidwall/btree":                {"statemachine"},
+	"github.com/schollz/progressbar":          {"cmd"},
+	"github.com/jedib0t/go-pretty":            {"cmd"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"cmd"},
+	"github.com/gofrs/flock":                  {"replica"},
+	"golang.org/x/sync":                       {"client", "replica", "cmd", "transport/grpc"},
+	"golang.org/x/term":                       {"cmd"},
+	"golang.org/x/sys":                        {"replica", "cmd"},
+}
+
+// TestImports holds the code against the two tables above.
+func TestImports(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && file != "." || d.Name() == "crosscheck") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		files++
+		dir := path.Dir(filepath.ToSlash(file))
+		for _, spec := range f.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			checkImport(t, file, dir, name)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Greater(t, files, 100, "the walk found too few files")
+}
+
+func checkImport(t *testing.T, file, dir, name string) {
+	if local, ok := strings.CutPrefix(name, module); ok {
+		if row, found := longest(dir); found && !within(local, allowed[row]) {
+			t.Errorf("%s imports %s: the row %q of the table in imports_test.go does not allow it", file, name, row)
+		}
+		return
+	}
+	first, _, _ := strings.Cut(name, "/")
+	if !strings.Contains(first, ".") {
+		return // the standard library
+	}
+	for library, folders := range outside {
+		if name == library || strings.HasPrefix(name, library+"/") {
+			if !within(dir, folders) {
+				t.Errorf("%s imports %s, which belongs in %v only", file, name, folders)
+			}
+			return
+		}
+	}
+	t.Errorf("%s imports %s, which is not in the table of libraries in imports_test.go: say in ARCHITECTURE.md why it is needed", file, name)
+}
+
+// longest returns the longest prefix of dir that has a row.
+func longest(dir string) (string, bool) {
+	for at := dir; at != "."; at = path.Dir(at) {
+		if _, ok := allowed[at]; ok {
+			return at, true
+		}
+	}
+	return "", false
+}
+
+func within(name string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if p == "" || name == p || strings.HasPrefix(name, p+"/") {
+			return true
+		}
+	}
+	return false
+}
