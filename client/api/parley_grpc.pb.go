@@ -86,7 +86,8 @@ const (
 type ParleyClient interface {
 	// Session carries requests to the replica, and to the client everything that
 	// becomes of its requests, through whichever replica and stream they came:
-	// every open session of a client's key gets every reply. A session that is not
+	// every open session of a client's key gets every reply. The replica's first
+	// message comes at once, with or without replies in it. A session that is not
 	// read is cut off when 16 MiB or 4096 entries wait for it.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClientMessage, ReplicaMessage], error)
 	// Query asks the application on this replica alone. The answer may be stale and
@@ -167,7 +168,8 @@ func (c *parleyClient) Cluster(ctx context.Context, in *ClusterRequest, opts ...
 type ParleyServer interface {
 	// Session carries requests to the replica, and to the client everything that
 	// becomes of its requests, through whichever replica and stream they came:
-	// every open session of a client's key gets every reply. A session that is not
+	// every open session of a client's key gets every reply. The replica's first
+	// message comes at once, with or without replies in it. A session that is not
 	// read is cut off when 16 MiB or 4096 entries wait for it.
 	Session(grpc.BidiStreamingServer[ClientMessage, ReplicaMessage]) error
 	// Query asks the application on this replica alone. The answer may be stale and

@@ -1,0 +1,275 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/crypto/tlsid"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// Client is a connection to a cluster. It is safe for concurrent use: many
+// goroutines that submit at once is what it is made for.
+type Client struct {
+	cfg     Config
+	quorums *pbft.QuorumSystem
+	signer  *ed25519.Signer
+	context crypto.Context
+	epoch   pbft.Epoch
+	logger  *slog.Logger
+	links   []*link
+
+	ctx     context.Context // ends with Close
+	cancels context.CancelFunc
+	running sync.WaitGroup
+	kick    chan struct{}
+
+	closing  sync.Once
+	closeErr error
+
+	mu           sync.Mutex
+	closed       bool
+	fenced       error // ErrSuperseded or ErrOtherEpoch: nothing is sent any more
+	waiting      []*Call
+	waitingBytes int
+	withdrawn    int // finished ones among waiting
+	lastCut      time.Time
+	requests     map[pbft.Digest]*pending
+	live         int // of those, how many somebody waits for
+	numbers      numbers
+	gaps         int // requests in a row whose number was gone
+	primary      primaryGuess
+	late         lateAnswers
+	connected    chan struct{} // closed and replaced when a link comes up
+	stats        Stats
+}
+
+// Dial checks the configuration and connects. It returns when replicas that weigh
+// more than F are connected, or fails with ErrUnavailable and the context's error
+// when ctx ends before that; ctx plays no part later. ErrNotAdmitted if the cluster
+// file lists its clients and not this one.
+func Dial(ctx context.Context, cfg Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	public := cfg.Key.Public()
+	if !cfg.Roster.Admits(public) {
+		return nil, fmt.Errorf("%w: add key %s to clients.keys of the cluster file", ErrNotAdmitted, public.Hex())
+	}
+	quorums, err := pbft.NewQuorumSystem(cfg.Roster.Weights())
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := tlsid.Certificate(cfg.Key)
+	if err != nil {
+		return nil, err
+	}
+	first := cfg.FirstSequence
+	orDefault(&first, max(1, uint64(pbft.TimeOf(cfg.Now()))))
+	c := &Client{
+		cfg: cfg, quorums: quorums, signer: ed25519.NewSigner(cfg.Key), context: cfg.Roster.Context(crypto.KindRequest),
+		epoch: pbft.Epoch(cfg.Roster.Cluster.Epoch), logger: cfg.Logger, kick: make(chan struct{}, 1),
+		requests:  make(map[pbft.Digest]*pending),
+		numbers:   numbers{next: first, window: uint64(cfg.Roster.Cluster.Parameters.MaxInFlight)},
+		primary:   newPrimaryGuess(quorums),
+		connected: make(chan struct{}),
+	}
+	c.ctx, c.cancels = context.WithCancel(context.Background())
+	for id := range cfg.Roster.N() {
+		l, err := newLink(c, pbft.ReplicaID(id), certificate)
+		if err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		c.links = append(c.links, l)
+	}
+	for _, l := range c.links {
+		c.running.Go(l.run)
+	}
+	c.running.Go(c.run)
+	if err := c.awaitLinks(ctx); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// awaitLinks waits until a blocking set is connected.
+func (c *Client) awaitLinks(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		set := crypto.NewBitmap(len(c.links))
+		var missing []string
+		for _, l := range c.links {
+			if l.up {
+				set.Set(l.id)
+			} else if l.err != nil {
+				missing = append(missing, fmt.Sprintf("%s: %v", l.name, l.err))
+			}
+		}
+		changed := c.connected
+		c.mu.Unlock()
+		if c.quorums.IsBlocking(set) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: connected are %v, %w; %s", ErrUnavailable, set, context.Cause(ctx), strings.Join(missing, "; "))
+		}
+	}
+}
+
+// Close ends all calls and connections and waits for every goroutine. Calls under
+// way end in ErrClosed, and those that were sent in ErrOutcomeUnknown too. It may
+// be called more than once.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		for _, call := range c.waiting {
+			call.finish(Answer{}, ErrClosed)
+		}
+		c.waiting, c.waitingBytes, c.withdrawn = nil, 0, 0
+		for _, p := range c.requests {
+			c.drop(p, ErrClosed)
+		}
+	}
+	c.mu.Unlock()
+	c.cancels()
+	c.running.Wait()
+	c.closing.Do(func() {
+		var errs []error
+		for _, l := range c.links {
+			errs = append(errs, l.close())
+		}
+		c.closeErr = errors.Join(errs...)
+	})
+	return c.closeErr
+}
+
+// refuse tells why nothing can be sent now, with the mutex held.
+func (c *Client) refuse(ctx context.Context, op []byte) error {
+	limit := int(c.cfg.Roster.Cluster.Parameters.MaxOperationBytes)
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.fenced != nil:
+		return c.fenced
+	case len(op) > limit:
+		return &TooLargeError{Size: len(op), Limit: limit}
+	case ctx.Err() != nil:
+		return notSent(context.Cause(ctx))
+	case c.waitingCalls() >= c.cfg.MaxWaiting || c.waitingBytes+len(op) > c.cfg.MaxWaitingBytes:
+		return fmt.Errorf("%w: %d operations of %d bytes wait to be sent", ErrOverloaded, c.waitingCalls(), c.waitingBytes)
+	}
+	return nil
+}
+
+func (c *Client) waitingCalls() int { return len(c.waiting) - c.withdrawn }
+
+func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause) }
+
+// wake makes the loop look at everything again.
+func (c *Client) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// cancel ends a call whose context has ended.
+func (c *Client) cancel(call *Call, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if call.finished {
+		return
+	}
+	p := call.request
+	if p == nil {
+		call.finish(Answer{}, notSent(cause))
+		c.waitingBytes -= len(call.op)
+		if c.withdrawn++; c.withdrawn > len(c.waiting)/2 {
+			c.waiting = slices.DeleteFunc(c.waiting, func(w *Call) bool { return w.finished })
+			c.withdrawn = 0
+		}
+		return
+	}
+	p.calls[call.index] = nil
+	p.live--
+	if p.live == 0 {
+		c.live--
+	}
+	if p.live == 0 && p.attempts == 0 {
+		// Nobody has seen it, and now nobody ever will. (What shares it with others
+		// that still wait goes out with them.)
+		c.forget(p)
+		call.finish(Answer{}, notSent(cause))
+		return
+	}
+	if p.reason != nil {
+		cause = fmt.Errorf("%w; the last thing heard: %w", cause, p.reason)
+	}
+	call.finish(Answer{}, &UnknownError{Token: Token{p.request, call.index}, Reason: cause})
+	if p.live == 0 && !p.numbered {
+		c.forget(p)
+	}
+	// A numbered one that nobody waits for stays: the outcome may still come, and
+	// its number holds the low-water mark so that the answer can be asked for.
+	c.wake()
+}
+
+// drop ends all calls of a request without an outcome.
+func (c *Client) drop(p *pending, reason error) {
+	for i, call := range p.calls {
+		switch {
+		case call == nil:
+		case p.attempts == 0:
+			call.finish(Answer{}, reason)
+		default:
+			call.finish(Answer{}, &UnknownError{Token: Token{p.request, i}, Reason: reason})
+		}
+	}
+	if p.live > 0 {
+		p.live = 0
+		c.live--
+	}
+	c.forget(p)
+}
+
+// forget removes a request.
+func (c *Client) forget(p *pending) {
+	delete(c.requests, p.digest)
+	c.numbers.remove(p)
+}
+
+// Stats are what a Client has seen. All but the last only grow.
+type Stats struct {
+	Requests     uint64 // signed and sent
+	Operations   uint64 // in them
+	Retries      uint64 // further attempts
+	Outcomes     uint64 // requests whose outcome became known
+	Refusals     uint64 // heard from replicas
+	Disagreement uint64 // answers that contradict the outcome
+	Strange      uint64 // messages that make no sense
+	Connects     uint64 // sessions opened
+	UnderWay     int    // requests without an outcome, now
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.UnderWay = len(c.requests)
+	return s
+}

@@ -1,0 +1,161 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/crypto/roster"
+)
+
+// Config says which cluster to talk to, and as whom. Roster and Key are needed;
+// every other field that is zero gets the default named with it.
+type Config struct {
+	// Roster is the checked cluster file (roster.Load): the replicas, their keys,
+	// weights and client addresses, and the limits.
+	Roster *roster.Roster
+	// Key is this client's private key. It signs the requests and authenticates the
+	// connections. One Client at a time may use it.
+	Key *ed25519.PrivateKey
+
+	// Life is for how long from now a request may run, in block time; after it has
+	// passed, ErrExpired is possible. At most the cluster's maxRequestLife; by
+	// default half of it, 5 minutes at most. It must be longer than clocks differ.
+	Life time.Duration
+
+	// Retry is how long a request may stay without an outcome before it goes to all
+	// replicas: 500 ms. The pause doubles with each further attempt up to MaxRetry,
+	// 5 s.
+	Retry    time.Duration
+	MaxRetry time.Duration
+
+	// Linger is how long an operation waits for others to share a request with,
+	// while another request is under way: 1 ms.
+	Linger time.Duration
+
+	// MaxRequests is how many requests may be under way at once: 16. It must be
+	// below the cluster's maxInFlight.
+	MaxRequests int
+	// BatchOperations and BatchBytes bound what shares a request: by default, and at
+	// most, what the cluster permits. A larger operation has a request of its own.
+	BatchOperations int
+	BatchBytes      int
+	// MaxWaiting and MaxWaitingBytes bound the operations that were not sent yet:
+	// 65536 and 64 MiB. Beyond, ErrOverloaded.
+	MaxWaiting      int
+	MaxWaitingBytes int
+
+	// FirstSequence is the number of the first request; by default the time in
+	// nanoseconds since 1970 (see "Sequence numbers" in the package's notes).
+	FirstSequence uint64
+
+	// BackoffMin and BackoffMax bound the pause before a replica is dialed again:
+	// 50 ms and 5 s.
+	BackoffMin time.Duration
+	BackoffMax time.Duration
+
+	// Dial replaces the TCP dialer, for tests and proxies.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Logger gets what an operator may want to know; nothing by default.
+	Logger *slog.Logger
+	// Now is the clock; time.Now.
+	Now func() time.Time
+}
+
+// ErrConfig is wrapped by every error of [Config.Validate].
+var ErrConfig = errors.New("client configuration")
+
+func configError(field string, value any, format string, args ...any) error {
+	return fmt.Errorf("%w: %s is %v: %s", ErrConfig, field, value, fmt.Sprintf(format, args...))
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// withDefaults needs the Roster.
+func (c Config) withDefaults() Config {
+	p := &c.Roster.Cluster.Parameters
+	orDefault(&c.Life, min(time.Duration(p.MaxRequestLife)/2, 5*time.Minute))
+	orDefault(&c.Retry, 500*time.Millisecond)
+	orDefault(&c.MaxRetry, max(5*time.Second, c.Retry))
+	orDefault(&c.Linger, time.Millisecond)
+	orDefault(&c.MaxRequests, min(16, int(p.MaxInFlight)-1))
+	orDefault(&c.BatchOperations, int(p.MaxRequestOperations))
+	orDefault(&c.BatchBytes, int(p.MaxOperationBytes))
+	orDefault(&c.MaxWaiting, 65536)
+	orDefault(&c.MaxWaitingBytes, max(64<<20, int(p.MaxOperationBytes)))
+	orDefault(&c.BackoffMin, 50*time.Millisecond)
+	orDefault(&c.BackoffMax, max(5*time.Second, c.BackoffMin))
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Validate checks the configuration with its defaults filled in. Every error
+// wraps [ErrConfig] and names the field, its value and the remedy.
+func (c Config) Validate() error {
+	switch {
+	case c.Roster == nil:
+		return configError("Roster", nil, "load the cluster file with roster.Load")
+	case c.Key == nil:
+		return configError("Key", nil, "load a key file with keyfile.LoadClient, and use its Signing")
+	}
+	c = c.withDefaults()
+	p := &c.Roster.Cluster.Parameters
+	for _, f := range []struct {
+		name      string
+		value     int
+		low, high int
+	}{
+		{"MaxRequests", c.MaxRequests, 1, int(p.MaxInFlight) - 1},
+		{"BatchOperations", c.BatchOperations, 1, int(p.MaxRequestOperations)},
+		{"BatchBytes", c.BatchBytes, 1, int(p.MaxOperationBytes)},
+		{"MaxWaiting", c.MaxWaiting, 1, 1 << 24},
+		{"MaxWaitingBytes", c.MaxWaitingBytes, int(p.MaxOperationBytes), 1 << 40},
+	} {
+		if f.value < f.low || f.value > f.high {
+			return configError(f.name, f.value, "set %d to %d", f.low, f.high)
+		}
+	}
+	for _, f := range []struct {
+		name      string
+		value     time.Duration
+		low, high time.Duration
+	}{
+		{"Life", c.Life, time.Millisecond, time.Duration(p.MaxRequestLife)},
+		{"Retry", c.Retry, time.Millisecond, time.Hour},
+		{"MaxRetry", c.MaxRetry, c.Retry, time.Hour},
+		{"Linger", c.Linger, time.Microsecond, time.Hour},
+		{"BackoffMin", c.BackoffMin, time.Millisecond, time.Minute},
+		{"BackoffMax", c.BackoffMax, c.BackoffMin, time.Hour},
+	} {
+		if f.value < f.low || f.value > f.high {
+			return configError(f.name, f.value, "set %v to %v", f.low, f.high)
+		}
+	}
+	for i := range c.Roster.Cluster.Members {
+		m := &c.Roster.Cluster.Members[i]
+		if _, _, err := net.SplitHostPort(m.ClientAddress); err != nil {
+			return configError(fmt.Sprintf("Roster: clientAddress of %q", m.Name), m.ClientAddress, "write host:port into the cluster file")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+package client
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// run is the loop that cuts requests and sends them, first to whom it takes for
+// the primary and, when that does not help, to everybody.
+func (c *Client) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		wait := c.step(c.cfg.Now())
+		c.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-c.kick:
+		case <-timer.C:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// step does what is due and returns for how long nothing is.
+func (c *Client) step(now time.Time) time.Duration {
+	if c.closed {
+		return time.Hour
+	}
+	wait := time.Hour
+	for c.waitingCalls() > 0 && c.fenced == nil {
+		if c.live >= c.cfg.MaxRequests {
+			break
+		}
+		if c.live > 0 && !c.full() {
+			if left := c.cfg.Linger - now.Sub(c.lastCut); left > 0 && left <= c.cfg.Linger {
+				wait = left
+				break
+			}
+		}
+		if !c.cut(now) {
+			break
+		}
+	}
+	due := func(p *pending) {
+		if p.live == 0 {
+			return
+		}
+		if p.next.After(now) || c.attempt(p, now) {
+			wait = min(wait, p.next.Sub(now))
+		}
+	}
+	for _, p := range c.numbers.open { // in their order, as far as that is up to us
+		due(p)
+	}
+	for _, p := range c.requests {
+		if !p.numbered {
+			due(p)
+		}
+	}
+	return wait
+}
+
+// full tells whether what waits fills a request.
+func (c *Client) full() bool {
+	return c.waitingCalls() >= c.cfg.BatchOperations || c.waitingBytes >= c.cfg.BatchBytes
+}
+
+// cut makes a request of what waits.
+func (c *Client) cut(now time.Time) bool {
+	given, ok := c.numbers.room()
+	for _, p := range given {
+		c.forget(p)
+	}
+	if !ok {
+		return false
+	}
+	var calls []*Call
+	taken, bytes := 0, 0
+	for _, call := range c.waiting {
+		if call.finished {
+			c.withdrawn--
+			taken++
+			continue
+		}
+		if len(calls) == c.cfg.BatchOperations || len(calls) > 0 && bytes+len(call.op) > c.cfg.BatchBytes {
+			break
+		}
+		calls = append(calls, call)
+		bytes += len(call.op)
+		taken++
+	}
+	clear(c.waiting[:taken])
+	if c.waiting = c.waiting[taken:]; len(c.waiting) == 0 {
+		c.waiting = nil
+	}
+	c.waitingBytes -= bytes
+	ops := make([][]byte, len(calls))
+	for i, call := range calls {
+		ops[i] = append([]byte(nil), call.op...)
+	}
+	seq := c.numbers.next
+	deadline := pbft.TimeOf(now).Add(c.cfg.Life)
+	r := pbft.NewRequest(c.signer.Public(), seq, c.numbers.low(seq), deadline, ops)
+	d := r.Digest()
+	sig, _ := crypto.SignatureOf(c.signer.Sign(c.context, d[:]))
+	p := c.newPending(r.WithSignature(sig), now)
+	p.calls, p.live, p.numbered = calls, len(calls), true
+	for i, call := range calls {
+		call.request, call.index = p, i
+	}
+	c.numbers.add(p)
+	c.requests[p.digest] = p
+	c.live++
+	c.lastCut = now
+	return true
+}
+
+func (c *Client) newPending(r *pbft.Request, now time.Time) *pending {
+	n := len(c.links)
+	return &pending{
+		request: r, digest: r.Digest(), next: now, pause: c.cfg.Retry,
+		said: make([]crypto.Digest, n), refused: make([]api.Reason, n),
+	}
+}
+
+// attempt sends p once more. It returns false if nobody is connected: then a
+// link that comes up wakes the loop.
+func (c *Client) attempt(p *pending, now time.Time) bool {
+	sent := false
+	if p.attempts == 0 && p.numbered {
+		if id, ok := c.primary.choose(c.links); ok {
+			p.target = id
+			c.links[id].send(p.request)
+			sent = true
+		}
+	} else {
+		for _, l := range c.links {
+			if l.up {
+				l.send(p.request)
+				sent = true
+			}
+		}
+	}
+	if !sent {
+		p.next = now.Add(c.cfg.MaxRetry)
+		return false
+	}
+	if p.attempts == 0 {
+		c.stats.Requests++
+		c.stats.Operations += uint64(len(p.request.Ops))
+	} else {
+		c.stats.Retries++
+		if p.attempts == 1 && p.numbered {
+			c.primary.disappoints(p.target)
+		}
+	}
+	p.attempts++
+	p.next = now.Add(jitter(p.pause))
+	p.pause = min(2*p.pause, c.cfg.MaxRetry)
+	return true
+}
+
+// jitter spreads pauses by a quarter, so that clients that were refused together
+// do not come back together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/8 + rand.N(d/4+1)
+}
+
+// primaryGuess is where a request goes first. What replicas say about it is heard
+// by weight; a wrong guess costs the pause before the next attempt.
+type primaryGuess struct {
+	quorums *pbft.QuorumSystem
+	hints   []pbft.ReplicaID // by who says so
+	heard   []bool
+	suspect []bool // did not deliver lately
+	best    int    // whom most weight named last
+}
+
+func newPrimaryGuess(q *pbft.QuorumSystem) primaryGuess {
+	n := q.N()
+	return primaryGuess{quorums: q, hints: make([]pbft.ReplicaID, n), heard: make([]bool, n), suspect: make([]bool, n)}
+}
+
+func (g *primaryGuess) hint(from, primary pbft.ReplicaID) {
+	if !g.quorums.Contains(primary) {
+		return
+	}
+	g.hints[from], g.heard[from] = primary, true
+}
+
+func (g *primaryGuess) disappoints(id pbft.ReplicaID) {
+	g.suspect[id] = true
+	for _, s := range g.suspect {
+		if !s {
+			return
+		}
+	}
+	clear(g.suspect)
+}
+
+func (g *primaryGuess) delivers(id pbft.ReplicaID) { g.suspect[id] = false }
+
+// choose returns the connected replica that most weight takes for the primary, or
+// one after it if that one disappoints.
+func (g *primaryGuess) choose(links []*link) (pbft.ReplicaID, bool) {
+	n := g.quorums.N()
+	votes := make([]uint64, n)
+	for from, heard := range g.heard {
+		if heard {
+			votes[g.hints[from]] += g.quorums.Weight(pbft.ReplicaID(from))
+		}
+	}
+	best := 0
+	for id := range votes {
+		if votes[id] > votes[best] {
+			best = id
+		}
+	}
+	if best != g.best { // a new reign
+		g.best, g.suspect[best] = best, false
+	}
+	fallback, found := pbft.ReplicaID(0), false
+	for i := range n {
+		id := pbft.ReplicaID((best + i) % n)
+		switch {
+		case !links[id].up:
+		case !g.suspect[id]:
+			return id, true
+		case !found:
+			fallback, found = id, true
+		}
+	}
+	return fallback, found
+}

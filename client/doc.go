@@ -1,0 +1,45 @@
+// Package client submits operations to a Parley cluster and accepts only what
+// cannot be a lie.
+//
+//	c, err := client.Dial(ctx, client.Config{Roster: roster, Key: key.Signing})
+//	result, err := c.Submit(ctx, op)
+//
+// A [Client] keeps a stream to every replica. An outcome counts when replicas
+// that together weigh more than F, the weight that may be faulty, reported the
+// very same; one of them is honest then. What any single replica says changes
+// where and when the next message goes, and nothing else.
+//
+// # What an error means
+//
+// An operation that was handed to a replica may run until its deadline, whatever
+// happens here: a single faulty replica can keep the signed request and have it
+// ordered later. So after that there are three ends only: a result; [ErrExpired],
+// which says that it has not run and never will; and [ErrOutcomeUnknown]. All
+// other errors are definite: the operation was never sent. Use errors.Is with
+// ErrOutcomeUnknown first; such an error is an [*UnknownError], whose token
+// [Client.Outcome] takes to ask again for the very same request. Never submit the
+// operation anew unless running it twice is harmless.
+//
+// # Sharing of requests
+//
+// A signature and an entry in the log cost the same for one operation as for a
+// thousand. Operations submitted while a request is under way wait for a
+// millisecond at most ([Config.Linger]), for each other, and travel in one
+// request. Operations of one request run together and in the order of their
+// submission; the order of operations submitted at the same time is not defined.
+//
+// # Sequence numbers
+//
+// The cluster runs at most one request under each number of a client's key, and
+// none below the lowest number that the client said it still cares about. A Client
+// counts up from the time in nanoseconds at which it was made, and says so in its
+// first request: everything below is given up. This needs no memory across
+// restarts, as long as the clock is not set back behind the start of an earlier
+// process plus one nanosecond for each of its requests; whoever cannot promise
+// that keeps a counter and sets [Config.FirstSequence].
+//
+// A key is for one Client at a time. When a second one starts with the same key,
+// it supersedes the first: nothing runs twice, requests that the first has under
+// way end in ErrOutcomeUnknown unless they had run, and its later operations fail
+// with [ErrSuperseded] without being sent. Give each process its own key.
+package client

@@ -1,0 +1,397 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/parley-bft/parley/client"
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/client/internal/testcluster"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/crypto/tlsid"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// fakeCluster is a cluster whose replicas agree by calling each other: requests
+// run on a real executor, so the rules of sessions are the real ones.
+type fakeCluster struct {
+	t *testing.T
+	*testcluster.Cluster
+	replicas []*fakeReplica
+	verifier *ed25519.Verifier
+
+	mu       sync.Mutex
+	executor *statemachine.Executor
+	app      *echo
+	height   uint64
+	hold     bool
+	held     []*pbft.Request
+	ran      []*pbft.Request
+	arrivals chan arrival // every request that arrives anywhere
+}
+
+type arrival struct {
+	at      pbft.ReplicaID
+	request *pbft.Request
+}
+
+// echo answers each operation with itself and remembers it.
+type echo struct{ ops []string }
+
+func (e *echo) Apply(b statemachine.Block) []statemachine.Result {
+	var results []statemachine.Result
+	for _, op := range b.Ops {
+		e.ops = append(e.ops, string(op.Data))
+		results = append(results, statemachine.OK([]byte("re: "+string(op.Data))))
+	}
+	return results
+}
+func (e *echo) Digest() crypto.Digest                    { return crypto.Digest{} }
+func (e *echo) Snapshot() (statemachine.Snapshot, error) { return nil, errors.New("none") }
+func (e *echo) Restore(io.Reader) error                  { return errors.New("none") }
+
+// fakeReplica is one of them. Its flags are guarded by the cluster's mutex.
+type fakeReplica struct {
+	api.UnimplementedParleyServer
+	cluster *fakeCluster
+	id      pbft.ReplicaID
+	server  *grpc.Server
+	address string
+
+	deaf    bool                // does not hand requests on
+	mute    bool                // does not reply
+	refuse  api.Reason          // what it does with requests
+	lie     func(*api.Reply)    // what it makes of its replies
+	primary uint32              // whom it names
+	noise   *api.ReplicaMessage // sent before each reply
+	receipt func(*api.ReceiptRequest) (*api.ReceiptResponse, error)
+	hang    bool // does not even greet
+
+	sessions map[*fakeSession]bool
+}
+
+type fakeSession struct {
+	client crypto.PublicKey
+	out    chan *api.ReplicaMessage
+	end    context.CancelFunc
+}
+
+func newFakeCluster(t *testing.T, weights []uint64, edit func(*crypto.Cluster)) *fakeCluster {
+	ignore := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
+	f := &fakeCluster{t: t, Cluster: testcluster.New(t, weights, edit), verifier: ed25519.NewVerifier(16), arrivals: make(chan arrival, 1<<16), app: new(echo)}
+	limits := statemachine.DefaultLimits()
+	limits.MaxInFlight = int(f.File.Parameters.MaxInFlight)
+	limits.MaxLife = time.Duration(f.File.Parameters.MaxRequestLife)
+	limits.MaxSessions = int(f.File.Parameters.MaxSessions)
+	f.executor = statemachine.NewExecutor(f.app, limits)
+	for id := range weights {
+		f.replicas = append(f.replicas, &fakeReplica{cluster: f, id: pbft.ReplicaID(id), sessions: make(map[*fakeSession]bool)})
+		f.start(pbft.ReplicaID(id))
+	}
+	t.Cleanup(func() {
+		for id := range f.replicas {
+			f.stop(pbft.ReplicaID(id))
+		}
+	})
+	return f
+}
+
+func (f *fakeCluster) start(id pbft.ReplicaID) {
+	r := f.replicas[id]
+	certificate, err := tlsid.Certificate(f.Replicas[id].TLS)
+	require.NoError(f.t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(f.t, err)
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(tlsid.ServerConfig(certificate, func(crypto.PublicKey) error { return nil }))))
+	api.RegisterParleyServer(server, r)
+	f.mu.Lock()
+	r.server, r.address = server, l.Addr().String()
+	f.mu.Unlock()
+	go func() { _ = server.Serve(l) }()
+}
+
+func (f *fakeCluster) stop(id pbft.ReplicaID) {
+	f.mu.Lock()
+	server := f.replicas[id].server
+	f.replicas[id].server, f.replicas[id].address = nil, ""
+	f.mu.Unlock()
+	if server != nil {
+		server.Stop()
+	}
+}
+
+// set changes a replica's behaviour.
+func (f *fakeCluster) set(id int, change func(*fakeReplica)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f.replicas[id])
+}
+
+func (f *fakeCluster) dial(ctx context.Context, address string) (net.Conn, error) {
+	f.mu.Lock()
+	real := ""
+	for id := range f.replicas {
+		if f.File.Members[id].ClientAddress == address {
+			real = f.replicas[id].address
+		}
+	}
+	f.mu.Unlock()
+	if real == "" {
+		return nil, errors.New("replica is down")
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", real)
+}
+
+// config is fast and patient: Retry is long, so that only tests that want
+// retries see them.
+func (f *fakeCluster) config(key byte) client.Config {
+	return client.Config{
+		Roster: f.Roster, Key: testcluster.ClientKey(key), Dial: f.dial,
+		Retry: time.Minute, MaxRetry: time.Minute, Linger: time.Minute,
+		BackoffMin: time.Millisecond, BackoffMax: 10 * time.Millisecond,
+	}
+}
+
+func (f *fakeCluster) connect(cfg client.Config) *client.Client {
+	f.t.Helper()
+	c, err := client.Dial(testContext(f.t), cfg)
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { require.NoError(f.t, c.Close()) })
+	f.awaitSessions(cfg)
+	return c
+}
+
+// awaitSessions waits until all replicas that are up have a session of the key.
+func (f *fakeCluster) awaitSessions(cfg client.Config) {
+	f.eventually(func() bool {
+		for _, r := range f.replicas {
+			found := r.server == nil || r.hang
+			for s := range r.sessions {
+				found = found || s.client == cfg.Key.Public()
+			}
+			if !found {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// eventually waits for a condition, which is asked with the mutex held.
+func (f *fakeCluster) eventually(condition func() bool) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return condition()
+	}, 20*time.Second, time.Millisecond)
+}
+
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage]) error {
+	key, err := clientOf(stream.Context())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	s := &fakeSession{client: key, out: make(chan *api.ReplicaMessage, 1<<12), end: cancel}
+	f := r.cluster
+	f.mu.Lock()
+	primary, hang := r.primary, r.hang
+	f.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := stream.Send(&api.ReplicaMessage{Primary: primary}); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	r.sessions[s] = true
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		delete(r.sessions, s)
+		f.mu.Unlock()
+	}()
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer cancel()
+	wait.Go(func() {
+		for {
+			select {
+			case m := <-s.out:
+				if stream.Send(m) != nil {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	received := make(chan error, 1)
+	go func() {
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				received <- err
+				return
+			}
+			for _, b := range m.Requests {
+				q, err := pbft.DecodeRequest(b)
+				if err != nil {
+					received <- err
+					return
+				}
+				r.arrived(s, q)
+			}
+		}
+	}()
+	select {
+	case err := <-received:
+		return err
+	case <-ctx.Done():
+		return errors.New("session ended by the test")
+	}
+}
+
+func (r *fakeReplica) arrived(s *fakeSession, q *pbft.Request) {
+	f := r.cluster
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := q.Digest()
+	if q.Client != s.client || !f.verifier.Verify(q.Client, f.Roster.Context(crypto.KindRequest), d[:], q.Signature) {
+		panic("a client sent what it may not")
+	}
+	f.arrivals <- arrival{r.id, q}
+	switch {
+	case r.refuse != api.Reason_REASON_UNSPECIFIED:
+		s.out <- &api.ReplicaMessage{Primary: r.primary, Refusals: []*api.Refusal{{Request: d[:], Reason: r.refuse, RetryAfterMs: 1}}}
+		return
+	case r.deaf:
+		return
+	}
+	if reply, known := f.executor.Lookup(q.Client, q.Seq, d); known {
+		r.say(reply)
+		return
+	}
+	if f.hold {
+		if !slices.ContainsFunc(f.held, func(h *pbft.Request) bool { return h.Digest() == d }) {
+			f.held = append(f.held, q)
+		}
+		return
+	}
+	f.execute(q)
+}
+
+// execute runs a request in a block of its own and lets everybody reply.
+func (f *fakeCluster) execute(q *pbft.Request) {
+	f.height++
+	x, err := f.executor.Execute(statemachine.RequestBlock{
+		Height: f.height, Time: statemachine.Time(pbft.TimeOf(time.Now())),
+		Requests: []statemachine.Request{{Client: q.Client, Seq: q.Seq, Low: q.Low, Deadline: statemachine.Time(q.Deadline), Digest: q.Digest(), Ops: q.Ops}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	if x.Replies[0].Status == statemachine.Executed {
+		f.ran = append(f.ran, q)
+	}
+	for _, r := range f.replicas {
+		r.say(x.Replies[0])
+	}
+}
+
+// release runs what was held, and holds no longer.
+func (f *fakeCluster) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hold = false
+	for _, q := range f.held {
+		f.execute(q)
+	}
+	f.held = nil
+}
+
+// say sends a reply to its client's sessions.
+func (r *fakeReplica) say(reply statemachine.Reply) {
+	if r.mute {
+		return
+	}
+	m := &api.Reply{Epoch: 1, Height: reply.Height, Request: append([]byte(nil), reply.Request[:]...), Seq: reply.Seq, Outcome: api.Outcome(reply.Status)}
+	for _, res := range reply.Results {
+		m.Results = append(m.Results, &api.Result{Code: uint32(res.Code), Data: append([]byte(nil), res.Data...)})
+	}
+	if r.lie != nil {
+		r.lie(m)
+	}
+	for s := range r.sessions {
+		if s.client == reply.Client {
+			if r.noise != nil {
+				s.out <- r.noise
+			}
+			s.out <- &api.ReplicaMessage{Primary: r.primary, Replies: []*api.Reply{m}}
+		}
+	}
+}
+
+func (r *fakeReplica) Query(_ context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
+	return &api.QueryResponse{Answer: append([]byte{byte(r.id)}, q.Query...), Height: 7}, nil
+}
+
+func (r *fakeReplica) Status(context.Context, *api.StatusRequest) (*api.StatusResponse, error) {
+	return &api.StatusResponse{Replica: uint32(r.id)}, nil
+}
+
+func (r *fakeReplica) Receipt(_ context.Context, q *api.ReceiptRequest) (*api.ReceiptResponse, error) {
+	r.cluster.mu.Lock()
+	f := r.receipt
+	r.cluster.mu.Unlock()
+	return f(q)
+}
+
+// nextArrival returns the next request that arrived anywhere.
+func (f *fakeCluster) nextArrival() arrival {
+	f.t.Helper()
+	select {
+	case a := <-f.arrivals:
+		return a
+	case <-time.After(20 * time.Second):
+		require.FailNow(f.t, "no request arrives")
+		return arrival{}
+	}
+}
+
+// ops returns what the application has applied.
+func (f *fakeCluster) ops() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.app.ops)
+}
+
+func clientOf(ctx context.Context) (crypto.PublicKey, error) {
+	p, _ := peer.FromContext(ctx)
+	return tlsid.PeerKey(p.AuthInfo.(credentials.TLSInfo).State)
+}

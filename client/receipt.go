@@ -1,0 +1,95 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/client/receipt"
+)
+
+// Receipt returns the proof of an operation's result, checked: it verifies against
+// the roster and is about ref. op, if not nil, is put into it, so that the receipt
+// shows the operation and not only its digest; it must be the operation.
+//
+// Receipts exist once a checkpoint covers the operation's block, normally within
+// milliseconds; Receipt waits for that as long as ctx permits. ErrNoReceipt says
+// that every replica that answered has discarded what it is made of, or never
+// heard of it.
+func (c *Client) Receipt(ctx context.Context, ref Ref, op []byte) (*receipt.Receipt, error) {
+	pause := c.cfg.BackoffMin
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		var problems []string
+		final := 0
+		for i := range c.links {
+			l := c.links[(i+int(ref.Request[0]))%len(c.links)] // not all start with the same one
+			r, none, err := c.receiptFrom(ctx, l, ref, op)
+			switch {
+			case err == nil && r != nil:
+				return r, nil
+			case ctx.Err() != nil:
+				return nil, fmt.Errorf("receipt: %w", context.Cause(ctx))
+			case none:
+				final++
+			}
+			if err != nil {
+				problems = append(problems, fmt.Sprintf("%s: %v", l.name, err))
+			}
+		}
+		if final == len(c.links) {
+			return nil, fmt.Errorf("%w: %s", ErrNoReceipt, strings.Join(problems, "; "))
+		}
+		timer.Reset(jitter(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("receipt: %w; %s", context.Cause(ctx), strings.Join(problems, "; "))
+		case <-c.ctx.Done():
+			return nil, ErrClosed
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// receiptTimeout bounds how long one replica can keep us waiting.
+const receiptTimeout = 5 * time.Second
+
+// receiptFrom asks one replica. none says that asking it again is no use.
+func (c *Client) receiptFrom(ctx context.Context, l *link, ref Ref, op []byte) (r *receipt.Receipt, none bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
+	defer cancel()
+	m, err := l.api.Receipt(ctx, &api.ReceiptRequest{Height: uint64(ref.Height), Request: ref.Request[:], Operation: uint32(ref.Op)})
+	if err != nil {
+		return nil, false, err
+	}
+	switch m.State {
+	case api.ReceiptResponse_STATE_FOUND:
+	case api.ReceiptResponse_STATE_PRUNED:
+		return nil, true, errors.New("discarded")
+	case api.ReceiptResponse_STATE_UNKNOWN:
+		return nil, true, errors.New("no such result")
+	default:
+		return nil, false, nil
+	}
+	// Whatever does not check comes from a faulty replica: another may do.
+	if r, err = receipt.Decode(m.Receipt); err != nil {
+		return nil, true, err
+	}
+	if r.Request != ref.Request || r.Height != ref.Height || uint64(r.Index) != uint64(ref.Op) {
+		return nil, true, errors.New("a receipt of something else")
+	}
+	if op != nil {
+		if r, err = r.WithOperation(op); err != nil {
+			return nil, true, err
+		}
+	}
+	if err := receipt.Verify(c.cfg.Roster, r); err != nil {
+		return nil, true, err
+	}
+	return r, false, nil
+}

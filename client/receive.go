@@ -1,0 +1,244 @@
+package client
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// receive takes a message of one replica. Nothing in it is believed.
+func (l *link) receive(m *api.ReplicaMessage) {
+	c := l.client
+	c.mu.Lock()
+	c.primary.hint(l.id, pbft.ReplicaID(min(m.Primary, crypto.MaxReplicas)))
+	c.mu.Unlock()
+	for _, r := range m.Replies {
+		l.reply(r)
+	}
+	for _, r := range m.Refusals {
+		l.refusal(r)
+	}
+}
+
+// find returns the request under way with that digest, with the mutex held.
+func (c *Client) find(digest []byte) *pending {
+	if len(digest) != crypto.DigestSize {
+		c.stats.Strange++
+		return nil
+	}
+	return c.requests[pbft.Digest(digest)]
+}
+
+func (l *link) reply(m *api.Reply) {
+	c := l.client
+	c.mu.Lock()
+	p := c.find(m.Request)
+	c.mu.Unlock()
+	if p == nil {
+		return // the outcome is known, or it is nothing of ours
+	}
+	r, ok := replyOf(p, m)
+	if !ok {
+		c.mu.Lock()
+		c.stats.Strange++
+		c.mu.Unlock()
+		return
+	}
+	key := sayKey(&r) // hashes the results: not under the mutex
+	if pbft.Epoch(m.Epoch) != c.epoch {
+		// Counted in other weights than ours; all that it can tell is that.
+		key = crypto.Hash("parley/client/other-epoch")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.requests[p.digest] != p {
+		return
+	}
+	if !p.hears(c.quorums, l.id, key) {
+		return
+	}
+	if pbft.Epoch(m.Epoch) != c.epoch {
+		c.fence(ErrOtherEpoch)
+		c.drop(p, ErrOtherEpoch)
+		return
+	}
+	c.settle(p, &r, key)
+}
+
+// replyOf turns a message into a reply to p, if it can be one.
+func replyOf(p *pending, m *api.Reply) (statemachine.Reply, bool) {
+	r := statemachine.Reply{
+		Client: p.request.Client, Seq: p.request.Seq, Request: p.digest, Status: statemachine.Status(m.Outcome), Height: m.Height,
+	}
+	if m.Seq != p.request.Seq || m.Outcome < api.Outcome_OUTCOME_EXECUTED || m.Outcome > api.Outcome_OUTCOME_QUARANTINED {
+		return r, false
+	}
+	if !r.Status.Ran() {
+		return r, len(m.Results) == 0
+	}
+	if len(m.Results) != len(p.request.Ops) {
+		return r, false
+	}
+	r.Results = make([]statemachine.Result, len(m.Results))
+	for i, x := range m.Results {
+		r.Results[i] = statemachine.Result{Code: statemachine.ResultCode(x.GetCode()), Data: x.GetData()}
+	}
+	return r, true
+}
+
+// settle acts on a reply that is true. The mutex is held.
+func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
+	for id := range p.said {
+		if said := p.said[id]; said != key && !said.IsZero() {
+			c.stats.Disagreement++
+		}
+	}
+	switch r.Status {
+	case statemachine.Executed, statemachine.Duplicate:
+		c.gaps = 0
+		if p.attempts == 1 {
+			c.primary.delivers(p.target)
+		}
+		c.succeed(p, r)
+	case statemachine.Expired:
+		c.stats.Outcomes++
+		for _, call := range p.calls {
+			if call != nil {
+				call.finish(Answer{}, ErrExpired)
+			}
+		}
+		c.late.put(p, r)
+		c.drop(p, ErrExpired) // none is left to be told; it only forgets
+	case statemachine.Window, statemachine.Busy, statemachine.Early:
+		// Nothing is consumed: try again, later and everywhere.
+		p.reason = &RejectedError{Status: r.Status, Height: pbft.Height(r.Height)}
+		p.forgetAnswers()
+		p.next = c.cfg.Now().Add(jitter(p.pause))
+	default:
+		if p.numbered {
+			c.gone(r.Status)
+		}
+		c.drop(p, &RejectedError{Status: r.Status, Height: pbft.Height(r.Height)})
+	}
+	c.wake()
+}
+
+// succeed hands out the results.
+func (c *Client) succeed(p *pending, r *statemachine.Reply) {
+	c.stats.Outcomes++
+	if p.live < len(p.calls) {
+		c.late.put(p, r)
+	}
+	for i, call := range p.calls {
+		if call != nil {
+			call.finish(answerOf(r, i), nil)
+		}
+	}
+	if p.live > 0 {
+		p.live = 0
+		c.live--
+	}
+	c.forget(p)
+}
+
+func answerOf(r *statemachine.Reply, op int) Answer {
+	return Answer{Result: r.Results[op], Ref: Ref{Height: pbft.Height(r.Height), Request: r.Request, Op: op}}
+}
+
+// gone notes that a number of ours cannot be used any more. One may have been
+// lost to a long wait; two in a row, or one that somebody else used, mean that
+// there is another client with our key, and it is the later one.
+func (c *Client) gone(why statemachine.Status) {
+	if why == statemachine.Quarantined {
+		return
+	}
+	if c.gaps++; c.gaps >= 2 || why == statemachine.Conflict {
+		c.fence(fmt.Errorf("%w: number %d of key %s is taken", ErrSuperseded, c.numbers.next-1, c.signer.Public()))
+	}
+}
+
+// fence lets nothing be sent any more.
+func (c *Client) fence(err error) {
+	if c.fenced != nil {
+		return
+	}
+	c.fenced = err
+	for _, call := range c.waiting {
+		call.finish(Answer{}, err)
+	}
+	c.waiting, c.waitingBytes, c.withdrawn = nil, 0, 0
+}
+
+func (l *link) refusal(m *api.Refusal) {
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Refusals++
+	p := c.find(m.Request)
+	if p == nil || p.live == 0 {
+		return
+	}
+	switch m.Reason {
+	case api.Reason_REASON_BUSY, api.Reason_REASON_CLIENT_BUSY, api.Reason_REASON_UNAVAILABLE:
+		p.refused[l.id] = m.Reason
+		p.reason = &RefusedError{m.Reason}
+		if p.attempts == 1 && p.target == l.id {
+			hint := time.Duration(m.RetryAfterMs) * time.Millisecond
+			p.next = c.cfg.Now().Add(jitter(min(max(hint, 10*time.Millisecond), c.cfg.MaxRetry)))
+			c.wake()
+		}
+	case api.Reason_REASON_MALFORMED, api.Reason_REASON_BAD_SIGNATURE, api.Reason_REASON_FOREIGN_CLIENT,
+		api.Reason_REASON_NOT_ADMITTED, api.Reason_REASON_TOO_LARGE, api.Reason_REASON_EXPIRED:
+		if p.isRefused(c.quorums, l.id, m.Reason) {
+			c.drop(p, &RefusedError{m.Reason})
+			c.wake()
+		}
+	default:
+		c.stats.Strange++
+	}
+}
+
+// lateAnswers remembers outcomes that came when nobody waited any more, for
+// [Client.Outcome]. It is bounded; the oldest go first.
+type lateAnswers struct {
+	byDigest map[pbft.Digest]*statemachine.Reply
+	order    []*statemachine.Reply
+	bytes    int
+}
+
+const (
+	maxLateAnswers = 1024
+	maxLateBytes   = 16 << 20
+)
+
+func replyBytes(r *statemachine.Reply) int {
+	n := 256
+	for i := range r.Results {
+		n += 32 + len(r.Results[i].Data)
+	}
+	return n
+}
+
+func (a *lateAnswers) put(p *pending, r *statemachine.Reply) {
+	if a.byDigest == nil {
+		a.byDigest = make(map[pbft.Digest]*statemachine.Reply)
+	}
+	if a.byDigest[p.digest] != nil {
+		return
+	}
+	kept := *r
+	a.byDigest[p.digest] = &kept
+	a.order = append(a.order, &kept)
+	a.bytes += replyBytes(&kept)
+	for len(a.order) > maxLateAnswers || a.bytes > maxLateBytes {
+		oldest := a.order[0]
+		a.order[0] = nil
+		a.order = a.order[1:]
+		a.bytes -= replyBytes(oldest)
+		delete(a.byDigest, oldest.Request)
+	}
+}
