@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/client"
+)
+
+// The exit codes; exitCodesHelp documents them.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitUnknown = 3
+	exitAbsent  = 4
+)
+
+const exitCodesHelp = `0  Success.
+1  It failed, definitely: nothing was done, or what was to be verified does not
+   hold. The message names what, where and the remedy.
+2  Wrong usage: flags or arguments that make no sense. Nothing was done.
+3  The outcome is unknown: the operation was sent and may have run, or may run
+   until its deadline (5 minutes by default). Read before you repeat it.
+4  The answer is no: 'get' found no such key, or the condition of 'cas' does not
+   hold. The cluster works.`
+
+// usageError is a mistake in the command line.
+type usageError struct {
+	cmd *cobra.Command
+	msg string
+}
+
+func (e *usageError) Error() string { return e.msg }
+
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{cmd: cmd, msg: fmt.Sprintf(format, args...)}
+}
+
+// absentError is a definite "no" of a cluster that works.
+type absentError struct{ msg string }
+
+func (e *absentError) Error() string { return e.msg }
+
+// exitCode tells how the process ends.
+func exitCode(err error) int {
+	var usage *usageError
+	var absent *absentError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &absent):
+		return exitAbsent
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return exitUnknown
+	}
+	return exitFailed
+}
+
+// interrupted tells whether the user asked to stop.
+func interrupted(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/parley-bft/parley/crypto"
+)
+
+// localFormat is the version of replica.json.
+const localFormat = 1
+
+// localConfig is replica.json: what concerns one replica on its machine and need
+// not be agreed on. Paths are relative to the file. Empty means the default.
+type localConfig struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+	Key     string `json:"key"`
+	Data    string `json:"data"`
+
+	// Listen and ClientListen replace the member's addresses of the cluster file,
+	// where the replica is behind an address translation.
+	Listen       string `json:"listen,omitempty"`
+	ClientListen string `json:"clientListen,omitempty"`
+	AdminListen  string `json:"adminListen,omitempty"`
+	AdminRemote  bool   `json:"adminRemote,omitempty"`
+	Pprof        bool   `json:"pprof,omitempty"`
+
+	LogLevel  string `json:"logLevel,omitempty"`  // debug, info, warn, error
+	LogFormat string `json:"logFormat,omitempty"` // text or json
+
+	// ReserveMiB must stay free on the disk: the replica stops before it is full.
+	ReserveMiB int64 `json:"reserveMiB,omitempty"`
+	// PoolMiB and PoolPerClient bound the requests that wait here.
+	PoolMiB       int `json:"poolMiB,omitempty"`
+	PoolPerClient int `json:"poolPerClient,omitempty"`
+	// RetainBlocks stay below the last snapshot for replicas that lag.
+	RetainBlocks uint64 `json:"retainBlocks,omitempty"`
+	// ReceiptBlocks is for how many blocks receipts can be had.
+	ReceiptBlocks int64 `json:"receiptBlocks,omitempty"`
+	// Tick is the unit of the protocol's timeouts.
+	Tick crypto.Duration `json:"tick,omitempty"`
+}
+
+func defaultLocalConfig() localConfig {
+	return localConfig{
+		Format: localFormat, Cluster: filepath.Join("..", clusterFileName), Key: replicaKeyName, Data: dataDirName,
+		LogLevel: "info", LogFormat: "text", ReserveMiB: 256,
+	}
+}
+
+func (c localConfig) write(path string) error {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o600)
+}
+
+// loadLocalConfig reads replica.json and makes its paths absolute or relative to
+// the working folder.
+func loadLocalConfig(path string) (localConfig, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return localConfig{}, fmt.Errorf("local settings: %w", err)
+	}
+	var c localConfig
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, fmt.Errorf("local settings %s: %w: correct the file ('parley init' writes an example)", path, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("local settings %s: something follows the closing brace: remove it", path)
+	}
+	if c.Format != localFormat {
+		return c, fmt.Errorf("local settings %s: format is %d, this program knows %d", path, c.Format, localFormat)
+	}
+	if err := c.validate(); err != nil {
+		return c, fmt.Errorf("local settings %s: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	for _, p := range []*string{&c.Cluster, &c.Key, &c.Data} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	return c, nil
+}
+
+func (c *localConfig) validate() error {
+	switch {
+	case c.LogLevel != "" && !slices.Contains(logLevels, c.LogLevel):
+		return fmt.Errorf("logLevel is %q: write one of %v", c.LogLevel, logLevels)
+	case c.LogFormat != "" && !slices.Contains(logFormats, c.LogFormat):
+		return fmt.Errorf("logFormat is %q: write one of %v", c.LogFormat, logFormats)
+	case c.ReserveMiB < -1:
+		return fmt.Errorf("reserveMiB is %d: write the MiB to keep free, or -1 for no guard", c.ReserveMiB)
+	case c.PoolMiB < 0 || c.PoolMiB > 1<<20:
+		return fmt.Errorf("poolMiB is %d: write 1 to %d", c.PoolMiB, 1<<20)
+	case c.PoolPerClient < 0:
+		return fmt.Errorf("poolPerClient is %d: write a positive number", c.PoolPerClient)
+	case c.ReceiptBlocks < -1:
+		return fmt.Errorf("receiptBlocks is %d: write a number of blocks, or -1 for no receipts", c.ReceiptBlocks)
+	case c.Tick != 0 && (time.Duration(c.Tick) < time.Millisecond || time.Duration(c.Tick) > time.Second):
+		return fmt.Errorf("tick is %v: write 1ms to 1s", c.Tick)
+	}
+	return nil
+}

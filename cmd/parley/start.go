@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/crypto/keyfile"
+	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/replica"
+	"github.com/parley-bft/parley/statemachine/kv"
+)
+
+// stopPatience is how long clients may take to leave when a replica stops.
+const stopPatience = 5 * time.Second
+
+// startFlags are the flags of start; those given win over replica.json.
+type startFlags struct {
+	dir        string
+	local      localConfig
+	untilStdin bool
+}
+
+func newStart() *cobra.Command {
+	f := &startFlags{}
+	cmd := &cobra.Command{
+		Use:   "start --dir DIR/replica-N",
+		Short: "Run one replica",
+		Long: `Run one replica of the key-value store until it is told to stop (Ctrl-C, or
+SIGTERM), which syncs and closes everything. A kill -9 or a power cut at any
+moment loses nothing that was acknowledged: start it again.
+
+--dir names a folder that 'parley init' made; its replica.json says the rest, and
+flags win over it. Without --dir, --cluster, --key and --data say everything.
+
+The log goes to standard error. --admin serves /metrics (Prometheus), /healthz,
+/status and /debug/core on a loopback address.`,
+		Example: `  parley start --dir demo/replica-0
+  parley start --dir demo/replica-0 --log-format json --log-level debug
+  parley start --cluster cluster.json --key key.json --data /var/lib/parley`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := f.resolve(cmd)
+			if err != nil {
+				return err
+			}
+			return runReplica(cmd.Context(), cfg, f.untilStdin, cmd.InOrStdin(), cmd.ErrOrStderr())
+		},
+	}
+	s := cmd.Flags()
+	s.StringVar(&f.dir, "dir", "", "the replica's folder, with replica.json")
+	s.StringVar(&f.local.Cluster, "cluster", "", "cluster file")
+	s.StringVar(&f.local.Key, "key", "", "the replica's key file")
+	s.StringVar(&f.local.Data, "data", "", "data folder")
+	s.StringVar(&f.local.Listen, "listen", "", "address for the other replicas (default as in the cluster file)")
+	s.StringVar(&f.local.ClientListen, "client-listen", "", "address for clients (default as in the cluster file)")
+	s.StringVar(&f.local.AdminListen, "admin", "", "address for metrics and health, empty for none")
+	s.BoolVar(&f.local.Pprof, "pprof", false, "serve Go's profiles on the admin address too")
+	s.StringVar(&f.local.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
+	s.StringVar(&f.local.LogFormat, "log-format", "", "text or json (default text)")
+	s.Int64Var(&f.local.ReserveMiB, "reserve", 0, "MiB to keep free on the disk, -1 for no guard (default 256)")
+	s.BoolVar(&f.untilStdin, "until-stdin-closes", false, "stop when standard input closes")
+	_ = s.MarkHidden("until-stdin-closes")
+	return cmd
+}
+
+// resolve merges replica.json and the flags.
+func (f *startFlags) resolve(cmd *cobra.Command) (localConfig, error) {
+	cfg := localConfig{}
+	if f.dir != "" {
+		var err error
+		if cfg, err = loadLocalConfig(replicaConfigPath(f.dir)); err != nil {
+			return cfg, err
+		}
+	}
+	set := cmd.Flags().Changed
+	for _, o := range []struct {
+		flag     string
+		from, to *string
+	}{
+		{"cluster", &f.local.Cluster, &cfg.Cluster},
+		{"key", &f.local.Key, &cfg.Key},
+		{"data", &f.local.Data, &cfg.Data},
+		{"listen", &f.local.Listen, &cfg.Listen},
+		{"client-listen", &f.local.ClientListen, &cfg.ClientListen},
+		{"admin", &f.local.AdminListen, &cfg.AdminListen},
+		{"log-level", &f.local.LogLevel, &cfg.LogLevel},
+		{"log-format", &f.local.LogFormat, &cfg.LogFormat},
+	} {
+		if set(o.flag) {
+			*o.to = *o.from
+		}
+	}
+	if set("pprof") {
+		cfg.Pprof = f.local.Pprof
+	}
+	if set("reserve") {
+		cfg.ReserveMiB = f.local.ReserveMiB
+	}
+	for _, need := range []struct{ flag, value, what string }{
+		{"cluster", cfg.Cluster, "the cluster file"},
+		{"key", cfg.Key, "the replica's key file"},
+		{"data", cfg.Data, "the data folder"},
+	} {
+		if need.value == "" {
+			return cfg, usagef(cmd, "--%s is missing: name %s, or give --dir with a replica's folder", need.flag, need.what)
+		}
+	}
+	switch {
+	case cfg.LogLevel != "" && !slices.Contains(logLevels, cfg.LogLevel):
+		return cfg, usagef(cmd, "--log-level is %q: give one of %v", cfg.LogLevel, logLevels)
+	case cfg.LogFormat != "" && !slices.Contains(logFormats, cfg.LogFormat):
+		return cfg, usagef(cmd, "--log-format is %q: give one of %v", cfg.LogFormat, logFormats)
+	case cfg.ReserveMiB < -1:
+		return cfg, usagef(cmd, "--reserve is %d: give the MiB to keep free, or -1 for no guard", cfg.ReserveMiB)
+	}
+	return cfg, nil
+}
+
+// serverConfig loads what the settings name.
+func (c localConfig) serverConfig(logger *slog.Logger) (replica.Config, error) {
+	ros, err := roster.Load(c.Cluster)
+	if err != nil {
+		return replica.Config{}, err
+	}
+	keys, err := keyfile.LoadReplica(c.Key)
+	if err != nil {
+		return replica.Config{}, err
+	}
+	if _, err := ros.FindSelf(keys.Public()); err != nil {
+		return replica.Config{}, fmt.Errorf("key file %s and cluster file %s: %w", c.Key, c.Cluster, err)
+	}
+	cfg := replica.Config{
+		Roster: ros, Keys: keys, DataDir: filepath.Clean(c.Data), Machine: kv.New(kv.DefaultLimits()),
+		Listen: c.Listen, ClientListen: c.ClientListen, AdminListen: c.AdminListen, AdminRemote: c.AdminRemote, Pprof: c.Pprof,
+		Tick: time.Duration(c.Tick), Retain: pbft.Height(c.RetainBlocks), ReceiptRetain: c.ReceiptBlocks,
+		MaxPoolBytes: c.PoolMiB << 20, MaxPoolPerClient: c.PoolPerClient,
+		Build: readBuildInfo().short(), Logger: logger,
+	}
+	switch {
+	case c.ReserveMiB > 0:
+		cfg.Reserve = c.ReserveMiB << 20
+	case c.ReserveMiB < 0:
+		cfg.Reserve = -1
+	}
+	return cfg, nil
+}
+
+// runReplica runs a replica until ctx ends, standard input closes (if wanted), or
+// it fails.
+func runReplica(ctx context.Context, local localConfig, untilStdin bool, stdin io.Reader, stderr io.Writer) error {
+	logger := newLogger(stderr, local.LogLevel, local.LogFormat)
+	cfg, err := local.serverConfig(logger)
+	if err != nil {
+		return err
+	}
+	if untilStdin {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			_, _ = io.Copy(io.Discard, bufio.NewReader(stdin))
+			cancel()
+		}()
+	}
+	server, err := replica.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	self, _ := cfg.Roster.FindSelf(cfg.Keys.Public())
+	m := cfg.Roster.Member(self)
+	logger.Info("listening", "peers", firstOf(cfg.Listen, m.PeerAddress), "clients", firstOf(cfg.ClientListen, m.ClientAddress),
+		"admin", firstOf(cfg.AdminListen, "none"), "data", cfg.DataDir)
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+	case <-server.Failed():
+	}
+	// Not ctx, which has ended: stopping has its own patience.
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	stopErr := server.Stop(patience)
+	if err := server.Err(); err != nil {
+		return err
+	}
+	return stopErr
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
