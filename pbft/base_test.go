@@ -103,6 +103,9 @@ func TestCheckNewView(t *testing.T) {
 		{"no certificate", edit(func(n *NewView) { n.Certificate = nil }), DropBase},
 		{"certificate of a lower claim", edit(func(n *NewView) { n.Certificate = at(chain, Commit, 2) }), DropBase},
 		{"certificate of another block", edit(func(n *NewView) { n.Certificate = at(other, Prepare, 3) }), DropBase},
+		{"certificate of another rank", edit(func(n *NewView) {
+			n.Certificate = k.certificate(k.statement(Prepare, 1, nv1, kitRef(&chain[2])), ids(0, 1, 2)...)
+		}), DropBase},
 		{"certificate where the base is the start", k.newView(2, high, claims(nil, nil, nil)...), DropBase},
 		{"two blocks of the highest rank", k.newView(2, high, claims(high, at(other, Prepare, 3), nil)...), DropBase},
 		{"certificate of too few", edit(func(n *NewView) { n.Certificate = k.certificate(high.Statement, ids(0, 1)...) }), DropMalformed},

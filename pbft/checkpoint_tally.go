@@ -157,11 +157,14 @@ func (t *CheckpointTally) Add(v *CheckpointVote) (*CheckpointPending, Drop) {
 // lower of the two if that is lower than h.
 func (t *CheckpointTally) makeRoom(id ReplicaID, h Height) bool {
 	b := &t.beyond[id]
+	if h == b[0] || h == b[1] { // its vote there was rejected
+		return true
+	}
 	lower := 0
 	if b[1] < b[0] {
 		lower = 1
 	}
-	if h <= b[lower] {
+	if h < b[lower] {
 		return false
 	}
 	if b[lower] != 0 {

@@ -87,6 +87,10 @@ func TestCheckpointTallyBeyond(t *testing.T) {
 	require.NotNil(t, p)
 	require.Equal(t, Height(200), p.Statement.Height)
 
+	require.Nil(t, ta.Reject(p.Statement, ids(3)))
+	_, why = ta.Add(checkpointVote(3, 200, 5)) // something else, at a height already among its two
+	require.Equal(t, NoDrop, why)
+
 	// Once expected, heights no longer push each other out.
 	ta.Advance(0, 250)
 	for _, h := range []Height{100, 120, 140, 260, 270} {

@@ -219,11 +219,9 @@ func (t *Tally) Add(v *Vote) (*Pending, Drop) {
 		t.accuse(old, v)
 		return nil, DropConflict
 	}
-	// A vote of the other phase at the same height, or of any phase and height of
-	// the same view, must be bound to the same NewView; at the same height it must
-	// be for the same block.
-	other := slot.phases[2-v.Phase].votes[lane][v.Signer]
-	if other != nil && (other.NewView != v.NewView || other.Block != v.Block) {
+	// A vote of the other phase at the same height must be for the same block, and
+	// one of any phase and height in the same view be bound to the same NewView.
+	if other := slot.phases[2-v.Phase].votes[lane][v.Signer]; other != nil && other.Block != v.Block {
 		t.accuse(other, v)
 		return nil, DropConflict
 	}

@@ -203,6 +203,8 @@ func TestTallyEvidence(t *testing.T) {
 	}
 	require.Len(t, ta.Evidence(), 1)
 	require.Equal(t, 1, ta.Held())
+	ta.Add(tallyVote(1, tallyStatement(Prepare, 0, 2, 7)))
+	require.Len(t, ta.Evidence(), 1, "the first pair may have been no proof")
 }
 
 func TestTallyAddDoesNotAllocate(t *testing.T) {

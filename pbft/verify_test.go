@@ -323,6 +323,7 @@ func TestVerifyBlocks(t *testing.T) {
 		{"certified", &Blocks{Blocks: []*PrePrepare{b1, b2, b3}, Certificate: cert(b3)}, NoDrop},
 		{"none", &Blocks{Certificate: cert(b3)}, DropMalformed},
 		{"a gap", &Blocks{Blocks: []*PrePrepare{b1, b3}, Certificate: cert(b3)}, DropParent},
+		{"not linked", &Blocks{Blocks: []*PrePrepare{k.propose(&k.startAt.Header, 4, 9), b2}, Certificate: cert(b2)}, DropParent},
 		{"descending", &Blocks{Blocks: []*PrePrepare{b2, b1}}, DropParent},
 		{"certificate of another block", &Blocks{Blocks: []*PrePrepare{b1, b2}, Certificate: cert(b3)}, DropParent},
 		{"certificate not proven", &Blocks{Blocks: []*PrePrepare{b1}, Certificate: &Certificate{Statement: cert(b1).Statement, Signers: setOf(4, 0, 1, 2)}}, DropSignature},
