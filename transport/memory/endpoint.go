@@ -23,8 +23,8 @@ type Endpoint struct {
 
 	// Live only.
 	done  chan struct{}
-	turns []sync.Mutex   // by peer: held while a link may call the handler
-	wg    sync.WaitGroup // of the links that lead here
+	turns []chan struct{} // by peer: held while a link may call the handler
+	wg    sync.WaitGroup  // of the links that lead here
 }
 
 var _ transport.Transport = (*Endpoint)(nil)
@@ -35,7 +35,10 @@ func newEndpoint(net *Network, id crypto.ReplicaID, h transport.Handler) *Endpoi
 		links:    make([]*link, net.n),
 		received: make([][transport.Priorities]transport.Load, net.n),
 		done:     make(chan struct{}),
-		turns:    make([]sync.Mutex, net.n),
+		turns:    make([]chan struct{}, net.n),
+	}
+	for i := range e.turns {
+		e.turns[i] = make(chan struct{}, 1)
 	}
 	e.observer, _ = h.(transport.Observer)
 	for i := range e.links {

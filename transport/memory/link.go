@@ -93,9 +93,15 @@ func (l *link) kick(to *Endpoint) {
 
 // serve delivers to an endpoint until it or the sender is closed.
 func (l *link) serve(to *Endpoint, ready <-chan struct{}) {
-	turn := &to.turns[l.from.id]
-	turn.Lock() // an earlier endpoint of the sender may still be in the handler
-	defer turn.Unlock()
+	// An earlier endpoint of the sender may still be in the handler. A channel and
+	// not a mutex, so that time may pass meanwhile in a testing/synctest bubble.
+	turn := to.turns[l.from.id]
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-to.done:
+		return
+	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
