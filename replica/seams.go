@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
@@ -48,14 +49,39 @@ type backend interface {
 	// The certificate is nil only for the epoch's start block.
 	ReadIndex(ctx context.Context) (pbft.Height, *pbft.Certificate, error)
 
-	// ReceiptAt returns what a receipt for one operation of a request is made of,
-	// waiting for the checkpoint that covers height h. Errors: ErrNoSuchResult,
-	// ErrPruned, or ctx's.
+	// ReceiptAt returns what a receipt for one operation of a request is made of.
+	// Errors: ErrNoSuchResult, ErrNotCertified, ErrPruned, ErrStore.
 	ReceiptAt(ctx context.Context, h pbft.Height, request pbft.Digest, op int) (*receiptParts, error)
 
 	// Status says where the replica is.
 	Status() Status
 }
+
+// Errors of backend.ReceiptAt; test with errors.Is.
+var (
+	// ErrNoSuchResult: the block at that height has no such request or operation.
+	ErrNoSuchResult = errors.New("no such result")
+	// ErrNotCertified: no checkpoint that covers the height is certified yet.
+	ErrNotCertified = errors.New("not certified yet")
+	// ErrPruned: what the receipt is made of has been discarded here.
+	ErrPruned = errors.New("discarded")
+)
+
+// frontend is the client-facing side: it listens for clients, offers their
+// requests to the backend and sends them what the replySink's methods bring.
+type frontend interface {
+	replySink
+	// start begins to listen. It is called once the replica has recovered.
+	start(b backend) error
+	// stop ends all connections, within ctx if they end by themselves, and returns
+	// when no goroutine of the frontend runs any more. Neither method of the
+	// replySink is called afterwards.
+	stop(ctx context.Context) error
+}
+
+// newFrontend makes the client-facing side of a server. It is nil where that side
+// is not part of the program.
+var newFrontend func(cfg *Config) (frontend, error)
 
 // receiptParts is everything that proves one result.
 type receiptParts struct {
@@ -63,8 +89,9 @@ type receiptParts struct {
 	Certificate *pbft.CheckpointCertificate // its Results is the tree's root
 	Leaf        receipttree.Leaf
 	Result      statemachine.Result // whose digest the leaf has
-	Index       int                 // of the leaf
-	Count       int                 // of leaves
+	Status      statemachine.Status
+	Index       int // of the leaf
+	Count       int // of leaves
 	Path        []crypto.Digest
 }
 

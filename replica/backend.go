@@ -1,0 +1,206 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+var _ backend = (*Server)(nil)
+
+// Errors of queries and submissions; test with errors.Is.
+var (
+	// ErrNoQueries: the application is no statemachine.Querier.
+	ErrNoQueries = errors.New("the application answers no queries")
+	// ErrStopped: the replica was stopped or has failed.
+	ErrStopped = errors.New("replica is stopped")
+)
+
+// offerLimit is how many offered requests may wait for the protocol goroutine.
+const offerLimit = 1 << 16
+
+// Offer implements backend.
+func (s *Server) Offer(rs []*pbft.Request) {
+	if s.stopping.Load() || s.Err() != nil || s.events.len() > offerLimit {
+		for _, r := range rs {
+			s.refused(r, pbft.DropPoolFull)
+		}
+		return
+	}
+	for _, r := range rs {
+		s.stage.known.add(r)
+	}
+	s.post(func(n *Node) { n.Offer(rs) })
+}
+
+func (s *Server) refused(r *pbft.Request, why pbft.Drop) {
+	s.metrics.refused.WithLabelValues(why.String()).Inc()
+	if s.local.refused(r, why) {
+		return
+	}
+	if s.frontend != nil {
+		s.frontend.Refused(r, why)
+	}
+}
+
+func (s *Server) deliver(h pbft.Height, replies []statemachine.Reply) {
+	if len(replies) == 0 {
+		return
+	}
+	s.local.deliver(h, replies)
+	if s.frontend != nil {
+		s.frontend.Deliver(s.epoch, h, replies)
+	}
+}
+
+// Lookup implements backend.
+func (s *Server) Lookup(client crypto.PublicKey, seq uint64, digest pbft.Digest) (statemachine.Reply, bool) {
+	return s.exec.Lookup(client, seq, digest)
+}
+
+// Query asks the application as it is on this replica, which may lag: for a
+// linearizable read submit an operation, or await ReadIndex's height first. The
+// height is one whose effects the answer has at least.
+func (s *Server) Query(ctx context.Context, q []byte) ([]byte, pbft.Height, error) {
+	querier, ok := s.cfg.Machine.(statemachine.Querier)
+	if !ok {
+		return nil, 0, ErrNoQueries
+	}
+	if err := s.Err(); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrStopped, err)
+	}
+	s.runner.queryLock.RLock()
+	defer s.runner.queryLock.RUnlock()
+	h := s.runner.gate.height()
+	answer, err := querier.Query(ctx, q)
+	return answer, h, err
+}
+
+// AwaitExecuted implements backend.
+func (s *Server) AwaitExecuted(ctx context.Context, h pbft.Height) error {
+	return s.runner.gate.wait(ctx, h)
+}
+
+// ReadIndex implements backend.
+func (s *Server) ReadIndex(context.Context) (pbft.Height, *pbft.Certificate, error) {
+	v, err := s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordHigh})
+	if err != nil || v == nil {
+		return 0, nil, err
+	}
+	c, err := pbft.DecodeRecordCertificate(v)
+	if err != nil {
+		return 0, nil, err
+	}
+	return c.Height, c, nil
+}
+
+// ReceiptAt implements backend.
+func (s *Server) ReceiptAt(_ context.Context, h pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
+	p, err := s.archive.receiptAt(h, s.runner.gate.height(), s.published.Load().stable, request, op)
+	if err != nil {
+		return nil, err
+	}
+	p.Epoch = s.epoch
+	return p, nil
+}
+
+// publish is called by the protocol goroutine, and by Start before it runs.
+func (s *Server) publish() {
+	n, c := s.node, s.node.Core()
+	p := &published{
+		view: c.View(), primary: c.Primary(), entered: c.Entered(), open: c.Open(), suspects: c.Suspecting(),
+		follower: c.IsFollower(), committed: c.Committed(), executed: c.ExecutedHeight(), stable: c.Stable(),
+		oldest: c.Oldest(), pool: c.PoolLen(), counters: *c.Counters(), node: *n.Counters(),
+	}
+	if b := c.SnapshotBundle(); b != nil {
+		p.snapshot = b.Height()
+	}
+	p.transfer, p.got, p.total = n.Transfer()
+	if old := s.published.Swap(p); old != nil {
+		s.logChanges(old, p)
+	}
+}
+
+// logChanges is the log of what an operator wants to follow.
+func (s *Server) logChanges(old, p *published) {
+	if p.view != old.view {
+		s.logger.Warn("view changed", "view", p.view, "primary", p.primary, "from", old.view, "committed", p.committed)
+	}
+	if p.open && (!old.open || p.view != old.view) {
+		s.logger.Info("view is open", "view", p.view, "primary", p.primary, "committed", p.committed)
+	}
+	for cause := range p.counters.Suspicions {
+		if p.counters.Suspicions[cause] > old.counters.Suspicions[cause] {
+			s.quiet.log(slog.LevelWarn, "suspecting the primary", "primary", old.primary, "view", old.view, "cause", pbft.Cause(cause).String())
+		}
+	}
+	if old.follower && !p.follower {
+		s.logger.Warn("rejoined: this replica votes again", "view", p.view)
+	}
+	if p.transfer != 0 && (p.transfer != old.transfer || p.got/16 != old.got/16) {
+		s.quiet.log(slog.LevelInfo, "state transfer", "checkpoint", p.transfer, "chunks", p.got, "of", p.total)
+	}
+}
+
+// Status says where the replica is.
+func (s *Server) Status() Status {
+	m := s.cfg.Roster.Member(s.self)
+	st := Status{Cluster: s.cfg.Roster.ID, Epoch: s.epoch, Replica: s.self, Name: m.Name, Build: s.cfg.Build}
+	if p := s.published.Load(); p != nil {
+		st.View, st.Primary, st.Entered, st.Open, st.Suspects, st.Follower = p.view, p.primary, p.entered, p.open, p.suspects, p.follower
+		st.Committed, st.Executed, st.Stable, st.Oldest, st.Snapshot = p.committed, p.executed, p.stable, p.oldest, p.snapshot
+		st.Pool, st.Transfer, st.TransferChunks, st.TransferTotal = p.pool, p.transfer, p.got, p.total
+	}
+	for _, p := range s.transport.Peers() {
+		st.Peers = append(st.Peers, PeerInfo{
+			Replica: p.ID, Address: p.Address, Connected: p.Connected, RTTMicros: p.RTT.Microseconds(), LastError: p.LastError,
+		})
+	}
+	if why := s.halted.Load(); why != nil {
+		st.Halted = *why
+	}
+	if err := s.Err(); err != nil {
+		st.Halted = err.Error()
+	}
+	return st
+}
+
+// unhealthy says why the replica does not take part, empty if it does.
+func (s *Server) unhealthy() string {
+	switch st := s.Status(); {
+	case st.Halted != "":
+		return "halted: " + st.Halted
+	case s.stopping.Load():
+		return "stopping"
+	case st.Transfer != 0:
+		return fmt.Sprintf("state transfer to checkpoint %d: %d of %d chunks", st.Transfer, st.TransferChunks, st.TransferTotal)
+	}
+	return ""
+}
+
+// Describe returns the protocol's state as text, for people.
+func (s *Server) Describe(ctx context.Context) (string, error) {
+	text := make(chan string, 1)
+	if !s.post(func(n *Node) { text <- n.Core().Describe() }) {
+		return "", ErrStopped
+	}
+	select {
+	case t := <-text:
+		return t, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (s *Server) queueLengths() map[string]int {
+	return map[string]int{
+		"events": s.events.len(), "log": s.writer.queue.len(), "outbox": s.outbox.queue.len(),
+		"execute": s.runner.jobs.len(), "snapshots": s.runner.snaps.len(), "aggregate": s.aggregate.len(),
+		"files": s.files.len(), "transfers": s.transfers.len(),
+	}
+}

@@ -1,0 +1,250 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// nodeHost is the Server as its Node sees it. The methods are called by the
+// protocol goroutine.
+type nodeHost Server
+
+var _ Host = (*nodeHost)(nil)
+
+func (h *nodeHost) Persist(b *Batch) { h.writer.queue.put(b) }
+
+func (h *nodeHost) Send(to pbft.ReplicaID, m pbft.Message) {
+	h.outbox.queue.put(pbft.Envelope{To: to, Message: m})
+}
+
+func (h *nodeHost) Execute(blocks []*pbft.Block) { h.runner.jobs.put(runnerJob{blocks: blocks}) }
+
+// Aggregate runs elsewhere only where it takes long: joining signatures to a list
+// costs less than waking another goroutine.
+func (h *nodeHost) Aggregate(p *pbft.Pending) {
+	s := (*Server)(h)
+	job := func() {
+		c, culprits := s.verifier.Aggregate(p)
+		s.post(func(n *Node) { n.Aggregated(p, c, culprits) })
+	}
+	if s.stage.lazy {
+		s.aggregate.put(job)
+	} else {
+		job()
+	}
+}
+
+func (h *nodeHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
+	s := (*Server)(h)
+	s.aggregate.put(func() {
+		c, culprits := s.verifier.AggregateCheckpoint(p)
+		if c != nil {
+			if err := s.archive.certified(c); err != nil {
+				s.fail(err)
+				return
+			}
+		}
+		s.post(func(n *Node) { n.AggregatedCheckpoint(p, c, culprits) })
+	})
+}
+
+func (h *nodeHost) Serve(v *Serving) {
+	s := (*Server)(h)
+	s.files.put(func() {
+		var m pbft.Message
+		var err error
+		if _, blocks := v.Ask.(*pbft.GetBlocks); blocks {
+			m, err = v.Blocks(s.data.store)
+		} else {
+			m, err = s.folder.answer(v.Ask)
+		}
+		if err != nil {
+			s.quiet.log(slog.LevelError, "cannot serve a peer", "peer", v.To, "asked", v.Ask.Kind(), "error", err)
+			if errors.Is(err, ErrStore) {
+				s.fail(err)
+			}
+		}
+		if m != nil {
+			s.sender.send(v.To, m)
+		}
+		s.post(func(n *Node) { n.Served(v.To) })
+	})
+}
+
+// admissible says why the executed sessions would not let a request run.
+var admissible = map[statemachine.Status]pbft.Drop{
+	statemachine.Duplicate: pbft.DropDuplicate, statemachine.Forgotten: pbft.DropDuplicate,
+	statemachine.Conflict: pbft.DropConflict, statemachine.Expired: pbft.DropExpired,
+	statemachine.Window: pbft.DropClientFull, statemachine.Early: pbft.DropClientFull,
+	statemachine.Busy: pbft.DropPoolFull, statemachine.Quarantined: pbft.DropUnwanted,
+}
+
+func (h *nodeHost) Admissible(r *pbft.Request) pbft.Drop {
+	er := executorRequest(r)
+	status, ok := h.exec.Admissible(&er, statemachine.Time(pbft.TimeOf(h.cfg.Now())))
+	if ok {
+		return pbft.NoDrop
+	}
+	if why, known := admissible[status]; known {
+		return why
+	}
+	return pbft.DropUnwanted
+}
+
+func (h *nodeHost) Refused(r *pbft.Request, why pbft.Drop) { (*Server)(h).refused(r, why) }
+
+func (h *nodeHost) Stable(b *pbft.Bundle) {
+	s := (*Server)(h)
+	s.files.put(func() {
+		err := s.archive.certified(b.Checkpoint)
+		if err == nil && s.runner.isSnapshot(b.Height()) {
+			err = errors.Join(s.archive.prune(b.Height()), s.folder.prune(b.Height()))
+			s.logger.Info("checkpoint is stable", "height", b.Height(), "block", b.Ref().Digest)
+		}
+		if err != nil {
+			s.fail(err)
+		}
+	})
+}
+
+func (h *nodeHost) Evidence(e *pbft.Evidence) {
+	h.metrics.evidence.Inc()
+	h.logger.Error("PROOF OF MISBEHAVIOUR", "offence", e.Offence.String(), "culprit", e.Culprit)
+}
+
+func (h *nodeHost) Alarm(a pbft.Alarm) {
+	h.metrics.alarms.Inc()
+	h.logger.Error("ALARM: "+a.Reason, "halted", a.Halt)
+	if a.Halt {
+		h.halted.CompareAndSwap(nil, &a.Reason)
+	}
+}
+
+// What follows runs the disk's part of a transfer on its goroutine.
+
+func (h *nodeHost) OpenTransfer(b *pbft.Bundle) {
+	s := (*Server)(h)
+	s.logger.Warn("state transfer begins: the blocks between are gone everywhere", "checkpoint", b.Height())
+	s.transfers.put(func() {
+		s.incoming.close()
+		in, manifest, have, err := s.folder.begin(b.Height(), func(m []byte) error {
+			_, err := CheckManifest(b, m)
+			return err
+		})
+		if err != nil {
+			s.fail(storeFailure("open the transfer", s.folder.dir, err))
+			return
+		}
+		s.incoming = in
+		s.post(func(n *Node) { n.TransferOpened(b.Height(), manifest, have) })
+	})
+}
+
+func (h *nodeHost) SaveManifest(height pbft.Height, data []byte) {
+	s := (*Server)(h)
+	s.transfers.put(func() {
+		if !s.transferring(height) {
+			return
+		}
+		if err := s.incoming.save(data); err != nil {
+			s.fail(storeFailure("save the manifest", s.folder.dir, err))
+			return
+		}
+		s.post(func(n *Node) { n.ManifestSaved(height, data) })
+	})
+}
+
+func (h *nodeHost) CheckChunk(height pbft.Height, index uint32, from pbft.ReplicaID, data []byte) {
+	s := (*Server)(h)
+	s.transfers.put(func() {
+		if !s.transferring(height) {
+			return
+		}
+		good, err := s.incoming.put(index, data)
+		if err != nil {
+			s.fail(storeFailure("save a chunk", s.folder.dir, err))
+			return
+		}
+		if !good {
+			s.logger.Error("POISONED CHUNK: its sender will be asked last from now on", "peer", from, "checkpoint", height, "chunk", index)
+		}
+		s.post(func(n *Node) { n.ChunkChecked(height, index, from, good) })
+	})
+}
+
+func (h *nodeHost) Install(b *pbft.Bundle) {
+	s := (*Server)(h)
+	s.transfers.put(func() {
+		if s.transferring(b.Height()) {
+			files := s.incoming
+			s.incoming = nil // the runner's now
+			s.runner.jobs.put(runnerJob{install: b, files: files})
+		}
+	})
+}
+
+func (h *nodeHost) CloseTransfer(height pbft.Height) {
+	s := (*Server)(h)
+	s.transfers.put(func() {
+		if s.transferring(height) {
+			s.incoming.close()
+			s.incoming = nil
+		}
+	})
+}
+
+// transferring is called by the transfer goroutine.
+func (s *Server) transferring(h pbft.Height) bool {
+	return s.incoming != nil && s.incoming.height == uint64(h)
+}
+
+// installed reports the end of an install, from the runner.
+func (s *Server) installed(b *pbft.Bundle, err error) {
+	if err != nil {
+		s.logger.Error("the transferred snapshot is damaged, transferring it again", "checkpoint", b.Height(), "error", err)
+	}
+	s.post(func(n *Node) { n.Installed(b, err) })
+}
+
+// quiet logs at most one line of a kind in a second, and says how many it left out.
+type quiet struct {
+	logger *slog.Logger
+	mu     sync.Mutex
+	last   map[string]*quietLine
+}
+
+type quietLine struct {
+	at   time.Time
+	left int
+}
+
+func (q *quiet) log(level slog.Level, message string, args ...any) {
+	q.mu.Lock()
+	if q.last == nil {
+		q.last = make(map[string]*quietLine)
+	}
+	l := q.last[message]
+	if l == nil {
+		l = new(quietLine)
+		q.last[message] = l // messages are constants of ours, so there are few
+	}
+	now := time.Now()
+	if now.Sub(l.at) < time.Second {
+		l.left++
+		q.mu.Unlock()
+		return
+	}
+	l.at = now
+	if l.left > 0 {
+		args = append(args, "suppressed", l.left)
+		l.left = 0
+	}
+	q.mu.Unlock()
+	q.logger.Log(context.Background(), level, message, args...)
+}

@@ -1,0 +1,303 @@
+package replica
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// inbox decodes and verifies what one peer sends, on a goroutine of its own, and
+// hands it to the protocol goroutine. It is bounded in bytes: when it is full the
+// transport stops reading from that peer and from nobody else.
+type inbox struct {
+	from  pbft.ReplicaID
+	stage *verifyStage
+
+	mu     sync.Mutex
+	room   sync.Cond
+	filled sync.Cond
+	items  [][]byte
+	bytes  int
+	closed bool
+}
+
+// verifyStage is what all inboxes share.
+type verifyStage struct {
+	epoch    pbft.Epoch
+	self     pbft.ReplicaID
+	verifier *pbft.Verifier
+	known    knownRequests
+	limit    int  // bytes waiting from one peer
+	lazy     bool // votes are not verified one by one
+	lazyCP   bool
+	workers  chan struct{} // tokens for the extra goroutines of large blocks
+	metrics  *metrics
+	post     func(func(*Node)) bool
+	bounds   atomic.Pointer[tallyBounds]
+	wg       sync.WaitGroup
+}
+
+// tallyBounds are the votes of use, as of a moment ago: the others need not be
+// verified.
+type tallyBounds struct {
+	view      pbft.View
+	low, high pbft.Height
+}
+
+// maxVerifyBatch is how many messages are taken up at once.
+const maxVerifyBatch = 512
+
+func newInbox(from pbft.ReplicaID, stage *verifyStage) *inbox {
+	in := &inbox{from: from, stage: stage}
+	in.room.L, in.filled.L = &in.mu, &in.mu
+	stage.wg.Add(1)
+	go in.run()
+	return in
+}
+
+// put blocks while the inbox is full.
+func (in *inbox) put(raw []byte) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for in.bytes > 0 && in.bytes+len(raw) > in.stage.limit && !in.closed {
+		in.room.Wait()
+	}
+	if in.closed {
+		return
+	}
+	in.items = append(in.items, raw)
+	in.bytes += len(raw)
+	in.filled.Signal()
+}
+
+func (in *inbox) take(buf [][]byte) [][]byte {
+	clear(buf)
+	buf = buf[:0]
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for len(in.items) == 0 && !in.closed {
+		in.filled.Wait()
+	}
+	if in.closed {
+		return nil
+	}
+	n := min(len(in.items), maxVerifyBatch)
+	buf = append(buf, in.items[:n]...)
+	rest := copy(in.items, in.items[n:])
+	clear(in.items[rest:])
+	in.items = in.items[:rest]
+	return buf
+}
+
+// release gives back the room of a batch once the protocol goroutine has it.
+func (in *inbox) release(bytes int) {
+	in.mu.Lock()
+	in.bytes -= bytes
+	in.mu.Unlock()
+	in.room.Broadcast()
+}
+
+func (in *inbox) close() {
+	in.mu.Lock()
+	in.closed = true
+	in.items = nil
+	in.mu.Unlock()
+	in.room.Broadcast()
+	in.filled.Broadcast()
+}
+
+// run keeps one batch with the protocol goroutine at a time: what comes meanwhile
+// makes the next one larger, and so cheaper.
+func (in *inbox) run() {
+	defer in.stage.wg.Done()
+	taken := make(chan struct{}, 1)
+	var buf [][]byte
+	for {
+		if buf = in.take(buf); buf == nil {
+			return
+		}
+		bytes := 0
+		for _, raw := range buf {
+			bytes += len(raw)
+		}
+		b := in.stage.verify(in.from, buf)
+		if !b.empty() {
+			if !in.stage.post(func(n *Node) { b.deliver(n); taken <- struct{}{} }) {
+				return
+			}
+			<-taken
+		}
+		in.release(bytes)
+	}
+}
+
+// verifiedBatch is what came out of a batch.
+type verifiedBatch struct {
+	messages []pbft.Verified
+	votes    []*pbft.Vote
+	cvotes   []*pbft.CheckpointVote
+}
+
+func (b *verifiedBatch) empty() bool {
+	return len(b.messages) == 0 && len(b.votes) == 0 && len(b.cvotes) == 0
+}
+
+func (b *verifiedBatch) deliver(n *Node) {
+	for _, m := range b.messages {
+		n.Receive(m)
+	}
+	for _, v := range b.votes {
+		n.Vote(v)
+	}
+	for _, v := range b.cvotes {
+		n.CheckpointVote(v)
+	}
+}
+
+// verify decodes and checks messages of one peer, the signatures of votes
+// together.
+func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte) (out verifiedBatch) {
+	drop := func(m pbft.Message, why pbft.Drop) {
+		s.metrics.dropped(m.Kind(), why)
+	}
+	for _, raw := range raws {
+		epoch, m, err := pbft.Decode(raw)
+		if err != nil {
+			s.metrics.malformed(from)
+			continue
+		}
+		s.metrics.received(m.Kind(), len(raw))
+		if epoch != s.epoch {
+			drop(m, pbft.DropEpoch)
+			continue
+		}
+		switch m := m.(type) {
+		case *pbft.Vote:
+			if why := s.checkVote(from, m); why != pbft.NoDrop {
+				drop(m, why)
+			} else {
+				out.votes = append(out.votes, m)
+			}
+			continue
+		case *pbft.CheckpointVote:
+			if why := s.verifier.CheckCheckpointVote(from, m); why != pbft.NoDrop {
+				drop(m, why)
+			} else {
+				out.cvotes = append(out.cvotes, m)
+			}
+			continue
+		case *pbft.PrePrepare:
+			if why := s.checkPosition(m); why != pbft.NoDrop {
+				drop(m, why)
+				continue
+			}
+			s.share(from, m)
+		}
+		v, why := s.verifier.Verify(from, m)
+		if why != pbft.NoDrop {
+			drop(m, why)
+			continue
+		}
+		if n := v.Rejected(); n > 0 {
+			s.metrics.rejectedRequests.Add(float64(n))
+		}
+		s.learn(v.Message())
+		out.messages = append(out.messages, v)
+	}
+	if !s.lazy {
+		out.votes = keepGood(s, out.votes, s.verifier.VerifyVotes)
+	}
+	if !s.lazyCP {
+		out.cvotes = keepGood(s, out.cvotes, s.verifier.VerifyCheckpointVotes)
+	}
+	return out
+}
+
+func keepGood[V pbft.Message](s *verifyStage, votes []V, check func([]V) []pbft.Drop) []V {
+	if len(votes) == 0 {
+		return votes
+	}
+	good := votes[:0]
+	for i, why := range check(votes) {
+		if why == pbft.NoDrop {
+			good = append(good, votes[i])
+		} else {
+			s.metrics.dropped(votes[i].Kind(), why)
+		}
+	}
+	return good
+}
+
+// checkVote leaves out votes that a tally would drop: their signatures are most of
+// what a lagging or repeating peer costs.
+func (s *verifyStage) checkVote(from pbft.ReplicaID, v *pbft.Vote) pbft.Drop {
+	if b := s.bounds.Load(); b != nil {
+		switch {
+		case v.View < b.view:
+			return pbft.DropOldView
+		case v.Height < b.low || v.Height > b.high:
+			return pbft.DropHeight
+		}
+	}
+	return s.verifier.CheckVote(from, v)
+}
+
+func (s *verifyStage) checkPosition(p *pbft.PrePrepare) pbft.Drop {
+	if b := s.bounds.Load(); b != nil && (p.Height+1 < b.low || p.Height > b.high) {
+		return pbft.DropHeight
+	}
+	return pbft.NoDrop
+}
+
+// learn remembers requests whose signatures were checked just now, so that they
+// are not checked again in a block or when another replica passes them on.
+func (s *verifyStage) learn(m pbft.Message) {
+	switch m := m.(type) {
+	case *pbft.Forward:
+		for _, r := range m.Requests {
+			s.known.add(r)
+		}
+	case *pbft.PrePrepare:
+		for _, r := range m.Requests {
+			s.known.add(r)
+		}
+	}
+}
+
+// shareAbove is how many unknown requests make it worth to spread them.
+const shareAbove = 128
+
+// share has several goroutines verify the requests of a large block; those that
+// are good are known afterwards. It trusts nobody: only a block that comes from
+// its own proposer is worth it, and the tokens are the pool's.
+func (s *verifyStage) share(from pbft.ReplicaID, p *pbft.PrePrepare) {
+	if from != p.Proposer || len(p.Requests) < 2*shareAbove || cap(s.workers) < 2 {
+		return
+	}
+	var wg sync.WaitGroup
+	for part := p.Requests; len(part) > 0; {
+		n := min(len(part), shareAbove)
+		chunk := part[:n]
+		part = part[n:]
+		s.workers <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer func() { <-s.workers; wg.Done() }()
+			for i, ok := range s.verifier.VerifyRequests(chunk) {
+				if ok {
+					s.known.add(chunk[i])
+				}
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+func workerTokens(n int) chan struct{} {
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return make(chan struct{}, n)
+}

@@ -1,0 +1,453 @@
+package replica
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// Host does for a [Node] what takes time, or touches the world. Its methods are
+// called by the goroutine that the Node runs on and must not call back into the
+// Node before they return, nor block; answers come as events later.
+type Host interface {
+	// Persist writes the batch's records to the log, syncs them (unless Durable is
+	// empty: see [Batch]), then signs and sends the batch's envelopes, then reports
+	// with [Node.Persisted]. Batches are written in order and each is released only
+	// after all before it are durable.
+	Persist(b *Batch)
+
+	// Send signs (pbft.Sign) and sends a message to a peer, or to all peers for
+	// pbft.Everyone; not to this replica itself.
+	Send(to pbft.ReplicaID, m pbft.Message)
+
+	// Execute runs committed blocks in order, after those of earlier calls; the host
+	// reports with [Node.Executed] and, at checkpoints, [Node.Checkpointed].
+	Execute(blocks []*pbft.Block)
+
+	// Aggregate runs Verifier.Aggregate and reports with [Node.Aggregated].
+	Aggregate(p *pbft.Pending)
+	// AggregateCheckpoint is the same for [Node.AggregatedCheckpoint].
+	AggregateCheckpoint(p *pbft.CheckpointPending)
+
+	// Serve answers a peer from the disk: see [Serving]. Reports with [Node.Served].
+	Serve(s *Serving)
+
+	// Admissible tells whether the executed sessions would let a request run; the
+	// reason is NoDrop if so.
+	Admissible(r *pbft.Request) pbft.Drop
+	// Refused reports a request that an Offer brought and the pool did not take.
+	Refused(r *pbft.Request, why pbft.Drop)
+
+	// Stable reports a new stable checkpoint whose records are in a batch.
+	Stable(b *pbft.Bundle)
+	// Evidence reports a new proof, Alarm what an operator must hear.
+	Evidence(e *pbft.Evidence)
+	Alarm(a pbft.Alarm)
+
+	// OpenTransfer looks for what an earlier attempt at the snapshot of this bundle
+	// has left, forgets all others, and reports with [Node.TransferOpened].
+	OpenTransfer(b *pbft.Bundle)
+	// SaveManifest keeps the manifest of the transfer, which has been checked, and
+	// reports with [Node.ManifestSaved].
+	SaveManifest(height pbft.Height, data []byte)
+	// CheckChunk compares a chunk with the manifest and keeps it if it is the right
+	// one. Reports with [Node.ChunkChecked].
+	CheckChunk(height pbft.Height, index uint32, from pbft.ReplicaID, data []byte)
+	// Install verifies the whole snapshot, makes it durable under its final name,
+	// and then replaces the application's state by it: nothing of the present state
+	// is touched before. Blocks given to Execute before are executed or skipped.
+	// Reports with [Node.Installed].
+	Install(b *pbft.Bundle)
+	// CloseTransfer ends a transfer that is not wanted any more.
+	CloseTransfer(height pbft.Height)
+}
+
+// Batch is what must be on the disk before its envelopes leave.
+//
+// If Durable is empty the records may be written without a sync: the log keeps
+// their order, so the sync of a later batch covers them before anything that
+// depends on them leaves.
+type Batch struct {
+	Seq     uint64
+	Records []pbft.Record
+	Durable []pbft.Envelope
+}
+
+// Release signs the batch's envelopes and calls send for those that go to others.
+// It returns the messages that come back to the replica itself, for
+// [Node.Persisted]. To be called once the records are durable.
+func (b *Batch) Release(cluster pbft.Digest, epoch pbft.Epoch, keys pbft.Keys, send func(to pbft.ReplicaID, m pbft.Message)) (own []pbft.Message) {
+	for _, e := range b.Durable {
+		m := pbft.Sign(cluster, epoch, e.Message, keys)
+		if e.To != keys.Self {
+			send(e.To, m)
+		}
+		if e.To == pbft.Everyone || e.To == keys.Self {
+			own = append(own, m)
+		}
+	}
+	return own
+}
+
+// NodeConfig is what a [Node] is made of.
+type NodeConfig struct {
+	Core     pbft.Config
+	Verifier *pbft.Verifier
+	// Log yields all records of the log (see pbft.New).
+	Log iter.Seq[pbft.Record]
+	// Statements are checkpoints that execution passed during the replay and whose
+	// statements are not in the log yet.
+	Statements []pbft.CheckpointStatement
+	// Install is set if no local snapshot is usable and the log does not reach back
+	// to the beginning: the snapshot of this bundle, which is the log's own
+	// RecordSnapshot, is to be transferred before anything is executed.
+	Install *pbft.Bundle
+	// Transfer tunes state transfers; zero fields get defaults.
+	Transfer TransferConfig
+	// CheckManifest tells whether data is the manifest that the bundle's state
+	// digest covers, and how many chunks it names. A pure function.
+	CheckManifest func(b *pbft.Bundle, data []byte) (chunks int, err error)
+	// Serve bounds what one peer may ask for.
+	Serve ServeConfig
+}
+
+// Node drives a core and everything around it that is part of the protocol. It is
+// deterministic: the same events give the same calls of its [Host]. It is not
+// safe for concurrent use and has no clock; a tick is an event like others.
+//
+// Events are taken up at once, their effects collect until [Node.Flush]: one log
+// write, one sync and one pass of sends for as many events as there were.
+type Node struct {
+	cfg      NodeConfig
+	host     Host
+	core     *pbft.Core
+	verifier *pbft.Verifier
+	tally    *pbft.Tally
+	ctally   *pbft.CheckpointTally
+	out      pbft.Output
+	seq      uint64
+	// persisted is the last batch that is durable.
+	persisted uint64
+	now       pbft.Time
+	ticks     uint64
+	transfer  transfer
+	serving   []servingPeer
+	failed    bool
+	counters  NodeCounters
+}
+
+// NodeCounters count what the core does not see.
+type NodeCounters struct {
+	// Votes and CheckpointVotes that a tally did not take, by reason.
+	Votes           [pbft.Drops]uint64
+	CheckpointVotes [pbft.Drops]uint64
+	// Requests that were refused before the core saw them.
+	Inadmissible uint64
+	// Serve counts what peers asked for and did not get because they ask too much.
+	ServeLimited uint64
+	// PoisonedChunks, LateChunks and ChunkTimeouts are of state transfers.
+	PoisonedChunks uint64
+	ChunkTimeouts  uint64
+	UnwantedChunks uint64
+	BadManifests   uint64
+	Transfers      uint64
+	Batches        uint64
+	Records        uint64
+}
+
+// NewNode returns a node over the log in cfg. Call [Node.Start] once.
+func NewNode(cfg NodeConfig, host Host) (*Node, error) {
+	if cfg.Verifier == nil {
+		return nil, fmt.Errorf("replica: NodeConfig.Verifier is nil: make one with pbft.NewVerifier")
+	}
+	if cfg.CheckManifest == nil {
+		return nil, fmt.Errorf("replica: NodeConfig.CheckManifest is nil: give replica.CheckManifest")
+	}
+	cfg.Transfer = cfg.Transfer.withDefaults()
+	cfg.Serve = cfg.Serve.withDefaults()
+	core, err := pbft.New(cfg.Core, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log = nil
+	n := &Node{
+		cfg: cfg, host: host, core: core, verifier: cfg.Verifier,
+		tally:   pbft.NewTally(cfg.Core.Quorums, cfg.Core.Window),
+		ctally:  pbft.NewCheckpointTally(cfg.Core.Quorums),
+		serving: make([]servingPeer, cfg.Core.Quorums.N()),
+	}
+	for i := range n.serving {
+		n.serving[i].tokens = cfg.Serve.Burst
+	}
+	n.transfer.init(n)
+	return n, nil
+}
+
+// Start does what the log left to be done. Call it once, before any event.
+func (n *Node) Start() {
+	n.core.Recover(&n.out)
+	for _, s := range n.cfg.Statements {
+		n.core.Checkpointed(s, &n.out)
+	}
+	n.cfg.Statements = nil
+	n.Flush()
+	if b := n.cfg.Install; b != nil {
+		n.cfg.Install = nil
+		n.transfer.want(b)
+	}
+}
+
+// Core gives access for reading: positions, counters, Describe.
+func (n *Node) Core() *pbft.Core { return n.core }
+
+// Counters returns the counters; the caller must not change them.
+func (n *Node) Counters() *NodeCounters { return &n.counters }
+
+// Fail makes the node stop taking part: nothing is persisted or sent any more.
+// The host calls it when the log failed.
+func (n *Node) Fail() { n.failed = true }
+
+// Receive takes a verified message from a peer.
+func (n *Node) Receive(v pbft.Verified) {
+	if n.failed {
+		return
+	}
+	switch m := v.Message().(type) {
+	case *pbft.Vote:
+		n.Vote(m)
+	case *pbft.CheckpointVote:
+		n.CheckpointVote(m)
+	case *pbft.GetBlocks:
+		n.serveBlocks(v.From(), m)
+	case *pbft.GetManifest:
+		n.serveFile(v.From(), m)
+	case *pbft.GetChunk:
+		n.serveFile(v.From(), m)
+	case *pbft.Manifest:
+		n.transfer.onManifest(v.From(), m)
+	case *pbft.Chunk:
+		n.transfer.onChunk(v.From(), m)
+	case *pbft.Certificate:
+		n.tally.Certified(m.Statement)
+		n.core.Step(v, &n.out)
+	case *pbft.Forward:
+		n.forwarded(v, m)
+	default:
+		n.core.Step(v, &n.out)
+	}
+}
+
+// forwarded drops requests that cannot run any more as far as this replica has
+// executed: they would wait in the pool, age, and cast suspicion on a primary that
+// rightly leaves them out.
+func (n *Node) forwarded(v pbft.Verified, m *pbft.Forward) {
+	kept := make([]*pbft.Request, 0, len(m.Requests))
+	for _, r := range m.Requests {
+		if n.host.Admissible(r) == pbft.NoDrop {
+			kept = append(kept, r)
+		}
+	}
+	if len(kept) < len(m.Requests) {
+		n.counters.Inadmissible += uint64(len(m.Requests) - len(kept))
+		var why pbft.Drop
+		if v, why = n.verifier.Verify(v.From(), &pbft.Forward{Requests: kept}); why != pbft.NoDrop {
+			return // nothing is left
+		}
+	}
+	n.core.Step(v, &n.out)
+}
+
+// Vote takes a vote of a peer: verified, or checked with Verifier.CheckVote alone
+// if the scheme is lazy.
+func (n *Node) Vote(v *pbft.Vote) {
+	p, why := n.tally.Add(v)
+	if why != pbft.NoDrop {
+		n.counters.Votes[why]++
+	}
+	if p != nil {
+		n.host.Aggregate(p)
+	}
+}
+
+// CheckpointVote is the same for checkpoints.
+func (n *Node) CheckpointVote(v *pbft.CheckpointVote) {
+	p, why := n.ctally.Add(v)
+	if why != pbft.NoDrop {
+		n.counters.CheckpointVotes[why]++
+	}
+	if p != nil {
+		n.host.AggregateCheckpoint(p)
+	}
+}
+
+// Aggregated takes the result of a Host.Aggregate: a certificate, or the culprits.
+func (n *Node) Aggregated(p *pbft.Pending, c *pbft.Certificate, culprits []pbft.ReplicaID) {
+	if n.failed {
+		return
+	}
+	if c == nil {
+		n.counters.Votes[pbft.DropSignature] += uint64(len(culprits))
+		if again := n.tally.Reject(p.Statement, culprits); again != nil {
+			n.host.Aggregate(again)
+		}
+		return
+	}
+	n.tally.Certified(c.Statement)
+	n.core.Step(n.verifier.Own(c), &n.out)
+}
+
+// AggregatedCheckpoint takes the result of a Host.AggregateCheckpoint.
+func (n *Node) AggregatedCheckpoint(p *pbft.CheckpointPending, c *pbft.CheckpointCertificate, culprits []pbft.ReplicaID) {
+	if n.failed {
+		return
+	}
+	if c == nil {
+		n.counters.CheckpointVotes[pbft.DropSignature] += uint64(len(culprits))
+		if again := n.ctally.Reject(p.Statement, culprits); again != nil {
+			n.host.AggregateCheckpoint(again)
+		}
+		return
+	}
+	n.ctally.Certified(c.CheckpointStatement)
+	n.core.CheckpointCertified(c, &n.out)
+}
+
+// Offer takes requests of clients, whose signatures were checked.
+func (n *Node) Offer(requests []*pbft.Request) {
+	for _, r := range requests {
+		why := pbft.DropFollower
+		if !n.failed {
+			if why = n.host.Admissible(r); why == pbft.NoDrop {
+				why = n.core.Submit(r, &n.out)
+			} else {
+				n.counters.Inadmissible++
+			}
+		}
+		if why != pbft.NoDrop {
+			n.host.Refused(r, why)
+		}
+	}
+}
+
+// Tick is one unit of time; now is the wall clock.
+func (n *Node) Tick(now pbft.Time) {
+	if n.failed {
+		return
+	}
+	n.now = now
+	n.ticks++
+	n.core.Tick(now, &n.out)
+	n.transfer.tick()
+	n.refillServing()
+}
+
+// Persisted reports that the batch seq and all before it are durable and released;
+// own are its messages to this replica itself.
+func (n *Node) Persisted(seq uint64, own []pbft.Message) {
+	if n.failed {
+		return
+	}
+	n.persisted = max(n.persisted, seq)
+	for _, m := range own {
+		switch m := m.(type) {
+		case *pbft.Vote:
+			n.Vote(m)
+		case *pbft.CheckpointVote:
+			n.CheckpointVote(m)
+		default:
+			n.core.Step(n.verifier.Own(m), &n.out)
+		}
+	}
+}
+
+// Executed reports that all blocks up to h were executed.
+func (n *Node) Executed(h pbft.Height) {
+	if n.failed || h <= n.core.ExecutedHeight() {
+		return
+	}
+	for at := n.core.ExecutedHeight() + 1; at <= h; at++ {
+		n.core.Executed(at, &n.out)
+	}
+}
+
+// Checkpointed reports this replica's own statement for a checkpoint; for one with
+// a snapshot only after the snapshot is durable.
+func (n *Node) Checkpointed(s pbft.CheckpointStatement) {
+	if !n.failed {
+		n.core.Checkpointed(s, &n.out)
+	}
+}
+
+// SetProgressTimeout gives the core the timeout that measured round trips suggest.
+func (n *Node) SetProgressTimeout(ticks int) { n.core.SetProgressTimeout(ticks) }
+
+// maxRounds bounds how often Flush takes up what its own effects caused. Evidence
+// leads to at most one round more.
+const maxRounds = 4
+
+// Flush performs the effects of everything since the last Flush.
+func (n *Node) Flush() {
+	if n.failed {
+		n.out.Reset()
+		return
+	}
+	for range maxRounds {
+		n.tally.Advance(n.core.TallyRange())
+		n.ctally.Advance(n.core.Stable(), n.core.ExecutedHeight()+2*n.cfg.Core.Window)
+		if !n.accuse() {
+			break
+		}
+	}
+	out := &n.out
+	if out.Empty() {
+		return
+	}
+	if len(out.Records) > 0 || len(out.Durable) > 0 {
+		n.seq++
+		n.counters.Batches++
+		n.counters.Records += uint64(len(out.Records))
+		n.host.Persist(&Batch{
+			Seq:     n.seq,
+			Records: append([]pbft.Record(nil), out.Records...),
+			Durable: append([]pbft.Envelope(nil), out.Durable...),
+		})
+	}
+	for _, e := range out.Send {
+		n.host.Send(e.To, e.Message)
+	}
+	if len(out.Execute) > 0 {
+		n.host.Execute(append([]*pbft.Block(nil), out.Execute...))
+	}
+	for _, b := range out.Stable {
+		n.host.Stable(b)
+	}
+	for _, e := range out.Evidence {
+		n.host.Evidence(e)
+	}
+	for _, a := range out.Alarms {
+		n.host.Alarm(a)
+	}
+	if k := len(out.Fetch); k > 0 {
+		n.transfer.want(out.Fetch[k-1].Bundle)
+	}
+	out.Reset()
+}
+
+// accuse gives the core the conflicts that the tallies came across. A lazy scheme
+// lets unverified votes into a tally, so the proof is checked like anybody's.
+func (n *Node) accuse() bool {
+	found := append(n.tally.Evidence(), n.ctally.Evidence()...)
+	for _, e := range found {
+		v, why := n.verifier.Verify(n.cfg.Core.Self, e)
+		if why != pbft.NoDrop {
+			n.counters.Votes[why]++
+			continue
+		}
+		n.core.Step(v, &n.out)
+	}
+	return len(found) > 0
+}
+
+// Persistent tells whether everything that was given to Host.Persist is durable.
+func (n *Node) Persistent() bool { return n.persisted == n.seq }

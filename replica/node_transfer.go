@@ -1,0 +1,406 @@
+package replica
+
+import (
+	"github.com/parley-bft/parley/pbft"
+)
+
+// TransferConfig tunes state transfers. Zero fields get the default named.
+type TransferConfig struct {
+	// InFlight is how many chunks are asked for or being checked at once: 8. With
+	// the chunk size it bounds the memory.
+	InFlight int
+	// PerPeer is how many of them one peer is asked for: 2.
+	PerPeer int
+	// Deadline is how many ticks an answer may take before another peer is asked:
+	// 300. It doubles, up to eightfold, while nothing comes at all.
+	Deadline int
+	// Pause is how many ticks a peer that says it has not what is asked for is left
+	// alone: 100.
+	Pause int
+}
+
+func (c TransferConfig) withDefaults() TransferConfig {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&c.InFlight, 8)
+	set(&c.PerPeer, 2)
+	set(&c.Deadline, 300)
+	set(&c.Pause, 100)
+	return c
+}
+
+type transferPhase uint8
+
+const (
+	transferIdle       transferPhase = iota
+	transferOpening                  // the host looks for what is left of an earlier attempt
+	transferManifest                 // asking for the manifest
+	transferSaving                   // the host saves the manifest
+	transferChunks                   // asking for chunks
+	transferInstalling               // the host installs
+)
+
+// transfer is the client's side of a state transfer (DESIGN 2.5): the manifest,
+// which the certified state digest covers, then the chunks from several peers at
+// once. Nothing a peer sends is believed: the manifest is compared with the
+// certificate, each chunk with the manifest. A peer that sent a wrong one is named,
+// and asked only when nobody else is left.
+type transfer struct {
+	n       *Node
+	cfg     TransferConfig
+	bundle  *pbft.Bundle
+	next    *pbft.Bundle // wanted while the host was busy with bundle
+	phase   transferPhase
+	peers   []transferPeer
+	asked   []ask
+	missing []uint32 // chunks to ask for, the next one last
+	total   int
+	got     int
+	// checking are chunks that the host has and has not reported.
+	checking int
+	// slow doubles the deadline: rounds in which nothing came.
+	slow int
+	turn int // rotates among equal peers
+	wait int // ticks before the next attempt after a failed install
+}
+
+type transferPeer struct {
+	asked    int
+	poisoned bool
+	failures int
+	pause    int // ticks
+}
+
+type ask struct {
+	peer  pbft.ReplicaID
+	index uint32
+	left  int // ticks
+}
+
+func (t *transfer) init(n *Node) {
+	t.n, t.cfg = n, n.cfg.Transfer
+	t.peers = make([]transferPeer, n.cfg.Core.Quorums.N())
+}
+
+// want begins a transfer, or replaces the one under way.
+func (t *transfer) want(b *pbft.Bundle) {
+	if t.bundle != nil && t.bundle.Height() == b.Height() {
+		return
+	}
+	switch t.phase {
+	case transferInstalling, transferOpening, transferSaving:
+		t.next = b // the host is busy with the present one
+		return
+	case transferManifest, transferChunks:
+		t.n.host.CloseTransfer(t.bundle.Height())
+	}
+	t.begin(b)
+}
+
+func (t *transfer) begin(b *pbft.Bundle) {
+	t.reset()
+	t.bundle, t.phase = b, transferOpening
+	for i := range t.peers {
+		t.peers[i] = transferPeer{poisoned: t.peers[i].poisoned}
+	}
+	t.n.counters.Transfers++
+	t.n.host.OpenTransfer(b)
+}
+
+func (t *transfer) reset() {
+	t.bundle, t.phase = nil, transferIdle
+	t.asked, t.missing = t.asked[:0], nil
+	t.total, t.got, t.checking, t.slow, t.wait = 0, 0, 0, 0, 0
+}
+
+// superseded goes on with a bundle that came meanwhile, once the host is free.
+func (t *transfer) superseded() bool {
+	b := t.next
+	if b == nil {
+		return false
+	}
+	t.next = nil
+	t.n.host.CloseTransfer(t.bundle.Height())
+	t.begin(b)
+	return true
+}
+
+func (t *transfer) is(height pbft.Height, phase transferPhase) bool {
+	return t.bundle != nil && t.bundle.Height() == height && t.phase == phase
+}
+
+// TransferOpened reports what is left of an earlier attempt: the manifest or nil,
+// and the chunks that are there and were checked when they were saved.
+func (n *Node) TransferOpened(height pbft.Height, manifest []byte, have []uint32) {
+	t := &n.transfer
+	if n.failed || !t.is(height, transferOpening) || t.superseded() {
+		return
+	}
+	t.phase = transferManifest
+	if manifest != nil {
+		if total, err := n.cfg.CheckManifest(t.bundle, manifest); err == nil {
+			t.collect(total, have)
+			return
+		}
+	}
+	t.askMore()
+}
+
+// collect starts asking for the chunks that are not there.
+func (t *transfer) collect(total int, have []uint32) {
+	t.phase, t.total = transferChunks, total
+	there := make([]bool, total)
+	for _, i := range have {
+		if int(i) < total && !there[i] {
+			there[i] = true
+			t.got++
+		}
+	}
+	t.asked = t.asked[:0]
+	for i := range t.peers {
+		t.peers[i].asked = 0
+	}
+	for i := total - 1; i >= 0; i-- {
+		if !there[i] {
+			t.missing = append(t.missing, uint32(i))
+		}
+	}
+	t.askMore()
+}
+
+func (t *transfer) tick() {
+	if t.phase != transferManifest && t.phase != transferChunks {
+		return
+	}
+	for i := range t.peers {
+		if t.peers[i].pause > 0 {
+			t.peers[i].pause--
+		}
+	}
+	if t.wait > 0 {
+		if t.wait--; t.wait > 0 {
+			return
+		}
+	}
+	kept, late := t.asked[:0], 0
+	for _, a := range t.asked {
+		if a.left--; a.left > 0 {
+			kept = append(kept, a)
+			continue
+		}
+		late++
+		t.n.counters.ChunkTimeouts++
+		t.peers[a.peer].asked--
+		t.peers[a.peer].failures++
+		t.again(a.index)
+	}
+	t.asked = kept
+	if late > 0 && len(kept) == 0 {
+		t.slow = min(t.slow+1, 3)
+	}
+	t.askMore()
+}
+
+func (t *transfer) again(index uint32) {
+	if t.phase == transferChunks {
+		t.missing = append(t.missing, index)
+	}
+}
+
+// askMore fills up the requests under way.
+func (t *transfer) askMore() {
+	if t.wait > 0 {
+		return
+	}
+	switch t.phase {
+	case transferManifest:
+		// Two at once: one peer that keeps silent costs nothing.
+		for len(t.asked) < 2 {
+			p, ok := t.choose(1)
+			if !ok {
+				return
+			}
+			t.ask(p, 0, &pbft.GetManifest{Height: t.bundle.Height()})
+		}
+	case transferChunks:
+		for len(t.missing) > 0 && len(t.asked)+t.checking < t.cfg.InFlight {
+			p, ok := t.choose(t.cfg.PerPeer)
+			if !ok {
+				break
+			}
+			i := t.missing[len(t.missing)-1]
+			t.missing = t.missing[:len(t.missing)-1]
+			t.ask(p, i, &pbft.GetChunk{Height: t.bundle.Height(), Index: i})
+		}
+		if t.got == t.total {
+			t.phase = transferInstalling
+			t.n.host.Install(t.bundle)
+		}
+	}
+}
+
+func (t *transfer) ask(p pbft.ReplicaID, index uint32, m pbft.Message) {
+	t.peers[p].asked++
+	t.asked = append(t.asked, ask{peer: p, index: index, left: t.cfg.Deadline << t.slow})
+	t.n.host.Send(p, m)
+}
+
+// choose returns the peer to ask next: one that never sent anything wrong before
+// one that did, then the one with the fewest failures, then the least busy one.
+func (t *transfer) choose(limit int) (best pbft.ReplicaID, ok bool) {
+	worse := func(a, b *transferPeer) bool {
+		switch {
+		case a.poisoned != b.poisoned:
+			return a.poisoned
+		case a.failures != b.failures:
+			return a.failures > b.failures
+		}
+		return a.asked > b.asked
+	}
+	honest := false // somebody who was never wrong could be asked, now or later
+	n := len(t.peers)
+	for k := range n {
+		id := pbft.ReplicaID((t.turn + k) % n)
+		p := &t.peers[id]
+		if id == t.n.cfg.Core.Self {
+			continue
+		}
+		honest = honest || !p.poisoned && p.pause == 0
+		if p.asked >= limit || p.pause > 0 {
+			continue
+		}
+		if !ok || worse(&t.peers[best], p) {
+			best, ok = id, true
+		}
+	}
+	if ok && honest && t.peers[best].poisoned {
+		return 0, false // wait for one that is busy
+	}
+	t.turn = (int(best) + 1) % n
+	return best, ok
+}
+
+// answered finds and removes what a peer was asked for.
+func (t *transfer) answered(from pbft.ReplicaID, index uint32) bool {
+	for i, a := range t.asked {
+		if a.peer == from && a.index == index {
+			t.asked = append(t.asked[:i], t.asked[i+1:]...)
+			t.peers[from].asked--
+			return true
+		}
+	}
+	return false
+}
+
+// absent notes that a peer says it does not have what it was asked for.
+func (t *transfer) absent(from pbft.ReplicaID, index uint32) {
+	t.peers[from].pause = t.cfg.Pause
+	t.again(index)
+	t.askMore()
+}
+
+func (t *transfer) poison(from pbft.ReplicaID) { t.peers[from].poisoned = true }
+
+func (t *transfer) onManifest(from pbft.ReplicaID, m *pbft.Manifest) {
+	if !t.is(m.Height, transferManifest) || !t.answered(from, 0) {
+		t.n.counters.UnwantedChunks++
+		return
+	}
+	if len(m.Data) == 0 {
+		t.absent(from, 0)
+		return
+	}
+	if _, err := t.n.cfg.CheckManifest(t.bundle, m.Data); err != nil {
+		t.n.counters.BadManifests++
+		t.poison(from)
+		t.askMore()
+		return
+	}
+	t.phase = transferSaving
+	t.asked = t.asked[:0]
+	t.n.host.SaveManifest(m.Height, m.Data)
+}
+
+// ManifestSaved reports that the manifest given to Host.SaveManifest is kept.
+func (n *Node) ManifestSaved(height pbft.Height, data []byte) {
+	t := &n.transfer
+	if n.failed || !t.is(height, transferSaving) || t.superseded() {
+		return
+	}
+	total, err := n.cfg.CheckManifest(t.bundle, data)
+	if err != nil {
+		panic("replica: a manifest that was good is not any more: " + err.Error())
+	}
+	t.collect(total, nil)
+}
+
+func (t *transfer) onChunk(from pbft.ReplicaID, m *pbft.Chunk) {
+	if !t.is(m.Height, transferChunks) || !t.answered(from, m.Index) {
+		t.n.counters.UnwantedChunks++
+		return
+	}
+	t.slow = 0
+	if len(m.Data) == 0 {
+		t.absent(from, m.Index)
+		return
+	}
+	t.checking++
+	t.n.host.CheckChunk(m.Height, m.Index, from, m.Data)
+	t.askMore()
+}
+
+// ChunkChecked reports whether a chunk was the one that the manifest names; if so
+// it is kept.
+func (n *Node) ChunkChecked(height pbft.Height, index uint32, from pbft.ReplicaID, good bool) {
+	t := &n.transfer
+	if n.failed || !t.is(height, transferChunks) {
+		return
+	}
+	t.checking--
+	if good {
+		t.got++
+		t.peers[from].failures = 0
+	} else {
+		n.counters.PoisonedChunks++
+		t.poison(from)
+		t.again(index)
+	}
+	t.askMore()
+}
+
+// Installed reports the end of a Host.Install. After an error the host has
+// forgotten the damaged parts, and the transfer begins again.
+func (n *Node) Installed(b *pbft.Bundle, err error) {
+	t := &n.transfer
+	if n.failed || !t.is(b.Height(), transferInstalling) {
+		return
+	}
+	if err != nil {
+		if !t.superseded() {
+			t.phase = transferOpening
+			t.missing, t.got, t.total = nil, 0, 0
+			n.host.OpenTransfer(b)
+		}
+		return
+	}
+	next := t.next
+	t.next = nil
+	t.reset()
+	n.core.Installed(b, &n.out)
+	if next != nil && next.Height() > b.Height() {
+		t.begin(next)
+	}
+}
+
+// Transfer says which checkpoint a transfer is under way to, 0 if none, and how
+// many of its chunks are here.
+func (n *Node) Transfer() (height pbft.Height, got, total int) {
+	t := &n.transfer
+	if t.bundle == nil {
+		return 0, 0, 0
+	}
+	return t.bundle.Height(), t.got, t.total
+}

@@ -1,0 +1,150 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// errGap: the log does not hold what is needed to go on from the state at hand.
+var errGap = errors.New("log has a gap")
+
+// recovered is where a replica stands after it read its disk.
+type recovered struct {
+	// executed is how far the core may take it that blocks are executed.
+	executed pbft.Height
+	// statements are of the checkpoints that the replay passed.
+	statements []pbft.CheckpointStatement
+	// install is set if the state must be transferred first; see NodeConfig.Install.
+	install *pbft.Bundle
+}
+
+// recoverState brings the executor to the committed end of the log.
+//
+// What is on the disk after a crash at any point, and why it is enough:
+//
+//   - The log is a prefix of what was written: everything synced, and perhaps
+//     more. A block's record is written before any certificate that commits it, so
+//     "committed" never names a block that is not there.
+//   - A snapshot is made of executed, so of committed blocks, but the records that
+//     commit them need not be synced when the snapshot is. So a snapshot above the
+//     log's committed height is left alone. One that was transferred is above it
+//     until the records of the transfer are durable, and they are written last:
+//     after a crash in between the transfer begins again and finds the file there.
+//   - The log is pruned only below a snapshot that is durable here, since the core
+//     asks for it only after Checkpointed or Installed. So the newest snapshot that
+//     is there reaches the log; if it is damaged, the one before does as long as
+//     Retain is at least a checkpoint interval.
+//   - Checkpoint votes are of statements in the log. The core compares them with
+//     what the replay comes to and halts if they differ.
+func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
+	committed, bundle, err := committedState(r.store)
+	if err != nil {
+		return nil, err
+	}
+	candidates, err := r.folder.newest(committed)
+	if err != nil {
+		return nil, err
+	}
+	restored := false
+	for _, h := range candidates {
+		if !reaches(r.store, h, committed) {
+			continue
+		}
+		// Damage is to be found before the application is touched.
+		err := r.folder.verify(h)
+		if err == nil {
+			err = r.folder.restore(h, r.exec)
+		}
+		if err == nil {
+			restored = true
+			logger.Info("snapshot restored", "height", h)
+			break
+		}
+		if errors.Is(err, statemachine.ErrBroken) || errors.Is(err, statemachine.ErrApplicationPanic) {
+			return nil, err
+		}
+		logger.Error("snapshot is not usable, trying an older one", "height", h, "error", err)
+		if rerr := r.folder.store.Remove(uint64(h)); rerr != nil {
+			return nil, rerr
+		}
+	}
+	rec := &recovered{}
+	if !restored && !reaches(r.store, 0, committed) {
+		if bundle == nil {
+			return nil, &CorruptError{Folder: r.folder.dir, Key: "snapshots", Detail: "no snapshot is usable, and the log begins above height 1"}
+		}
+		logger.Error("no local snapshot is usable: the state will be transferred", "checkpoint", bundle.Height())
+		r.pending, r.replayTo = true, committed
+		rec.install, rec.executed = bundle, bundle.Height()
+		return rec, nil
+	}
+	from := r.exec.Position().Height
+	n, err := replay(r, committed, nil, func(s pbft.CheckpointStatement) { rec.statements = append(rec.statements, s) })
+	if err != nil {
+		return nil, fmt.Errorf("replay the log from block %d to %d: %w", from+1, committed, err)
+	}
+	if n > 0 {
+		logger.Info("log replayed", "from", from+1, "to", committed, "blocks", n)
+	}
+	rec.executed = committed
+	r.gate.raise(committed)
+	return rec, nil
+}
+
+// committedState reads which height is committed, and the last stable snapshot.
+func committedState(store Store) (pbft.Height, *pbft.Bundle, error) {
+	var committed pbft.Height
+	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordCommitted})
+	if err != nil {
+		return 0, nil, err
+	}
+	if v != nil {
+		ref, _, err := pbft.DecodeRecordCommitted(v)
+		if err != nil {
+			return 0, nil, err
+		}
+		committed = ref.Height
+	}
+	v, err = store.Get(pbft.RecordKey{Kind: pbft.RecordSnapshot})
+	if err != nil || v == nil {
+		return committed, nil, err
+	}
+	b, err := pbft.DecodeRecordBundle(v)
+	return committed, b, err
+}
+
+// reaches tells whether the log has all blocks above a state's height up to the
+// committed one, as far as its two ends tell: it is pruned from below only.
+func reaches(store Store, state, committed pbft.Height) bool {
+	if state >= committed {
+		return state == committed
+	}
+	ref, ok, err := getChain(store, state+1)
+	if err != nil || !ok {
+		return false
+	}
+	// The lowest entry of a pruned log has no block.
+	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordBlock, Height: uint64(ref.Height), Digest: ref.Digest})
+	return err == nil && v != nil
+}
+
+// logSeq yields all records of a store; fault returns what went wrong on the way.
+func logSeq(store Store) (seq func(yield func(pbft.Record) bool), fault func() error) {
+	var failed error
+	seq = func(yield func(pbft.Record) bool) {
+		err := store.Load(nil, func(r pbft.Record) error {
+			if !yield(r) {
+				return errEnough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			failed = err
+		}
+	}
+	return seq, func() error { return failed }
+}

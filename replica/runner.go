@@ -1,0 +1,282 @@
+package replica
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// runner executes committed blocks on a goroutine of its own, and makes snapshots
+// and checkpoint statements of what comes out.
+type runner struct {
+	exec      *statemachine.Executor
+	folder    *snapshotFolder
+	store     Store
+	archive   *resultArchive
+	every     pbft.Height // CheckpointEvery
+	epoch     pbft.Epoch
+	logger    *slog.Logger
+	gate      heightGate
+	queryLock sync.RWMutex // held for writing while a snapshot is installed
+
+	// What happens to the results; set before run starts.
+	deliver      func(h pbft.Height, replies []statemachine.Reply)
+	executed     func(h pbft.Height)
+	checkpointed func(s pbft.CheckpointStatement)
+	installed    func(b *pbft.Bundle, err error)
+	fail         func(err error)
+	observe      func(b *pbft.Block)
+
+	jobs  *queue[runnerJob]
+	snaps *queue[snapshotJob]
+	wg    sync.WaitGroup
+	// pending says that the state is not there yet: blocks wait for an install.
+	pending bool
+	// replayTo is how far the log is to be replayed once the state is there.
+	replayTo pbft.Height
+}
+
+// runnerJob is blocks to execute or a state to install.
+type runnerJob struct {
+	blocks  []*pbft.Block
+	install *pbft.Bundle
+	files   *incoming
+}
+
+type snapshotJob struct {
+	info statemachine.CheckpointInfo
+	snap statemachine.Snapshot
+}
+
+func (r *runner) start() {
+	r.jobs, r.snaps = newQueue[runnerJob](), newQueue[snapshotJob]()
+	r.wg.Add(2)
+	go r.run()
+	go r.writeSnapshots()
+}
+
+// stop ends both goroutines. What has not been executed is executed after the
+// next start.
+func (r *runner) stop() {
+	r.jobs.close()
+	r.wg.Wait()
+}
+
+func (r *runner) run() {
+	defer r.wg.Done()
+	defer r.snaps.close()
+	var waiting []*pbft.Block
+	for jobs, ok := r.jobs.takeAll(nil); ok; jobs, ok = r.jobs.takeAll(jobs) {
+		for i := range jobs {
+			var err error
+			if b := jobs[i].install; b != nil {
+				if err = r.install(b, jobs[i].files); err == nil && len(waiting) > 0 {
+					err = r.execute(waiting)
+					waiting = nil
+				}
+			} else if r.pending {
+				waiting = append(waiting, jobs[i].blocks...)
+			} else {
+				err = r.execute(jobs[i].blocks)
+			}
+			if err != nil {
+				r.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// requestBlock is the executor's view of a block.
+func requestBlock(b *pbft.Block, checkpoint bool) statemachine.RequestBlock {
+	rb := statemachine.RequestBlock{
+		Height: uint64(b.Height), Time: statemachine.Time(b.Time), Digest: b.Digest(),
+		Checkpoint: checkpoint, Requests: make([]statemachine.Request, len(b.Requests)),
+	}
+	for i, r := range b.Requests {
+		rb.Requests[i] = executorRequest(r)
+	}
+	return rb
+}
+
+func executorRequest(r *pbft.Request) statemachine.Request {
+	return statemachine.Request{
+		Client: r.Client, Seq: r.Seq, Low: r.Low, Deadline: statemachine.Time(r.Deadline), Digest: r.Digest(), Ops: r.Ops,
+	}
+}
+
+func (r *runner) isSnapshot(h pbft.Height) bool { return h%r.every == 0 }
+
+func (r *runner) apply(b *pbft.Block) (statemachine.Execution, error) {
+	x, err := r.exec.Execute(requestBlock(b, b.Checkpoint || r.isSnapshot(b.Height)))
+	if err != nil {
+		return x, fmt.Errorf("execute block %d: %w", b.Height, err)
+	}
+	return x, r.archive.executed(b.Height, &x)
+}
+
+func (r *runner) execute(blocks []*pbft.Block) error {
+	for _, b := range blocks {
+		if uint64(b.Height) <= r.exec.Position().Height {
+			continue // a snapshot that was installed meanwhile covers it
+		}
+		x, err := r.apply(b)
+		if err != nil {
+			return err
+		}
+		// Clients first: they wait.
+		r.deliver(b.Height, x.Replies)
+		r.observe(b)
+		r.gate.raise(b.Height)
+		r.executed(b.Height)
+		if x.Checkpoint == nil {
+			continue
+		}
+		if !r.isSnapshot(b.Height) {
+			r.checkpointed(statement(x.Checkpoint, pbft.Digest{}))
+			continue
+		}
+		snap, err := r.exec.Snapshot()
+		if err != nil {
+			return err
+		}
+		if !r.snaps.put(snapshotJob{info: *x.Checkpoint, snap: snap}) {
+			_ = snap.Close()
+		}
+	}
+	return nil
+}
+
+// statement is what this replica says about a checkpoint; manifest is the root of
+// the snapshot's, zero where there is none.
+func statement(c *statemachine.CheckpointInfo, manifest pbft.Digest) pbft.CheckpointStatement {
+	return pbft.CheckpointStatement{
+		Height: pbft.Height(c.Height), Block: c.BlockDigest,
+		State:   statemachine.StateDigest(c.AppDigest, c.SessionsDigest, manifest),
+		Results: c.ResultsRoot,
+	}
+}
+
+// writeSnapshots writes one snapshot after another in the background, blocks go
+// on meanwhile. The statement follows only when the snapshot is durable: whoever
+// reads it may rely on this replica to serve that state, and to prune its log.
+func (r *runner) writeSnapshots() {
+	defer r.wg.Done()
+	failed := false
+	for jobs, ok := r.snaps.takeAll(nil); ok; jobs, ok = r.snaps.takeAll(jobs) {
+		for i := range jobs {
+			j := &jobs[i]
+			if failed {
+				_ = j.snap.Close()
+				continue
+			}
+			root, err := r.writeSnapshot(j)
+			if err != nil {
+				failed = true
+				r.fail(err)
+				continue
+			}
+			r.checkpointed(statement(&j.info, root))
+		}
+	}
+}
+
+func (r *runner) writeSnapshot(j *snapshotJob) (pbft.Digest, error) {
+	root, err := r.folder.write(pbft.Height(j.info.Height), j.snap)
+	if cerr := j.snap.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return root, storeFailure("write snapshot", r.folder.dir, err)
+	}
+	r.logger.Info("snapshot written", "height", j.info.Height, "root", root)
+	return root, nil
+}
+
+// install makes a transferred snapshot the state. Everything is on the disk and
+// checked before anything in memory is touched.
+func (r *runner) install(b *pbft.Bundle, files *incoming) error {
+	if err := files.finish(); err != nil {
+		r.installed(b, err)
+		return nil
+	}
+	if uint64(b.Height()) > r.exec.Position().Height || r.pending {
+		r.queryLock.Lock()
+		err := r.folder.restore(b.Height(), r.exec)
+		r.queryLock.Unlock()
+		if err != nil {
+			// The bytes are the certified ones: it is the application that cannot.
+			return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
+		}
+	}
+	r.logger.Info("state installed", "height", b.Height())
+	r.gate.raise(b.Height())
+	r.installed(b, nil)
+	if r.pending {
+		r.pending = false
+		return r.catchUp()
+	}
+	return nil
+}
+
+// catchUp executes what the log held when the state was found missing.
+func (r *runner) catchUp() error {
+	_, err := replay(r, r.replayTo, func(b *pbft.Block, x *statemachine.Execution) error {
+		r.gate.raise(b.Height)
+		r.executed(b.Height)
+		return nil
+	}, r.checkpointed)
+	return err
+}
+
+// replay executes the committed blocks of the log up to a height.
+func replay(r *runner, to pbft.Height, done func(*pbft.Block, *statemachine.Execution) error, checkpointed func(pbft.CheckpointStatement)) (int, error) {
+	n := 0
+	for h := pbft.Height(r.exec.Position().Height) + 1; h <= to; h++ {
+		ref, ok, err := getChain(r.store, h)
+		if err != nil {
+			return n, err
+		}
+		if !ok {
+			return n, fmt.Errorf("%w: no committed block at height %d", errGap, h)
+		}
+		p, err := getBlock(r.store, ref)
+		if err != nil {
+			return n, err
+		}
+		if p == nil {
+			return n, fmt.Errorf("%w: block %v is not there", errGap, ref)
+		}
+		x, err := r.apply(p.Block)
+		if err != nil {
+			return n, err
+		}
+		n++
+		if done != nil {
+			if err := done(p.Block, &x); err != nil {
+				return n, err
+			}
+		}
+		if x.Checkpoint == nil {
+			continue
+		}
+		var root pbft.Digest
+		if r.isSnapshot(h) {
+			// One that was written before the crash need not be written again.
+			if root, ok = r.folder.root(h); !ok {
+				snap, err := r.exec.Snapshot()
+				if err != nil {
+					return n, err
+				}
+				if root, err = r.writeSnapshot(&snapshotJob{info: *x.Checkpoint, snap: snap}); err != nil {
+					return n, err
+				}
+			}
+		}
+		checkpointed(statement(x.Checkpoint, root))
+	}
+	return n, nil
+}

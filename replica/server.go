@@ -1,0 +1,468 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/bls"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/transport"
+)
+
+// Server runs one replica. Start one with [Start]; all methods are safe for
+// concurrent use.
+//
+// Goroutines, and what passes between them:
+//
+//	peer's link -> inbox (verify) -> protocol -> log writer -> peers
+//	                                 |   |  \-> outbox -> peers
+//	                                 |   \-> executor -> clients, snapshots
+//	                                 \-> aggregators, file server, transfers
+//
+// Only the protocol goroutine touches the Node. Everything that waits for a disk,
+// a socket or a signature is elsewhere and reports by an event.
+type Server struct {
+	cfg     Config
+	self    pbft.ReplicaID
+	epoch   pbft.Epoch
+	logger  *slog.Logger
+	metrics *metrics
+	quiet   quiet
+
+	data      *dataDir
+	folder    *snapshotFolder
+	archive   *resultArchive
+	exec      *statemachine.Executor
+	runner    *runner
+	verifier  *pbft.Verifier
+	stage     *verifyStage
+	inboxes   []*inbox
+	transport transport.Transport
+	sender    *sender
+	outbox    *outbox
+	writer    *logWriter
+	frontend  frontend
+	admin     *admin
+	local     *localClient
+
+	node      *Node // the protocol goroutine's
+	events    *queue[func(*Node)]
+	loopDone  chan struct{}
+	published atomic.Pointer[published]
+
+	aggregate  *queue[func()]
+	files      *queue[func()]
+	transfers  *queue[func()]
+	background sync.WaitGroup // of the three
+	incoming   *incoming      // the transfer goroutine's
+
+	ticks     sync.WaitGroup
+	stopTicks chan struct{}
+
+	failure  atomic.Pointer[error]
+	failed   chan struct{} // closed with failure
+	failOnce sync.Once
+	halted   atomic.Pointer[string]
+	stopOnce sync.Once
+	stopErr  error
+	stopped  chan struct{}
+	stopping atomic.Bool
+}
+
+// published is what the protocol goroutine lets others see.
+type published struct {
+	view      pbft.View
+	primary   pbft.ReplicaID
+	entered   bool
+	open      bool
+	suspects  bool
+	follower  bool
+	committed pbft.Height
+	executed  pbft.Height
+	stable    pbft.Height
+	oldest    pbft.Height
+	snapshot  pbft.Height
+	pool      int
+	transfer  pbft.Height
+	got       int
+	total     int
+	counters  pbft.Counters
+	node      NodeCounters
+}
+
+// Start recovers the replica's state from its data folder, opens its listeners
+// and takes part. It returns when the replica is up, which does not mean that the
+// cluster is: see [Server.Status]. ctx bounds the start only; [Server.Stop] ends
+// what was started.
+//
+// Errors: ErrConfig, ErrIdentity, ErrLocked, ErrStore (also ErrCorrupt,
+// ErrDiskFull), the application's, those of the listeners.
+func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	self, err := cfg.Roster.FindSelf(cfg.Keys.Public())
+	if err != nil {
+		return nil, err
+	}
+	member := cfg.Roster.Member(self)
+	s := &Server{
+		cfg: cfg, self: self, epoch: pbft.Epoch(cfg.Roster.Cluster.Epoch),
+		logger:  cfg.Logger.With("replica", member.Name),
+		metrics: newMetrics(),
+		events:  newQueue[func(*Node)](), loopDone: make(chan struct{}),
+		aggregate: newQueue[func()](), files: newQueue[func()](), transfers: newQueue[func()](),
+		stopTicks: make(chan struct{}), failed: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	s.quiet.logger = s.logger
+	s.metrics.registry.MustRegister(newStateCollector(s))
+	var undo []func()
+	defer func() {
+		if err != nil {
+			for i := len(undo) - 1; i >= 0; i-- {
+				undo[i]()
+			}
+		}
+	}()
+	if s.data, err = openDataDir(cfg.DataDir, cfg.identity(self), DiskStoreConfig{
+		Reserve: uint64(max(cfg.Reserve, 0)), FreeSpace: cfg.freeSpace, Logger: s.logger,
+	}); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = s.data.close() })
+	if s.data.follower {
+		s.logger.Warn("STARTING AS A FOLLOWER: this replica will not vote until it has rejoined, because it may have voted before and does not remember; "+
+			"a new cluster's data folders must be made by 'parley init'", "folder", cfg.DataDir, "reason", s.data.reason)
+	}
+	node, err := s.recover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start of replica %s: %w", member.Name, err)
+	}
+	undo = append(undo, s.folder.close)
+	s.node = node
+	s.local = newLocalClient(s)
+	if newFrontend != nil {
+		if s.frontend, err = newFrontend(&s.cfg); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	s.startGoroutines()
+	if s.frontend != nil {
+		if err := s.frontend.start(s); err != nil {
+			s.frontend = nil
+			undo = nil
+			return nil, errors.Join(err, s.Stop(ctx))
+		}
+	}
+	s.logger.Info("replica is up", "cluster", cfg.Roster.Cluster.Name, "id", self, "epoch", s.epoch, "committed", node.Core().Committed())
+	return s, nil
+}
+
+// recover reads the disk and builds everything up to the node.
+func (s *Server) recover(ctx context.Context) (*Node, error) {
+	cfg := &s.cfg
+	params := &cfg.Roster.Cluster.Parameters
+	store := Store(s.data.store)
+	var err error
+	if s.folder, err = openSnapshots(filepath.Join(cfg.DataDir, snapshotDir), cfg.ChunkBytes); err != nil {
+		return nil, err
+	}
+	s.archive = &resultArchive{store: store, every: pbft.Height(params.CheckpointEvery), retain: cfg.ReceiptRetain}
+	s.exec = statemachine.NewExecutor(cfg.Machine, cfg.Limits)
+	s.exec.Quarantine(cfg.Quarantine...)
+	s.runner = &runner{
+		exec: s.exec, folder: s.folder, store: store, archive: s.archive,
+		every: pbft.Height(params.CheckpointEvery), epoch: s.epoch, logger: s.logger,
+		deliver:      s.deliver,
+		executed:     func(h pbft.Height) { s.post(func(n *Node) { n.Executed(h) }) },
+		checkpointed: func(c pbft.CheckpointStatement) { s.post(func(n *Node) { n.Checkpointed(c) }) },
+		installed:    s.installed,
+		fail:         s.fail,
+		observe:      s.metrics.executed,
+	}
+	rec, err := recoverState(s.runner, s.logger)
+	if err != nil {
+		return nil, err
+	}
+	coreCfg, err := s.coreConfig(rec.executed)
+	if err != nil {
+		return nil, err
+	}
+	log, fault := logSeq(store)
+	node, err := NewNode(NodeConfig{
+		Core: coreCfg, Verifier: s.verifier, Log: log, Statements: rec.statements, Install: rec.install,
+		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest,
+	}, (*nodeHost)(s))
+	if ferr := fault(); ferr != nil {
+		return nil, ferr
+	}
+	return node, err
+}
+
+// coreConfig also builds the verifier, which shares most of it.
+func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
+	cfg := &s.cfg
+	ros := cfg.Roster
+	p := &ros.Cluster.Parameters
+	quorums, err := pbft.NewQuorumSystem(ros.Weights())
+	if err != nil {
+		return pbft.Config{}, err
+	}
+	start := pbft.StartBlock(ros.ID, s.epoch)
+	keys := make([]crypto.PublicKey, ros.N())
+	for i := range keys {
+		keys[i] = ros.Signing(pbft.ReplicaID(i))
+	}
+	known := knownRequests{newDigestSet(1 << 17)}
+	s.verifier = pbft.NewVerifier(pbft.VerifierConfig{
+		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Start: start.Ref(), Quorums: quorums,
+		Schedule: pbft.NewSchedule(ros.Weights()), Votes: ros.Votes, Checkpoints: ros.Checkpoints, SigningKeys: keys,
+		Requests: admitting{inner: ed25519.NewVerifier(1 << 14), admits: ros.Admits},
+		Known:    known, Proven: newDigestSet(1 << 13),
+		Limits: pbft.Limits{
+			MaxBlockBytes: int(p.MaxBlockBytes), MaxBlockRequests: int(p.MaxBlockRequests),
+			MaxOperationBytes: int(p.MaxOperationBytes), Window: pbft.Height(p.Window),
+		},
+	})
+	s.stage = &verifyStage{
+		epoch: s.epoch, self: s.self, verifier: s.verifier, known: known, limit: cfg.ReceiveBytes,
+		lazy: ros.Votes.Lazy(), lazyCP: ros.Checkpoints.Lazy(), workers: workerTokens(cfg.VerifyWorkers),
+		metrics: s.metrics, post: s.post,
+	}
+	return pbft.Config{
+		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Quorums: quorums, Start: start,
+		Window: pbft.Height(p.Window), CheckpointEvery: pbft.Height(p.CheckpointEvery), LogMax: pbft.Height(p.LogMax),
+		Retain: cfg.Retain, MaxBlockBytes: int(p.MaxBlockBytes), MaxBlockRequests: int(p.MaxBlockRequests),
+		MaxOperationBytes: int(p.MaxOperationBytes), MinCheckpointGap: time.Duration(p.MinCheckpointGap),
+		MaxAhead: time.Duration(p.MaxAhead), MaxPoolBytes: cfg.MaxPoolBytes, MaxPoolPerClient: cfg.MaxPoolPerClient,
+		Timeouts: cfg.Timeouts, Executed: executed, Follower: s.data.follower, CheckCertificate: s.verifier.CheckCertificate,
+	}, nil
+}
+
+func (s *Server) signingKeys() pbft.Keys {
+	k := s.cfg.Keys
+	signing, check := ed25519.NewSigner(k.Signing), bls.NewSigner(k.BLS)
+	votes := crypto.Signer(signing)
+	if s.cfg.Roster.Cluster.VoteScheme == crypto.VoteBLS {
+		votes = check
+	}
+	return pbft.Keys{Self: s.self, Signing: signing, Votes: votes, Checkpoints: check}
+}
+
+// listen opens the peer and admin listeners. The transport may deliver from now on.
+func (s *Server) listen() (err error) {
+	if s.cfg.AdminListener == nil && s.cfg.AdminListen != "" {
+		if s.cfg.AdminListener, err = net.Listen("tcp", s.cfg.AdminListen); err != nil {
+			return fmt.Errorf("admin listener: %w", err)
+		}
+	}
+	s.inboxes = make([]*inbox, s.cfg.Roster.N())
+	for i := range s.inboxes {
+		if pbft.ReplicaID(i) != s.self {
+			s.inboxes[i] = newInbox(pbft.ReplicaID(i), s.stage)
+		}
+	}
+	if s.transport, err = newPeerTransport(&s.cfg, s.self, s); err != nil {
+		if s.cfg.AdminListener != nil {
+			_ = s.cfg.AdminListener.Close()
+		}
+		s.closeInboxes()
+		return err
+	}
+	return nil
+}
+
+func (s *Server) startGoroutines() {
+	s.sender = &sender{
+		transport: s.transport, cluster: s.cfg.Roster.ID, epoch: s.epoch, keys: s.signingKeys(),
+		members: s.cfg.Roster.N(), metrics: s.metrics,
+	}
+	s.outbox = startOutbox(s.sender)
+	s.writer = &logWriter{
+		store: s.data.store, metrics: s.metrics, now: time.Now, fail: s.fail,
+		release: func(b *Batch) []pbft.Message {
+			return b.Release(s.cfg.Roster.ID, s.epoch, s.sender.keys, s.sender.sendSigned)
+		},
+		report: func(seq uint64, own []pbft.Message) { s.post(func(n *Node) { n.Persisted(seq, own) }) },
+	}
+	if s.data.follower {
+		s.writer.born = BornFollower
+	}
+	s.writer.start()
+	s.runner.start()
+	for range runtime.GOMAXPROCS(0) {
+		s.work(s.aggregate)
+	}
+	s.work(s.files)
+	s.work(s.transfers)
+	s.publish()
+	go s.loop()
+	s.post((*Node).Start)
+	s.ticks.Add(1)
+	go s.tick()
+	if s.cfg.AdminListener != nil {
+		s.admin = startAdmin(s, s.cfg.AdminListener, s.cfg.Pprof)
+	}
+}
+
+// work runs the jobs of a queue, one after another.
+func (s *Server) work(q *queue[func()]) {
+	s.background.Add(1)
+	go func() {
+		defer s.background.Done()
+		for job, ok := q.take(); ok; job, ok = q.take() {
+			job()
+		}
+	}()
+}
+
+// post gives the protocol goroutine something to do.
+func (s *Server) post(event func(*Node)) bool { return s.events.put(event) }
+
+// loop is the protocol goroutine: all that is queued, then its effects.
+func (s *Server) loop() {
+	defer close(s.loopDone)
+	for events, ok := s.events.takeAll(nil); ok; events, ok = s.events.takeAll(events) {
+		for _, event := range events {
+			event(s.node)
+		}
+		s.node.Flush()
+		view, low, high := s.node.Core().TallyRange()
+		if b := s.stage.bounds.Load(); b == nil || *b != (tallyBounds{view, low, high}) {
+			s.stage.bounds.Store(&tallyBounds{view, low, high})
+		}
+	}
+}
+
+// tick tells the node the time. A tick that finds the one before it still waiting
+// is left out: an overloaded replica's timeouts get longer, not shorter.
+func (s *Server) tick() {
+	defer s.ticks.Done()
+	ticker := time.NewTicker(s.cfg.Tick)
+	defer ticker.Stop()
+	var waiting atomic.Bool
+	perSecond := max(1, int(time.Second/s.cfg.Tick))
+	for n := 1; ; n++ {
+		select {
+		case <-s.stopTicks:
+			return
+		case <-ticker.C:
+		}
+		if waiting.Swap(true) {
+			continue
+		}
+		now, timeout := pbft.TimeOf(s.cfg.Now()), 0
+		if n%perSecond == 0 {
+			timeout = s.progressTimeout()
+		}
+		s.post(func(node *Node) {
+			waiting.Store(false)
+			node.Tick(now)
+			if timeout > 0 {
+				node.SetProgressTimeout(timeout)
+			}
+			s.publish()
+		})
+	}
+}
+
+// Receive implements transport.Handler.
+func (s *Server) Receive(from crypto.ReplicaID, message []byte) {
+	if int(from) < len(s.inboxes) && s.inboxes[from] != nil {
+		s.inboxes[from].put(message)
+	}
+}
+
+func (s *Server) closeInboxes() {
+	for _, in := range s.inboxes {
+		if in != nil {
+			in.close()
+		}
+	}
+}
+
+// fail stops the replica for good: nothing is signed, written or sent any more.
+func (s *Server) fail(err error) {
+	s.failOnce.Do(func() {
+		s.failure.Store(&err)
+		s.post((*Node).Fail)
+		if errors.Is(err, ErrDiskFull) {
+			s.logger.Error("THE DISK IS FULL: this replica has stopped and lost nothing; free space and start it again", "error", err)
+		} else {
+			s.logger.Error("this replica has failed and stopped taking part", "error", err)
+		}
+		close(s.failed)
+	})
+}
+
+// Failed is closed when the replica could not go on; [Server.Err] says why. The
+// owner calls Stop and ends, or starts anew once the cause is removed.
+func (s *Server) Failed() <-chan struct{} { return s.failed }
+
+// Err is why the replica failed, nil if it did not.
+func (s *Server) Err() error {
+	if p := s.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Stop ends the replica: clients first, then peers, then the log is synced and
+// closed. ctx bounds how long clients may take to leave; the rest is not bounded,
+// since it only waits for the disk. After Stop no goroutine of the replica runs.
+// A second call waits for the first and returns the same.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopOnce.Do(func() {
+		defer close(s.stopped)
+		s.stopping.Store(true)
+		var errs []error
+		if s.frontend != nil {
+			errs = append(errs, s.frontend.stop(ctx))
+		}
+		s.local.close()
+		if s.admin != nil {
+			s.admin.stop(ctx)
+		}
+		close(s.stopTicks)
+		s.ticks.Wait()
+		// Inboxes first: a full one holds up the transport.
+		s.closeInboxes()
+		errs = append(errs, s.transport.Close())
+		s.stage.wg.Wait()
+		// The executor and the background reports to the loop, the loop to the writer.
+		s.runner.stop()
+		for _, q := range []*queue[func()]{s.aggregate, s.files, s.transfers} {
+			q.close()
+		}
+		s.background.Wait()
+		s.incoming.close()
+		s.events.close()
+		<-s.loopDone
+		s.writer.stop()
+		s.outbox.stop()
+		s.folder.close()
+		errs = append(errs, s.data.close())
+		s.stopErr = errors.Join(errs...)
+		s.logger.Info("replica stopped")
+	})
+	<-s.stopped
+	return s.stopErr
+}

@@ -1,0 +1,373 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble"
+	db "github.com/cometbft/cometbft-db"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// DiskStoreConfig says where a store is and how careful it is about space.
+type DiskStoreConfig struct {
+	Dir string
+	// Reserve is how many bytes must stay free on the file system; below, the
+	// store fails with ErrDiskFull before the system does. 0 turns the guard off.
+	Reserve uint64
+	// FreeSpace returns the bytes that are free where dir is; nil asks the system.
+	FreeSpace func(dir string) (uint64, error)
+	Logger    *slog.Logger
+}
+
+// diskStore is the database behind a Store.
+type diskStore struct {
+	cfg DiskStoreConfig
+	db  *db.PebbleDB
+
+	failed atomic.Pointer[error]
+	close  sync.Once
+	// Reads and iterators must not be open when the database closes.
+	users sync.RWMutex
+	shut  bool
+}
+
+var _ Store = (*diskStore)(nil)
+
+// openDiskStore opens or makes the store in cfg.Dir, whose directory chain must
+// have been made durable before (see [makeDirs]).
+func openDiskStore(cfg DiskStoreConfig) (*diskStore, error) {
+	if cfg.FreeSpace == nil {
+		cfg.FreeSpace = freeSpace
+	}
+	s := &diskStore{cfg: cfg}
+	if err := s.guardSpace(); err != nil {
+		return nil, err
+	}
+	opts := &pebble.Options{
+		// Blocks are large and written once, so a larger memtable means fewer of
+		// them are rewritten by a flush before they are pruned.
+		MemTableSize: 32 << 20,
+		Logger:       storeLogger{s},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { s.fail("background work", err) },
+		},
+	}
+	d, err := s.open(opts)
+	if err != nil {
+		return nil, err
+	}
+	s.db = d
+	// The database's own directory is an entry in ours, and must survive too.
+	if err := syncDir(cfg.Dir); err != nil {
+		_ = d.Close()
+		return nil, storeFailure("open", cfg.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *diskStore) open(opts *pebble.Options) (d *db.PebbleDB, err error) {
+	defer s.rescue("open", &err)
+	d, err = db.NewPebbleDBWithOpts("log", s.cfg.Dir, opts)
+	if err != nil {
+		return nil, storeFailure("open", filepath.Join(s.cfg.Dir, "log.db"), err)
+	}
+	return d, nil
+}
+
+// storeLogger takes what the database says. It calls Fatalf after errors that it
+// cannot live with and expects not to come back; the default ends the process.
+type storeLogger struct{ s *diskStore }
+
+func (l storeLogger) Infof(format string, args ...any) {
+	if log := l.s.cfg.Logger; log != nil {
+		log.Debug("store: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (l storeLogger) Errorf(format string, args ...any) {
+	if log := l.s.cfg.Logger; log != nil {
+		log.Error("store: " + fmt.Sprintf(format, args...))
+	}
+}
+
+// storePanic unwinds the database to the call of ours that it is in. In one of
+// its own goroutines it ends the process, as the database wants it: nothing that
+// was not synced has left this replica.
+type storePanic struct{ err error }
+
+func (l storeLogger) Fatalf(format string, args ...any) {
+	var cause error
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			cause = err
+		}
+	}
+	err := fmt.Errorf(format, args...)
+	if cause != nil {
+		err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), cause)
+	}
+	panic(storePanic{l.s.fail("database", err)})
+}
+
+func (s *diskStore) rescue(op string, err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case storePanic:
+		*err = p.err
+	case error:
+		// The database panics with errors of reads that it has no other way to report.
+		*err = s.fail(op, p)
+	default:
+		panic(p)
+	}
+}
+
+func (s *diskStore) fail(op string, err error) error {
+	wrapped := storeFailure(op, s.cfg.Dir, err)
+	if errors.Is(err, ErrStore) {
+		wrapped = err
+	}
+	s.failed.CompareAndSwap(nil, &wrapped)
+	return *s.failed.Load()
+}
+
+func (s *diskStore) err() error {
+	if p := s.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (s *diskStore) guardSpace() error {
+	if s.cfg.Reserve == 0 {
+		return nil
+	}
+	free, err := s.cfg.FreeSpace(s.cfg.Dir)
+	if err != nil {
+		return s.fail("ask for free space", err)
+	}
+	if free < s.cfg.Reserve {
+		return s.fail("write", &DiskFullError{Folder: s.cfg.Dir, Free: free, Reserve: s.cfg.Reserve})
+	}
+	return nil
+}
+
+var errStoreClosed = errors.New("store is closed")
+
+// use keeps the database open until the returned function is called.
+func (s *diskStore) use() (func(), error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	s.users.RLock()
+	if s.shut {
+		s.users.RUnlock()
+		return nil, &StoreError{Op: "use", Folder: s.cfg.Dir, Err: errStoreClosed}
+	}
+	return s.users.RUnlock, nil
+}
+
+type change struct {
+	key, value []byte
+	delete     bool
+}
+
+func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
+	done, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if n == 0 && !sync {
+		return nil
+	}
+	if err := s.guardSpace(); err != nil {
+		return err
+	}
+	defer s.rescue("write", &err)
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	for i := range n {
+		c := at(i)
+		if c.delete {
+			err = b.Delete(c.key)
+		} else {
+			err = b.Set(c.key, seal(c.key, c.value))
+		}
+		if err != nil {
+			return s.fail("write", err)
+		}
+	}
+	if sync {
+		err = b.WriteSync()
+	} else {
+		err = b.Write()
+	}
+	if err != nil {
+		return s.fail("write", err)
+	}
+	return s.err()
+}
+
+func (s *diskStore) Write(records []pbft.Record, sync bool) error {
+	return s.apply(len(records), func(i int) change {
+		r := &records[i]
+		return change{recordKey(r.Key), r.Value, r.Delete}
+	}, sync)
+}
+
+func (s *diskStore) WriteHost(records []HostRecord, sync bool) error {
+	return s.apply(len(records), func(i int) change {
+		r := &records[i]
+		return change{hostKey(r.Key), r.Value, r.Delete}
+	}, sync)
+}
+
+func (s *diskStore) get(key []byte, name fmt.Stringer) (value []byte, err error) {
+	done, err := s.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	defer s.rescue("read", &err)
+	b, err := s.db.Get(key)
+	if err != nil {
+		return nil, s.fail("read "+name.String(), err)
+	}
+	if b == nil {
+		return nil, nil
+	}
+	value, fault := unseal(key, b)
+	if fault != "" {
+		return nil, s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: name.String(), Detail: fault})
+	}
+	return value, nil
+}
+
+func (s *diskStore) Get(key pbft.RecordKey) ([]byte, error) { return s.get(recordKey(key), key) }
+
+func (s *diskStore) GetHost(key HostKey) ([]byte, error) { return s.get(hostKey(key), key) }
+
+// scan calls yield for [from, to); values are unsealed lazily, only if yield asks.
+func (s *diskStore) scan(from, to []byte, yield func(key []byte, value func() ([]byte, error)) error) (err error) {
+	done, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	defer s.rescue("read", &err)
+	it, err := s.db.Iterator(from, to)
+	if err != nil {
+		return s.fail("read", err)
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil && cerr != nil {
+			err = s.fail("read", cerr)
+		}
+	}()
+	for ; it.Valid(); it.Next() {
+		key := append([]byte(nil), it.Key()...)
+		err := yield(key, func() ([]byte, error) {
+			value, fault := unseal(key, append([]byte(nil), it.Value()...))
+			if fault != "" {
+				return nil, s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: fault})
+			}
+			return value, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return s.fail("read", err)
+	}
+	return nil
+}
+
+func keyName(key []byte) string {
+	if k, ok := parseHostKey(key); ok {
+		return k.String()
+	}
+	if len(key) > 0 && key[0] == spaceRecords {
+		if k, err := pbft.DecodeRecordKey(key[1:]); err == nil {
+			return k.String()
+		}
+	}
+	return fmt.Sprintf("key %x", key)
+}
+
+func (s *diskStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Record) error) error {
+	return s.scan([]byte{spaceRecords}, []byte{spaceRecords + 1}, func(key []byte, value func() ([]byte, error)) error {
+		k, err := pbft.DecodeRecordKey(key[1:])
+		if err != nil {
+			return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: err.Error()})
+		}
+		if want != nil && !want(k) {
+			return nil
+		}
+		v, err := value()
+		if err != nil {
+			return err
+		}
+		return yield(pbft.Record{Key: k, Value: v})
+	})
+}
+
+// errEnough ends a scan early.
+var errEnough = errors.New("enough")
+
+func (s *diskStore) Seek(kind pbft.RecordKind, from uint64, yield func(pbft.Record) bool) error {
+	lo, hi := seekRange(kind, from)
+	err := s.scan(lo, hi, func(key []byte, value func() ([]byte, error)) error {
+		k, err := pbft.DecodeRecordKey(key[1:])
+		if err != nil {
+			return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: err.Error()})
+		}
+		v, err := value()
+		if err == nil && !yield(pbft.Record{Key: k, Value: v}) {
+			err = errEnough
+		}
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+func (s *diskStore) ScanHost(kind HostKind, from, to pbft.Height, yield func(HostKey, []byte) error) error {
+	if from >= to {
+		return nil
+	}
+	lo, hi := hostKey(HostKey{kind, from}), hostKey(HostKey{kind, to})
+	return s.scan(lo, hi, func(key []byte, value func() ([]byte, error)) error {
+		k, ok := parseHostKey(key)
+		if !ok {
+			return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: "not a key of ours"})
+		}
+		v, err := value()
+		if err != nil {
+			return err
+		}
+		return yield(k, v)
+	})
+}
+
+func (s *diskStore) Close() (err error) {
+	s.close.Do(func() {
+		s.users.Lock()
+		defer s.users.Unlock()
+		s.shut = true
+		defer s.rescue("close", &err)
+		if cerr := s.db.Close(); cerr != nil {
+			err = storeFailure("close", s.cfg.Dir, cerr)
+		}
+	})
+	return err
+}
