@@ -252,7 +252,7 @@ func (c *Client) forget(p *pending) {
 	c.numbers.remove(p)
 }
 
-// Stats are what a Client has seen. All but the last only grow.
+// Stats are what a Client has seen. All but those of now only grow.
 type Stats struct {
 	Requests     uint64 // signed and sent
 	Operations   uint64 // in them
@@ -263,6 +263,7 @@ type Stats struct {
 	Strange      uint64 // messages that make no sense
 	Connects     uint64 // sessions opened
 	UnderWay     int    // requests without an outcome, now
+	Connected    int    // replicas, now
 }
 
 // Stats returns the counters.
@@ -271,5 +272,10 @@ func (c *Client) Stats() Stats {
 	defer c.mu.Unlock()
 	s := c.stats
 	s.UnderWay = len(c.requests)
+	for _, l := range c.links {
+		if l.up {
+			s.Connected++
+		}
+	}
 	return s
 }

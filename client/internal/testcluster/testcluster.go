@@ -5,6 +5,7 @@ package testcluster
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,8 +26,30 @@ type Cluster struct {
 }
 
 // New makes a cluster of members with these weights. edit, if not nil, may change
-// the file before the roster is made of it.
+// the file before the roster is made of it; without edit the cluster is shared and
+// not to be changed.
 func New(t testing.TB, weights []uint64, edit func(*crypto.Cluster)) *Cluster {
+	t.Helper()
+	if edit != nil {
+		return build(t, weights, edit)
+	}
+	known.Lock()
+	defer known.Unlock()
+	name := fmt.Sprint(weights)
+	if known.clusters[name] == nil {
+		known.clusters[name] = build(t, weights, nil)
+	}
+	return known.clusters[name]
+}
+
+// known keeps the clusters that nobody edits: checking proofs of possession costs
+// most of a short test.
+var known = struct {
+	sync.Mutex
+	clusters map[string]*Cluster
+}{clusters: make(map[string]*Cluster)}
+
+func build(t testing.TB, weights []uint64, edit func(*crypto.Cluster)) *Cluster {
 	t.Helper()
 	source := rand.NewChaCha8([32]byte{1})
 	c := &Cluster{File: &crypto.Cluster{
