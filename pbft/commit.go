@@ -86,7 +86,6 @@ func (c *Core) commit(q *Certificate, out *Output) {
 		path = append(path, e)
 		at = BlockRef{at.Height - 1, e.proposal.Parent}
 	}
-	before := c.Committed()
 	fresh := false
 	for i := len(path) - 1; i >= 0; i-- {
 		p := path[i].proposal
@@ -99,9 +98,7 @@ func (c *Core) commit(q *Certificate, out *Output) {
 		fresh = fresh || p.View == c.durable.View
 	}
 	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(nil, q.Ref()), q))
-	if before/c.cfg.Window != q.Height/c.cfg.Window {
-		c.keep(q, out)
-	}
+	c.keepSpine(q, out)
 	c.commitQC = q
 	c.maxCommitView = max(c.maxCommitView, q.View)
 	c.noteVotedBranch()
@@ -110,7 +107,29 @@ func (c *Core) commit(q *Certificate, out *Output) {
 	c.tryPendingCheckpoint(out)
 }
 
-// keep retains a CommitQC for peers that lag (PROTOCOL R19: one for each Window).
+// keepSpine retains CommitQCs at most Window apart, as far as the certificates
+// that came allow it (R19): the blame walk steps from one to the next, and peers
+// that lag are served up to one of them. It decides on the CommitQC before q, once
+// q shows that the gap would grow too wide without it.
+func (c *Core) keepSpine(q *Certificate, out *Output) {
+	last := c.cfg.Start.Height
+	if n := len(c.kept); n > 0 {
+		last = c.kept[n-1].Height
+	} else if c.snapshot != nil {
+		last = c.chain.low()
+	}
+	if q.Height <= last+c.cfg.Window {
+		return
+	}
+	if before := c.commitQC; before != nil && before.Height > last && before.Height < q.Height {
+		c.keep(before, out)
+		last = before.Height
+	}
+	if q.Height > last+c.cfg.Window {
+		c.keep(q, out)
+	}
+}
+
 func (c *Core) keep(q *Certificate, out *Output) {
 	c.kept = append(c.kept, q)
 	out.put(RecordKey{Kind: RecordCommit, Height: uint64(q.Height)}, q.append(nil))
