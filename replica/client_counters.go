@@ -1,0 +1,57 @@
+package replica
+
+import (
+	"sync/atomic"
+
+	"github.com/parley-bft/parley/client/api"
+)
+
+// reasonCount bounds the reasons of refusals in parley.proto.
+const reasonCount = int(api.Reason_REASON_EXPIRED) + 1
+
+// clientCounters count what the client-facing side does. They only grow, except
+// where said otherwise.
+type clientCounters struct {
+	requests    atomic.Uint64 // received, good or bad
+	verified    atomic.Uint64 // with a good signature
+	fromCache   atomic.Uint64 // answered without being ordered again
+	replies     atomic.Uint64 // handed to sessions
+	unheard     atomic.Uint64 // replies of clients without a session here
+	slowReaders atomic.Uint64 // sessions cut off because they were not read
+	evicted     atomic.Uint64 // connections closed in favour of newer ones
+	handshakes  atomic.Uint64 // that failed
+	calls       atomic.Uint64 // Query, Receipt, Status, Cluster
+	callsBusy   atomic.Uint64 // of these, refused because too many were under way
+	sessions    atomic.Int64  // open now
+	connections atomic.Int64  // open and authenticated now
+	refused     [reasonCount]atomic.Uint64
+}
+
+func (c *clientCounters) refuse(why api.Reason) {
+	if why >= 0 && int(why) < reasonCount {
+		c.refused[why].Add(1)
+	}
+}
+
+// ClientCounters are what the client-facing side of a replica has seen since it
+// started.
+type ClientCounters struct {
+	Requests       uint64 `json:"requests"`
+	Verified       uint64 `json:"verified"`
+	FromCache      uint64 `json:"fromCache"`
+	Replies        uint64 `json:"replies"`
+	Unheard        uint64 `json:"unheard"`
+	SlowReaders    uint64 `json:"slowReaders"`
+	Evicted        uint64 `json:"evicted"`
+	BadHandshakes  uint64 `json:"badHandshakes"`
+	Calls          uint64 `json:"calls"`
+	CallsBusy      uint64 `json:"callsBusy"`
+	Sessions       int64  `json:"sessions"`
+	Connections    int64  `json:"connections"`
+	QueuedRequests int    `json:"queuedRequests"`
+	QueuedBytes    int    `json:"queuedBytes"`
+	QueuedClients  int    `json:"queuedClients"`
+	// Refused has one entry for each reason that occurred, by its name in
+	// parley.proto without the prefix, in lower case.
+	Refused map[string]uint64 `json:"refused,omitempty"`
+}

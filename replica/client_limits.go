@@ -1,0 +1,99 @@
+package replica
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// ClientLimits bound what clients can make one replica hold. The memory is at
+// most about TotalBytes + MaxSessions*SessionBytes, and in practice a small part
+// of the latter: only a session that is not read fills its share.
+type ClientLimits struct {
+	// MaxConnections bounds the connections of authenticated clients together,
+	// ConnectionsPerClient those of one: the oldest gives way.
+	MaxConnections       int
+	ConnectionsPerClient int
+	// MaxHandshakes bounds connections that have not authenticated yet, and a
+	// quarter of it those of one address: the oldest gives way.
+	MaxHandshakes int
+	// HandshakeTimeout bounds TLS and HTTP/2 until the first call.
+	HandshakeTimeout time.Duration
+	// StreamsPerConnection bounds calls and sessions at once on one connection.
+	StreamsPerConnection int
+	// MaxMessageBytes bounds one message of a client.
+	MaxMessageBytes int
+
+	// SessionEntries and SessionBytes bound what waits for one session: beyond,
+	// its connection is closed. Execution never waits for a reader.
+	SessionEntries int
+	SessionBytes   int
+
+	// ClientRequests and ClientBytes bound what one client has waiting for its
+	// signature to be checked, TotalRequests and TotalBytes what all have.
+	ClientRequests int
+	ClientBytes    int
+	TotalRequests  int
+	TotalBytes     int
+	// Verifiers is the number of goroutines that check signatures.
+	Verifiers int
+
+	// Calls bounds queries, receipts and other single calls at once, CallsPerClient
+	// those of one client. CallTimeout bounds one.
+	Calls          int
+	CallsPerClient int
+	CallTimeout    time.Duration
+	// MaxQueryBytes bounds one query.
+	MaxQueryBytes int
+}
+
+// DefaultClientLimits suit a replica with some gigabytes of memory.
+func DefaultClientLimits() ClientLimits {
+	return ClientLimits{
+		MaxConnections: 4096, ConnectionsPerClient: 4, MaxHandshakes: 256, HandshakeTimeout: 5 * time.Second,
+		StreamsPerConnection: 16, MaxMessageBytes: 16 << 20,
+		SessionEntries: 4096, SessionBytes: 16 << 20,
+		ClientRequests: 1024, ClientBytes: 16 << 20, TotalRequests: 65536, TotalBytes: 256 << 20,
+		Verifiers: max(1, runtime.GOMAXPROCS(0)/2),
+		Calls:     256, CallsPerClient: 16, CallTimeout: 10 * time.Second,
+		MaxQueryBytes: 1 << 20,
+	}
+}
+
+// Validate names the first field that is out of range, its value and the remedy.
+func (l ClientLimits) Validate() error {
+	for _, f := range []struct {
+		name      string
+		value     int
+		low, high int
+	}{
+		{"MaxConnections", l.MaxConnections, 1, 1 << 20},
+		{"ConnectionsPerClient", l.ConnectionsPerClient, 1, 1024},
+		{"MaxHandshakes", l.MaxHandshakes, 4, 1 << 16},
+		{"StreamsPerConnection", l.StreamsPerConnection, 2, 1024},
+		{"MaxMessageBytes", l.MaxMessageBytes, 64 << 10, 256 << 20},
+		{"SessionEntries", l.SessionEntries, 1, 1 << 20},
+		{"SessionBytes", l.SessionBytes, 64 << 10, 1 << 30},
+		{"ClientRequests", l.ClientRequests, 1, 1 << 20},
+		{"ClientBytes", l.ClientBytes, 64 << 10, 1 << 30},
+		{"TotalRequests", l.TotalRequests, l.ClientRequests, 1 << 24},
+		{"TotalBytes", l.TotalBytes, l.ClientBytes, 1 << 40},
+		{"Verifiers", l.Verifiers, 1, 1024},
+		{"Calls", l.Calls, 1, 1 << 16},
+		{"CallsPerClient", l.CallsPerClient, 1, 1 << 16},
+		{"MaxQueryBytes", l.MaxQueryBytes, 1, l.MaxMessageBytes},
+	} {
+		if f.value < f.low || f.value > f.high {
+			return fmt.Errorf("client limits: %s is %d: set %d to %d", f.name, f.value, f.low, f.high)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"HandshakeTimeout", l.HandshakeTimeout}, {"CallTimeout", l.CallTimeout}} {
+		if f.value < time.Millisecond || f.value > time.Hour {
+			return fmt.Errorf("client limits: %s is %v: set 1ms to 1h", f.name, f.value)
+		}
+	}
+	return nil
+}

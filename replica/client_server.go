@@ -1,0 +1,252 @@
+package replica
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/crypto/tlsid"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// clientServer is the client-facing side of a replica: the gRPC server, the
+// ingress of requests and the router of replies. It implements frontend.
+type clientServer struct {
+	*replyRouter // Deliver and Refused
+	config       clientServerConfig
+	tls          *tls.Config
+	counters     clientCounters
+
+	// Set by start.
+	ingress *ingress
+	service *clientService
+	gate    *clientGate
+	grpc    *grpc.Server
+	health  *health.Server
+	served  chan struct{}
+}
+
+var _ frontend = (*clientServer)(nil)
+
+func init() { newFrontend = frontendOf }
+
+// frontendOf makes the client-facing side from the configuration of a server.
+func frontendOf(cfg *Config) (frontend, error) {
+	self, err := cfg.Roster.FindSelf(cfg.Keys.Public())
+	if err != nil {
+		return nil, err
+	}
+	address := cfg.ClientListen
+	orDefault(&address, cfg.Roster.Member(self).ClientAddress)
+	limits := DefaultClientLimits()
+	limits.ClientBytes = max(limits.ClientBytes, maxRequestBytes(cfg.Roster.Cluster.Parameters))
+	limits.TotalBytes = max(limits.TotalBytes, 4*limits.ClientBytes)
+	return newClientServer(clientServerConfig{
+		Listener: cfg.ClientListener, Address: address, Key: cfg.Keys.TLS, Roster: cfg.Roster,
+		Requests: ed25519.NewVerifier(verifierKeys), Limits: limits, Logger: cfg.Logger,
+	})
+}
+
+// verifierKeys is how many clients' expanded keys are kept: 1.5 KiB each.
+const verifierKeys = 4096
+
+// clientServerConfig is what a clientServer needs.
+type clientServerConfig struct {
+	Listener net.Listener // the server closes it; by default it listens on Address
+	Address  string
+	Key      *ed25519.PrivateKey
+	Roster   *roster.Roster
+	Requests crypto.RequestVerifier
+	Limits   ClientLimits
+	Logger   *slog.Logger
+}
+
+func (c *clientServerConfig) validate() error {
+	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
+	if need := maxRequestBytes(c.Roster.Cluster.Parameters); c.Limits.ClientBytes < need {
+		return fmt.Errorf("client limits: ClientBytes is %d: the largest request of this cluster has %d bytes, set at least that", c.Limits.ClientBytes, need)
+	}
+	return nil
+}
+
+// maxRequestBytes is the size of the largest request that the parameters permit.
+func maxRequestBytes(p crypto.Parameters) int {
+	return int(p.MaxOperationBytes) + 4*int(p.MaxRequestOperations) + crypto.RequestOverhead
+}
+
+// clientMethods are the methods that exist on the client port; everything else is
+// refused before it is looked at.
+var clientMethods = map[string]bool{
+	api.Parley_Session_FullMethodName: true,
+	api.Parley_Query_FullMethodName:   true,
+	api.Parley_Receipt_FullMethodName: true,
+	api.Parley_Status_FullMethodName:  true,
+	api.Parley_Cluster_FullMethodName: true,
+
+	grpc_health_v1.Health_Check_FullMethodName: true,
+	grpc_health_v1.Health_Watch_FullMethodName: true,
+}
+
+func newClientServer(c clientServerConfig) (*clientServer, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	certificate, err := tlsid.Certificate(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	s := &clientServer{config: c}
+	s.tls = tlsid.ServerConfig(certificate, func(key crypto.PublicKey) error {
+		if !c.Roster.Admits(key) {
+			return fmt.Errorf("client %s is not on the cluster's list", key.Hex())
+		}
+		return nil
+	})
+	s.replyRouter = newReplyRouter(pbft.Epoch(c.Roster.Cluster.Epoch), c.Limits, &s.counters)
+	return s, nil
+}
+
+// start implements frontend.
+func (s *clientServer) start(b backend) error {
+	c := &s.config
+	if c.Listener == nil {
+		l, err := net.Listen("tcp", c.Address)
+		if err != nil {
+			return fmt.Errorf("listen for clients on %q: %w", c.Address, err)
+		}
+		c.Listener = l
+	}
+	l := c.Limits
+	s.gate = newClientGate(s.tls, l, &s.counters)
+	s.ingress = newIngress(ingressLimits{
+		Workers: l.Verifiers, Batch: 64, ClientRequests: l.ClientRequests, ClientBytes: l.ClientBytes,
+		TotalRequests: l.TotalRequests, TotalBytes: l.TotalBytes,
+	}, c.Roster, c.Requests, b, s.replyRouter, &s.counters)
+	s.service = &clientService{
+		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
+		calls: callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
+		where: statusCache{get: b.Status, now: time.Now},
+	}
+	s.grpc = grpc.NewServer(
+		grpc.Creds(s.gate),
+		grpc.ConnectionTimeout(l.HandshakeTimeout),
+		grpc.MaxConcurrentStreams(uint32(l.StreamsPerConnection)),
+		grpc.MaxRecvMsgSize(max(l.MaxMessageBytes, maxRequestBytes(c.Roster.Cluster.Parameters)+1024)),
+		grpc.MaxHeaderListSize(16<<10),
+		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(2<<20),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionAge: 12 * time.Hour, MaxConnectionAgeGrace: time.Minute,
+		}),
+		grpc.UnaryInterceptor(s.unary),
+		grpc.StreamInterceptor(s.stream),
+	)
+	s.health = health.NewServer()
+	api.RegisterParleyServer(s.grpc, s.service)
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	s.served = make(chan struct{})
+	s.ingress.start()
+	go func() {
+		defer close(s.served)
+		if err := s.grpc.Serve(gatedListener{c.Listener, s.gate}); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			c.Logger.Error("client port failed", "error", err)
+		}
+	}()
+	return nil
+}
+
+// stop implements frontend: no new sessions; what waits for the present ones is
+// sent; then everything is closed, at the latest when ctx ends, and that is its
+// error. It may be called without start, and again.
+func (s *clientServer) stop(ctx context.Context) error {
+	s.replyRouter.close()
+	if s.grpc == nil {
+		if s.config.Listener != nil {
+			_ = s.config.Listener.Close()
+		}
+		return nil
+	}
+	s.health.Shutdown()
+	graceful := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(graceful) }()
+	var err error
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+		err = fmt.Errorf("client port: connections were cut: %w", context.Cause(ctx))
+		s.gate.close()
+		s.grpc.Stop()
+		<-graceful
+	}
+	s.gate.close()
+	s.service.readers.Wait()
+	s.ingress.close()
+	<-s.served
+	return err
+}
+
+func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if !clientMethods[info.FullMethod] {
+		return nil, status.Error(codes.PermissionDenied, "not on this port")
+	}
+	auth, err := authOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.counters.calls.Add(1)
+	if !s.service.calls.enter(auth.key) {
+		s.counters.callsBusy.Add(1)
+		return nil, status.Error(codes.ResourceExhausted, "too many calls under way; try again")
+	}
+	defer s.service.calls.leave(auth.key)
+	ctx, cancel := context.WithTimeout(ctx, s.service.limits.CallTimeout)
+	defer cancel()
+	return handler(ctx, request)
+}
+
+func (s *clientServer) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if !clientMethods[info.FullMethod] {
+		return status.Error(codes.PermissionDenied, "not on this port")
+	}
+	return handler(srv, stream)
+}
+
+// clientCounters returns what was counted so far.
+func (s *clientServer) clientCounters() ClientCounters {
+	c := &s.counters
+	r := ClientCounters{
+		Requests: c.requests.Load(), Verified: c.verified.Load(), FromCache: c.fromCache.Load(), Replies: c.replies.Load(),
+		Unheard: c.unheard.Load(), SlowReaders: c.slowReaders.Load(), Evicted: c.evicted.Load(), BadHandshakes: c.handshakes.Load(),
+		Calls: c.calls.Load(), CallsBusy: c.callsBusy.Load(), Sessions: c.sessions.Load(), Connections: c.connections.Load(),
+	}
+	if s.ingress != nil {
+		r.QueuedRequests, r.QueuedBytes, r.QueuedClients = s.ingress.load()
+	}
+	for why := range c.refused {
+		if n := c.refused[why].Load(); n > 0 {
+			if r.Refused == nil {
+				r.Refused = make(map[string]uint64)
+			}
+			r.Refused[strings.ToLower(strings.TrimPrefix(api.Reason(why).String(), "REASON_"))] = n
+		}
+	}
+	return r
+}

@@ -1,0 +1,278 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/client/receipt"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// clientService implements the protocol of parley.proto. Whatever a client sends
+// ends in an answer, a refusal or the end of its own connection.
+type clientService struct {
+	api.UnimplementedParleyServer
+	limits  ClientLimits
+	roster  *roster.Roster
+	backend backend
+	ingress *ingress
+	router  *replyRouter
+	calls   callLimiter
+	where   statusCache
+	readers sync.WaitGroup
+}
+
+// maxRequestsPerMessage bounds the requests in one message of a client.
+const maxRequestsPerMessage = 1024
+
+// packBytes is about how much is packed into one message of a session.
+const packBytes = 1 << 20
+
+// Session implements api.ParleyServer.
+func (s *clientService) Session(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage]) error {
+	auth, err := authOf(stream.Context())
+	if err != nil {
+		return err
+	}
+	session := s.router.open(auth.key, func() { _ = auth.conn.Close() })
+	if session == nil {
+		return status.Error(codes.Unavailable, "the replica is stopping")
+	}
+	defer s.router.forget(session)
+
+	// The writer ends when the session does. The handler may not return before it,
+	// and it may not wait for a reader who never reads: then the connection is cut.
+	var writer sync.WaitGroup
+	sent := make(chan error, 1)
+	writer.Go(func() { sent <- s.write(stream, session) })
+	defer writer.Wait()
+	defer session.finish()
+
+	received := make(chan error, 1)
+	// Ends soon after the handler returns, because that ends the stream.
+	s.readers.Go(func() { received <- s.read(stream, auth.key) })
+	select {
+	case err = <-received:
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	case err = <-sent:
+		if err == nil {
+			err = status.Error(codes.Unavailable, "the replica is stopping")
+		}
+		return err
+	}
+}
+
+func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage], client crypto.PublicKey) error {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if len(m.Requests) > maxRequestsPerMessage {
+			return status.Errorf(codes.InvalidArgument, "%d requests in a message, at most %d", len(m.Requests), maxRequestsPerMessage)
+		}
+		s.ingress.accept(client, m.Requests)
+	}
+}
+
+// write sends what is queued for the session until that has finished and nothing
+// is left. The first message says who is primary and has nothing else.
+func (s *clientService) write(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage], session *replySession) error {
+	send := func(m *api.ReplicaMessage) error {
+		m.View, m.Primary = s.where.primary()
+		return stream.Send(m)
+	}
+	if err := send(new(api.ReplicaMessage)); err != nil {
+		return err
+	}
+	for {
+		entries, more := session.take(packBytes)
+		if len(entries) > 0 {
+			if err := send(replyMessage(entries)); err != nil {
+				return err
+			}
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-session.ready:
+			continue
+		default:
+		}
+		select {
+		case <-session.ready:
+		case <-session.done:
+			if entries, _ := session.take(0); len(entries) == 0 {
+				return nil
+			} else if err := send(replyMessage(entries)); err != nil {
+				return err
+			}
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+// Query implements api.ParleyServer.
+func (s *clientService) Query(ctx context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
+	if len(q.Query) > s.limits.MaxQueryBytes {
+		return nil, status.Errorf(codes.InvalidArgument, "query of %d bytes, at most %d", len(q.Query), s.limits.MaxQueryBytes)
+	}
+	answer, height, err := s.backend.Query(ctx, q.Query)
+	switch {
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case errors.Is(err, ErrNoQueries):
+		return nil, status.Error(codes.Unimplemented, ErrNoQueries.Error())
+	case errors.Is(err, ErrStopped):
+		return nil, status.Error(codes.Unavailable, ErrStopped.Error())
+	case err != nil:
+		// The application's words to its own client, and nothing of ours.
+		return nil, status.Error(codes.InvalidArgument, truncated(err.Error(), 256))
+	}
+	return &api.QueryResponse{Answer: answer, Height: uint64(height)}, nil
+}
+
+func truncated(s string, limit int) string {
+	if len(s) > limit {
+		return s[:limit]
+	}
+	return s
+}
+
+// Receipt implements api.ParleyServer.
+func (s *clientService) Receipt(ctx context.Context, q *api.ReceiptRequest) (*api.ReceiptResponse, error) {
+	if len(q.Request) != crypto.DigestSize {
+		return nil, status.Errorf(codes.InvalidArgument, "request digest of %d bytes, want %d", len(q.Request), crypto.DigestSize)
+	}
+	if q.Operation >= pbft.MaxOpsPerRequest {
+		return nil, status.Errorf(codes.InvalidArgument, "operation %d, at most %d", q.Operation, pbft.MaxOpsPerRequest-1)
+	}
+	parts, err := s.backend.ReceiptAt(ctx, pbft.Height(q.Height), pbft.Digest(q.Request), int(q.Operation))
+	state := api.ReceiptResponse_STATE_FOUND
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case errors.Is(err, ErrPruned):
+		state = api.ReceiptResponse_STATE_PRUNED
+	case errors.Is(err, ErrNoSuchResult):
+		state = api.ReceiptResponse_STATE_UNKNOWN
+	case errors.Is(err, ErrNotCertified):
+		state = api.ReceiptResponse_STATE_NOT_CERTIFIED
+	default:
+		return nil, status.Error(codes.Internal, "the receipt cannot be read")
+	}
+	if state != api.ReceiptResponse_STATE_FOUND {
+		return &api.ReceiptResponse{State: state}, nil
+	}
+	r, err := makeReceipt(s.roster.ID, parts)
+	if err != nil {
+		return nil, status.Error(codes.Internal, "the receipt cannot be read")
+	}
+	return &api.ReceiptResponse{State: state, Receipt: r.Encode()}, nil
+}
+
+func makeReceipt(cluster crypto.Digest, p *receiptParts) (*receipt.Receipt, error) {
+	return receipt.New(receipt.Parts{
+		Cluster: cluster, Epoch: p.Epoch, Leaf: p.Leaf, Result: p.Result,
+		Position: p.Index, Count: p.Count, Path: p.Path, Certificate: p.Certificate,
+	})
+}
+
+// Status implements api.ParleyServer.
+func (s *clientService) Status(context.Context, *api.StatusRequest) (*api.StatusResponse, error) {
+	st := s.backend.Status()
+	r := &api.StatusResponse{
+		Cluster: st.Cluster[:], Epoch: uint64(st.Epoch), Replica: uint32(st.Replica), Name: st.Name, Build: st.Build,
+		View: uint64(st.View), Primary: uint32(st.Primary), Open: st.Open, Suspects: st.Suspects, Follower: st.Follower,
+		Committed: uint64(st.Committed), Executed: uint64(st.Executed), Stable: uint64(st.Stable),
+		Oldest: uint64(st.Oldest), Snapshot: uint64(st.Snapshot), Pool: uint32(st.Pool), Halted: st.Halted,
+		Transfer: uint64(st.Transfer), TransferChunks: uint32(st.TransferChunks), TransferTotal: uint32(st.TransferTotal),
+	}
+	for _, p := range st.Peers {
+		r.Peers = append(r.Peers, &api.Peer{Replica: uint32(p.Replica), Connected: p.Connected, RttMicros: p.RTTMicros})
+	}
+	return r, nil
+}
+
+// Cluster implements api.ParleyServer.
+func (s *clientService) Cluster(context.Context, *api.ClusterRequest) (*api.ClusterResponse, error) {
+	return &api.ClusterResponse{Cluster: s.roster.ID[:], Epoch: s.roster.Cluster.Epoch, Name: s.roster.Cluster.Name}, nil
+}
+
+// authOf returns who is at the other end of a call.
+func authOf(ctx context.Context) (clientAuth, error) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if auth, ok := p.AuthInfo.(clientAuth); ok {
+			return auth, nil
+		}
+	}
+	return clientAuth{}, status.Error(codes.Unauthenticated, "no client certificate")
+}
+
+// callLimiter bounds single calls under way, in all and for each client.
+type callLimiter struct {
+	total, each int
+	mu          sync.Mutex
+	count       int
+	clients     map[crypto.PublicKey]int
+}
+
+func (l *callLimiter) enter(client crypto.PublicKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count >= l.total || l.clients[client] >= l.each {
+		return false
+	}
+	l.count++
+	l.clients[client]++
+	return true
+}
+
+func (l *callLimiter) leave(client crypto.PublicKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count--
+	if l.clients[client]--; l.clients[client] == 0 {
+		delete(l.clients, client)
+	}
+}
+
+// statusCache spares the replica a status for each message to a client.
+type statusCache struct {
+	get func() Status
+	now func() time.Time
+	mu  sync.Mutex
+	at  time.Time
+	who uint32
+	in  uint64
+}
+
+const statusMaxAge = 50 * time.Millisecond
+
+func (c *statusCache) primary() (view uint64, primary uint32) {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at.IsZero() || now.Sub(c.at) > statusMaxAge {
+		st := c.get()
+		c.at, c.in, c.who = now, uint64(st.View), uint32(st.Primary)
+	}
+	return c.in, c.who
+}

@@ -1,0 +1,268 @@
+package replica
+
+import (
+	"sync"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// replyRouter passes what becomes of requests to the open sessions of the client
+// that signed them, and to nobody else: a session belongs to the key that its
+// connection was authenticated with. It never waits: what comes from execution is
+// put into a session's bounded queue, and a session whose queue is full is cut.
+type replyRouter struct {
+	limits   ClientLimits
+	counters *clientCounters
+
+	mu       sync.RWMutex
+	epoch    pbft.Epoch
+	sessions map[crypto.PublicKey][]*replySession
+	closed   bool
+}
+
+func newReplyRouter(epoch pbft.Epoch, limits ClientLimits, counters *clientCounters) *replyRouter {
+	return &replyRouter{epoch: epoch, limits: limits, counters: counters, sessions: make(map[crypto.PublicKey][]*replySession)}
+}
+
+// open adds a session of client; cut ends its connection and must not block for
+// long. It returns nil when the router is closed.
+func (t *replyRouter) open(client crypto.PublicKey, cut func()) *replySession {
+	s := &replySession{client: client, router: t, cut: cut, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.sessions[client] = append(t.sessions[client], s)
+	t.counters.sessions.Add(1)
+	return s
+}
+
+// forget removes a session.
+func (t *replyRouter) forget(s *replySession) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.sessions[s.client]
+	for i, x := range list {
+		if x != s {
+			continue
+		}
+		// A new slice: deliver may be going over the old one.
+		rest := make([]*replySession, 0, len(list)-1)
+		rest = append(append(rest, list[:i]...), list[i+1:]...)
+		if len(rest) == 0 {
+			delete(t.sessions, s.client)
+		} else {
+			t.sessions[s.client] = rest
+		}
+		t.counters.sessions.Add(-1)
+		return
+	}
+}
+
+// close ends all sessions, each after what waits for it was sent, and refuses
+// new ones.
+func (t *replyRouter) close() {
+	t.mu.Lock()
+	t.closed = true
+	var all []*replySession
+	for _, list := range t.sessions {
+		all = append(all, list...)
+	}
+	t.mu.Unlock()
+	for _, s := range all {
+		s.finish()
+	}
+}
+
+func (t *replyRouter) of(client crypto.PublicKey) []*replySession {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.sessions[client]
+}
+
+// Deliver implements replySink.
+func (t *replyRouter) Deliver(epoch pbft.Epoch, _ pbft.Height, replies []statemachine.Reply) {
+	for i := range replies {
+		r := &replies[i]
+		list := t.of(r.Client)
+		if len(list) == 0 {
+			t.counters.unheard.Add(1)
+			continue
+		}
+		for _, s := range list {
+			s.put(replyEntry{epoch: epoch, reply: *r})
+		}
+	}
+}
+
+// Refused implements replySink.
+func (t *replyRouter) Refused(r *pbft.Request, why pbft.Drop) {
+	reason := api.Reason_REASON_UNAVAILABLE
+	switch why {
+	case pbft.NoDrop, pbft.DropDuplicate:
+		return // it is on its way
+	case pbft.DropPoolFull, pbft.DropBound:
+		reason = api.Reason_REASON_BUSY
+	case pbft.DropClientFull:
+		reason = api.Reason_REASON_CLIENT_BUSY
+	case pbft.DropExpired:
+		reason = api.Reason_REASON_EXPIRED
+	case pbft.DropLimits:
+		reason = api.Reason_REASON_TOO_LARGE
+	case pbft.DropSignature:
+		reason = api.Reason_REASON_BAD_SIGNATURE
+	case pbft.DropMalformed:
+		reason = api.Reason_REASON_MALFORMED
+	}
+	t.counters.refuse(reason)
+	t.refuse(r.Client, r.Digest(), reason)
+}
+
+// answer implements ingressSink.
+func (t *replyRouter) answer(client crypto.PublicKey, r statemachine.Reply) {
+	t.mu.RLock()
+	epoch := t.epoch
+	t.mu.RUnlock()
+	for _, s := range t.of(client) {
+		s.put(replyEntry{epoch: epoch, reply: r})
+	}
+}
+
+// refuse implements ingressSink.
+func (t *replyRouter) refuse(client crypto.PublicKey, digest pbft.Digest, why api.Reason) {
+	for _, s := range t.of(client) {
+		s.put(replyEntry{reason: why, refused: digest})
+	}
+}
+
+// replyEntry is a reply, or a refusal if reason is set.
+type replyEntry struct {
+	epoch   pbft.Epoch
+	reply   statemachine.Reply
+	reason  api.Reason
+	refused pbft.Digest
+}
+
+// size is about what the entry takes on the wire.
+func (e *replyEntry) size() int {
+	n := 96
+	for i := range e.reply.Results {
+		n += 16 + len(e.reply.Results[i].Data)
+	}
+	return n
+}
+
+// replySession is the outbound queue of one session.
+type replySession struct {
+	client crypto.PublicKey
+	router *replyRouter
+	cut    func()
+	ready  chan struct{} // has a token when there is something to send
+	done   chan struct{} // closed by finish
+
+	mu       sync.Mutex
+	queue    []replyEntry
+	bytes    int
+	finished bool
+}
+
+// put queues an entry, or cuts the session if its reader is too slow. An entry
+// that alone is over the limit passes when nothing else waits.
+func (s *replySession) put(e replyEntry) {
+	size := e.size()
+	s.mu.Lock()
+	if s.finished {
+		s.mu.Unlock()
+		return
+	}
+	if len(s.queue) >= s.router.limits.SessionEntries || len(s.queue) > 0 && s.bytes+size > s.router.limits.SessionBytes {
+		s.finished = true
+		s.queue, s.bytes = nil, 0
+		close(s.done)
+		s.mu.Unlock()
+		s.router.counters.slowReaders.Add(1)
+		s.cut()
+		return
+	}
+	s.queue = append(s.queue, e)
+	s.bytes += size
+	s.mu.Unlock()
+	s.router.counters.replies.Add(1)
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// finish ends the session after what is queued.
+func (s *replySession) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.finished {
+		s.finished = true
+		close(s.done)
+	}
+}
+
+// take returns what waits, up to about limit bytes, and whether more does.
+func (s *replySession) take(limit int) (entries []replyEntry, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(s.queue) && (n == 0 || bytes < limit) {
+		bytes += s.queue[n].size()
+		n++
+	}
+	entries = s.queue[:n:n]
+	if s.queue = s.queue[n:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
+	s.bytes -= bytes
+	return entries, len(s.queue) > 0
+}
+
+// message packs entries into one message.
+func replyMessage(entries []replyEntry) *api.ReplicaMessage {
+	m := new(api.ReplicaMessage)
+	for i := range entries {
+		e := &entries[i]
+		if e.reason != api.Reason_REASON_UNSPECIFIED {
+			f := &api.Refusal{Reason: e.reason, RetryAfterMs: retryAfter(e.reason)}
+			if !e.refused.IsZero() {
+				f.Request = e.refused[:]
+			}
+			m.Refusals = append(m.Refusals, f)
+			continue
+		}
+		r := &api.Reply{
+			Epoch: uint64(e.epoch), Height: e.reply.Height, Request: e.reply.Request[:], Seq: e.reply.Seq,
+			Outcome: api.Outcome(e.reply.Status),
+		}
+		if len(e.reply.Results) > 0 {
+			results := make([]api.Result, len(e.reply.Results))
+			r.Results = make([]*api.Result, len(results))
+			for j := range e.reply.Results {
+				results[j].Code, results[j].Data = uint32(e.reply.Results[j].Code), e.reply.Results[j].Data
+				r.Results[j] = &results[j]
+			}
+		}
+		m.Replies = append(m.Replies, r)
+	}
+	return m
+}
+
+// retryAfter is the hint in milliseconds: about how long what fills the queues
+// takes to drain under full load.
+func retryAfter(why api.Reason) uint32 {
+	switch why {
+	case api.Reason_REASON_BUSY, api.Reason_REASON_UNAVAILABLE:
+		return 250
+	case api.Reason_REASON_CLIENT_BUSY:
+		return 100
+	}
+	return 0
+}
