@@ -222,6 +222,9 @@ func (c *testCluster) config(i int) Config {
 		PeerListener: c.listeners[i],
 	}
 	c.listeners[i] = nil
+	clients, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(c.t, err)
+	cfg.ClientListener = clients
 	if cfg.PeerListener == nil {
 		cfg.Listen = c.roster.Member(crypto.ReplicaID(i)).PeerAddress
 	}
@@ -295,3 +298,5 @@ func (c *testCluster) eventually(what string, ok func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+func testNow() time.Time { return time.Unix(1700000000, 0) }

@@ -34,7 +34,8 @@ type Host interface {
 	Serve(s *Serving)
 
 	// Admissible tells whether the executed sessions would let a request run; the
-	// reason is NoDrop if so.
+	// reason is NoDrop if so. It is also asked for requests that other replicas
+	// forward and for those that wait in the pool.
 	Admissible(r *pbft.Request) pbft.Drop
 	// Refused reports a request that an Offer brought and the pool did not take.
 	Refused(r *pbft.Request, why pbft.Drop)
@@ -166,6 +167,7 @@ func NewNode(cfg NodeConfig, host Host) (*Node, error) {
 	}
 	cfg.Transfer = cfg.Transfer.withDefaults()
 	cfg.Serve = cfg.Serve.withDefaults()
+	cfg.Core.Admissible = func(r *pbft.Request) bool { return host.Admissible(r) == pbft.NoDrop }
 	core, err := pbft.New(cfg.Core, cfg.Log)
 	if err != nil {
 		return nil, err
@@ -184,9 +186,13 @@ func NewNode(cfg NodeConfig, host Host) (*Node, error) {
 	return n, nil
 }
 
-// Start does what the log left to be done. Call it once, before any event.
-func (n *Node) Start() {
+// Start does what the log left to be done. Call it once, before any event; now is
+// the wall clock. (Without it, a block proposed before the first tick would be of
+// 1970, and the deadlines of its requests too far off.)
+func (n *Node) Start(now pbft.Time) {
+	n.now = now
 	n.core.Recover(&n.out)
+	n.core.Tick(now, &n.out)
 	for _, s := range n.cfg.Statements {
 		n.core.Checkpointed(s, &n.out)
 	}
@@ -231,31 +237,9 @@ func (n *Node) Receive(v pbft.Verified) {
 	case *pbft.Certificate:
 		n.tally.Certified(m.Statement)
 		n.core.Step(v, &n.out)
-	case *pbft.Forward:
-		n.forwarded(v, m)
 	default:
 		n.core.Step(v, &n.out)
 	}
-}
-
-// forwarded drops requests that cannot run any more as far as this replica has
-// executed: they would wait in the pool, age, and cast suspicion on a primary that
-// rightly leaves them out.
-func (n *Node) forwarded(v pbft.Verified, m *pbft.Forward) {
-	kept := make([]*pbft.Request, 0, len(m.Requests))
-	for _, r := range m.Requests {
-		if n.host.Admissible(r) == pbft.NoDrop {
-			kept = append(kept, r)
-		}
-	}
-	if len(kept) < len(m.Requests) {
-		n.counters.Inadmissible += uint64(len(m.Requests) - len(kept))
-		var why pbft.Drop
-		if v, why = n.verifier.Verify(v.From(), &pbft.Forward{Requests: kept}); why != pbft.NoDrop {
-			return // nothing is left
-		}
-	}
-	n.core.Step(v, &n.out)
 }
 
 // Vote takes a vote of a peer: verified, or checked with Verifier.CheckVote alone

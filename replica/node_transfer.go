@@ -389,7 +389,12 @@ func (n *Node) Installed(b *pbft.Bundle, err error) {
 	next := t.next
 	t.next = nil
 	t.reset()
-	n.core.Installed(b, &n.out)
+	if b.Height() > n.core.ExecutedHeight() {
+		n.core.Installed(b, &n.out)
+	} else {
+		// It was overtaken by blocks, or it only repaired this replica's own state.
+		n.core.TransferFailed(b, &n.out)
+	}
 	if next != nil && next.Height() > b.Height() {
 		t.begin(next)
 	}

@@ -1,12 +1,14 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/snapshot"
 )
 
 // runner executes committed blocks on a goroutine of its own, and makes snapshots
@@ -199,9 +201,11 @@ func (r *runner) writeSnapshot(j *snapshotJob) (pbft.Digest, error) {
 // install makes a transferred snapshot the state. Everything is on the disk and
 // checked before anything in memory is touched.
 func (r *runner) install(b *pbft.Bundle, files *incoming) error {
-	if err := files.finish(); err != nil {
+	if err := files.finish(); errors.Is(err, snapshot.ErrCorrupt) {
 		r.installed(b, err)
 		return nil
+	} else if err != nil {
+		return storeFailure("install a snapshot", r.folder.dir, err)
 	}
 	if uint64(b.Height()) > r.exec.Position().Height || r.pending {
 		r.queryLock.Lock()

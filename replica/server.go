@@ -315,7 +315,7 @@ func (s *Server) startGoroutines() {
 	s.work(s.transfers)
 	s.publish()
 	go s.loop()
-	s.post((*Node).Start)
+	s.post(func(n *Node) { n.Start(pbft.TimeOf(s.cfg.Now())) })
 	s.ticks.Add(1)
 	go s.tick()
 	if s.cfg.AdminListener != nil {

@@ -66,6 +66,8 @@ const (
 	HostLeaves HostKind = 3
 	// HostCertified holds the certificate of the checkpoint at Height.
 	HostCertified HostKind = 4
+	// hostSync is written where a sync is wanted and there is nothing to write.
+	hostSync HostKind = 5
 )
 
 // HostKey identifies one of the host's records.

@@ -31,7 +31,9 @@ type diskStore struct {
 	db  *db.PebbleDB
 
 	failed atomic.Pointer[error]
-	close  sync.Once
+	// unsynced: something was written that no sync has covered.
+	unsynced atomic.Bool
+	close    sync.Once
 	// Reads and iterators must not be open when the database closes.
 	users sync.RWMutex
 	shut  bool
@@ -184,7 +186,12 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 		return err
 	}
 	defer done()
-	if n == 0 && !sync {
+	if !sync {
+		if n == 0 {
+			return nil
+		}
+		s.unsynced.Store(true)
+	} else if !s.unsynced.Swap(false) && n == 0 {
 		return nil
 	}
 	if err := s.guardSpace(); err != nil {
@@ -201,6 +208,12 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 			err = b.Set(c.key, seal(c.key, c.value))
 		}
 		if err != nil {
+			return s.fail("write", err)
+		}
+	}
+	if n == 0 {
+		// The database skips an empty batch, and with it the sync that is wanted.
+		if err := b.Set(hostKey(HostKey{Kind: hostSync}), seal(hostKey(HostKey{Kind: hostSync}), nil)); err != nil {
 			return s.fail("write", err)
 		}
 	}
