@@ -50,7 +50,8 @@ func (f HandlerFunc) Receive(from crypto.ReplicaID, message []byte) { f(from, me
 
 // Observer may be implemented by a [Handler] that wants to know when a peer
 // becomes reachable, to send it a status at once. Calls for one peer do not
-// overlap, must not block, and may call Send.
+// overlap and must not block. They may come before the constructor of the
+// transport has returned.
 type Observer interface {
 	// Connected is called when messages to peer begin to flow, after a start or
 	// after an interruption: whatever was on its way when the link broke is lost.

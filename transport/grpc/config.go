@@ -70,7 +70,7 @@ type Config struct {
 	Bulk    Limits
 
 	// MaxMessage is the longest message in bytes, sent or received: 16 MiB. A peer
-	// that sends its largest messages in parts holds at most three times that for
+	// that sends its longest messages in parts makes us hold at most twice that in
 	// each priority.
 	MaxMessage int
 

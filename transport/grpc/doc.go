@@ -20,7 +20,8 @@
 //
 // What waits for a peer is packed into frames, see package internal/frame:
 // control first, then bulk, long messages in parts. A vote therefore waits for
-// what gRPC and the kernel hold already, and never for the rest of a block.
+// what gRPC (64 KiB and a frame) and the kernel's send buffer hold already, and
+// never for the rest of a block. Frames become smaller on a slow line.
 // Messages are neither copied nor encoded on the way to gRPC, except short ones
 // into their frame.
 //

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -112,10 +113,7 @@ func TestStalledReaderHoldsBackOnlyItself(t *testing.T) {
 		cfg.Bulk = Limits{Messages: 1000, Bytes: queue}
 		cfg.Control = Limits{Messages: 10, Bytes: queue}
 	})
-	c.start(1, slow, func(cfg *Config) {
-		cfg.ReceiveWindow = window
-		cfg.PingInterval, cfg.PingTimeout = patient/1000, patient/100
-	})
+	c.start(1, slow, func(cfg *Config) { cfg.ReceiveWindow = window })
 	c.start(2, fine)
 	eventually(t, "linked", linked(tr))
 
@@ -144,8 +142,6 @@ func TestStalledReaderHoldsBackOnlyItself(t *testing.T) {
 	require.LessOrEqual(t, s.Sent[transport.Bulk].Bytes, uint64(window+16*message), "flow control")
 	require.Greater(t, s.Dropped[transport.DropQueueFull], uint64(n-100))
 
-	// It was stalled for long compared with its own idea of silence, and the link
-	// stands: sent pings are not answered, but it says that it is alive.
 	require.True(t, s.Connected)
 	close(slow.release)
 	eventually(t, "caught up", func() bool {
@@ -274,6 +270,29 @@ func TestPingsAreAnswered(t *testing.T) {
 	nonce, err := frame.ParseProbe(in.bytes())
 	require.NoError(t, err)
 	require.EqualValues(t, 42, nonce)
+}
+
+// A handler that blocks keeps pings from being answered, which must not look
+// like a dead link to either side.
+func TestBlockedHandlerIsNotSilence(t *testing.T) {
+	c := newCluster(t, 2)
+	slow := newStalled()
+	const interval = 10 * time.Millisecond
+	tr := c.start(0, slow, func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = interval, 2*interval })
+	r := c.dialRaw(tr, 1)
+	c.greet(r, 1)
+	r.send(voteFrame("vote"))
+	<-slow.entered
+	var in incoming
+	defer in.free()
+	for range 10 { // twice as many ticks as the receiver bears in silence
+		require.NoError(t, r.stream.RecvMsg(&in))
+		require.Equal(t, frame.Alive, in.kind())
+	}
+	close(slow.release)
+	// From now on it is silence.
+	require.ErrorContains(t, r.end(), errSilent.Error())
+	require.Equal(t, 1, slow.count())
 }
 
 func TestFrameSizeFollowsTheLine(t *testing.T) {

@@ -229,14 +229,6 @@ func (g *gate) reopen() {
 	close(g.open)
 }
 
-// free opens the gate for writes to come; those that wait go on waiting.
-func (g *gate) free() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open = make(chan struct{})
-	close(g.open)
-}
-
 func (g *gate) state() (open chan struct{}, written, conns int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

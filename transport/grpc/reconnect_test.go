@@ -1,6 +1,7 @@
 package peergrpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -72,11 +73,23 @@ func TestPeerThatReachesUsEndsThePause(t *testing.T) {
 // So it does when our own attempt hangs, as after a partition.
 func TestPeerThatReachesUsEndsAHangingAttempt(t *testing.T) {
 	c := newCluster(t, 2)
-	g := newGate()
-	g.shut()
-	tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.Dial = g.dial; cfg.HandshakeTimeout = time.Hour })
-	eventually(t, "our attempt hangs", func() bool { _, _, n := g.state(); return n == 1 })
-	g.free() // later connections are not held up
+	hanging := make(chan struct{})
+	var once sync.Once
+	tr := c.start(0, &inbox{}, func(cfg *Config) {
+		cfg.HandshakeTimeout = time.Hour
+		dial := cfg.withDefaults().Dial
+		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			first := false
+			once.Do(func() { first = true })
+			if !first {
+				return dial(ctx, address)
+			}
+			close(hanging)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	<-hanging
 	c.start(1, &inbox{})
 	eventually(t, "linked", linked(tr))
 	require.Contains(t, statusOf(tr, 1).LastError, errWoken.Error())

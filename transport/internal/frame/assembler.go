@@ -8,10 +8,15 @@ import (
 	"github.com/parley-bft/parley/transport"
 )
 
+// growth is the factor by which a buffer grows: most messages are a few parts
+// long, and each step copies what there is.
+const growth = 4
+
 // Assembler puts the parts of messages together, at most one message under way
 // in each priority. Memory follows what was received, never what was announced:
-// it is at most three times the bytes received of the message under way, and so
-// bounded by the limit given to [Parse]. The zero value is ready.
+// the buffer of a message under way is at most growth times what was received of
+// it, and never longer than the limit given to [Parse]; while it grows, the old
+// one exists beside it. The zero value is ready.
 type Assembler struct {
 	partial [transport.Priorities]struct {
 		total int
@@ -38,7 +43,7 @@ func (a *Assembler) Add(e Entry) ([]byte, error) {
 			canon.ErrMalformed, e.Offset, e.Total, len(p.buf), p.total)
 	}
 	if need := len(p.buf) + len(e.Bytes); need > cap(p.buf) {
-		grown := make([]byte, len(p.buf), min(p.total, max(need, 2*cap(p.buf))))
+		grown := make([]byte, len(p.buf), min(p.total, max(need, growth*cap(p.buf))))
 		copy(grown, p.buf)
 		p.buf = grown
 	}
