@@ -4,16 +4,25 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"regexp"
+	"strings"
 	"syscall"
 
+	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/replica"
 )
 
-// explain adds the remedy to an error whose text does not have one.
+// explain returns an error's text for people, with a remedy where it has none.
 func explain(err error) string {
 	remedy := ""
 	switch {
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		remedy = "the operation may have run, or may run yet: read before you repeat it"
+	case errors.Is(err, client.ErrUnavailable):
+		remedy = "are the replicas running, and is this their cluster file? 'parley status' shows each of them"
+	case errors.Is(err, client.ErrNotSent) && errors.Is(err, context.DeadlineExceeded):
+		remedy = "give more time with --timeout"
 	case errors.Is(err, syscall.EADDRINUSE):
 		remedy = "another program listens there; is this replica running already? Stop it, or change the address in the cluster file (on every machine) or replica.json"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -30,8 +39,29 @@ func explain(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
+	text := plain(err.Error())
 	if remedy == "" {
-		return err.Error()
+		return text
 	}
-	return err.Error() + ": " + remedy
+	return text + ": " + remedy
+}
+
+var (
+	rpcWords  = regexp.MustCompile(`rpc error: code = \w+ desc = `)
+	connWords = regexp.MustCompile(`connection error: desc = "(?:transport: )?(?:Error while dialing: )?([^"]*)"`)
+	longHex   = regexp.MustCompile(`\b([0-9a-f]{8})[0-9a-f]{56}\b`)
+)
+
+// plain takes out of a message what only a programmer wants to read.
+func plain(s string) string {
+	s = rpcWords.ReplaceAllString(s, "")
+	s = connWords.ReplaceAllString(s, "$1")
+	s = strings.ReplaceAll(s, "context deadline exceeded", "time ran out")
+	s = strings.ReplaceAll(s, "dial tcp ", "")
+	if strings.Contains(s, "too few replicas") {
+		s = longHex.ReplaceAllString(s, "$1..")
+		s = strings.ReplaceAll(s, "; replica-", "\n  replica-")
+		s = strings.Replace(s, "connected are {}, ", "", 1)
+	}
+	return s
 }

@@ -64,6 +64,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 		}
 	}
 	add("cluster", newInit(), newStart(), newKeygen())
+	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange())
 	root.AddCommand(newVersion(), &cobra.Command{
 		Use:   "exit-codes",
 		Short: "What the exit codes mean",

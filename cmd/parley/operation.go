@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/client"
+	"github.com/parley-bft/parley/statemachine/kv"
+)
+
+// operation is what put, get, del and cas have in common: one operation through
+// the log, and perhaps the receipt of it.
+type operation struct {
+	target
+	json    bool
+	receipt string
+}
+
+const operationTimeout = 15 * time.Second
+
+func (o *operation) flags(cmd *cobra.Command) {
+	o.target.flags(cmd, operationTimeout)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	cmd.Flags().StringVar(&o.receipt, "receipt", "", "write the proof of the result to this new file (waits for the next checkpoint)")
+}
+
+// submit runs an operation. The result is decoded and not yet judged.
+func (o *operation) submit(cmd *cobra.Command, op []byte) (kv.Result, client.Answer, error) {
+	var none kv.Result
+	if err := o.resolve(cmd); err != nil {
+		return none, client.Answer{}, err
+	}
+	if o.receipt != "" {
+		if _, err := os.Lstat(o.receipt); err == nil {
+			return none, client.Answer{}, fmt.Errorf("--receipt: %s exists already: name a new file", o.receipt)
+		}
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
+	defer cancel()
+	s, err := o.connect(ctx, nil)
+	if err != nil {
+		return none, client.Answer{}, err
+	}
+	defer s.close()
+	a, err := s.Do(ctx, op)
+	if err != nil {
+		return none, a, err
+	}
+	r, err := kv.DecodeResult(a.Result)
+	if err != nil {
+		return none, a, fmt.Errorf("the cluster's answer: %w", err)
+	}
+	if o.receipt != "" {
+		proof, err := s.Receipt(ctx, a.Ref, op)
+		if err != nil {
+			return r, a, fmt.Errorf("the operation ran in block %d, but its receipt could not be had: %w", a.Ref.Height, err)
+		}
+		if err := writeNew(o.receipt, proof.Encode()); err != nil {
+			return r, a, fmt.Errorf("the operation ran in block %d, but its receipt could not be written: %w", a.Ref.Height, err)
+		}
+	}
+	return r, a, nil
+}
+
+// judge turns a refusal by the store into an error.
+func judge(r *kv.Result) error {
+	err := r.Err()
+	if errors.Is(err, kv.ErrCompareFailed) {
+		if r.Found {
+			return &absentError{fmt.Sprintf("not swapped: %s has another value, at revision %d, version %d", text(r.KV.Key), r.KV.Mod, r.KV.Version)}
+		}
+		return &absentError{"not swapped: there is no such key"}
+	}
+	return err
+}
+
+// writeNew makes a file and overwrites nothing.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// maxStdinValue bounds a value from standard input; the store's limit is lower.
+const maxStdinValue = 64 << 20
+
+// value returns an argument, or standard input for "-".
+func value(cmd *cobra.Command, arg string) ([]byte, error) {
+	if arg != "-" {
+		return []byte(arg), nil
+	}
+	v, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxStdinValue+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the value from standard input: %w", err)
+	}
+	if len(v) > maxStdinValue {
+		return nil, fmt.Errorf("standard input is longer than %d bytes: no value is", maxStdinValue)
+	}
+	return v, nil
+}
+
+// text shows bytes to people: as they are if they are printable, quoted otherwise.
+func text(b []byte) string {
+	if len(b) == 0 {
+		return `""`
+	}
+	if !utf8.Valid(b) {
+		return strconv.QuoteToASCII(string(b))
+	}
+	for _, r := range string(b) {
+		if !unicode.IsPrint(r) {
+			return strconv.Quote(string(b))
+		}
+	}
+	return string(b)
+}
+
+// jsonBytes is a string in JSON where that is faithful, and {"base64": ...} where not.
+type jsonBytes []byte
+
+func (b jsonBytes) MarshalJSON() ([]byte, error) {
+	if utf8.Valid(b) {
+		return json.Marshal(string(b))
+	}
+	return json.Marshal(struct {
+		Base64 []byte `json:"base64"`
+	}{b})
+}
+
+// jsonKV is a key for --json.
+type jsonKV struct {
+	Key            jsonBytes  `json:"key"`
+	Value          *jsonBytes `json:"value,omitempty"`
+	CreateRevision uint64     `json:"createRevision,omitempty"`
+	ModRevision    uint64     `json:"modRevision,omitempty"`
+	Version        uint64     `json:"version,omitempty"`
+}
+
+func newJSONKV(kv *kv.KeyValue) jsonKV {
+	j := jsonKV{Key: kv.Key, CreateRevision: kv.Create, ModRevision: kv.Mod, Version: kv.Version}
+	if !kv.Omitted {
+		v := jsonBytes(kv.Value)
+		j.Value = &v
+	}
+	return j
+}
+
+// jsonOutcome is an operation's outcome for --json.
+type jsonOutcome struct {
+	Done     bool    `json:"done"` // found, written, deleted, swapped
+	Revision uint64  `json:"revision,omitempty"`
+	Block    uint64  `json:"block,omitempty"`
+	KV       *jsonKV `json:"kv,omitempty"`
+	Receipt  string  `json:"receipt,omitempty"`
+}
+
+func (o *operation) printJSON(cmd *cobra.Command, r *kv.Result, a *client.Answer, done bool) error {
+	j := jsonOutcome{Done: done, Revision: r.Revision, Block: uint64(a.Ref.Height), Receipt: o.receipt}
+	if len(r.KV.Key) > 0 {
+		kv := newJSONKV(&r.KV)
+		j.KV = &kv
+	}
+	return json.NewEncoder(cmd.OutOrStdout()).Encode(j)
+}
