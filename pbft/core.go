@@ -294,6 +294,7 @@ func (c *Core) finish(out *Output) {
 	c.tryNewView(out)
 	c.tryRejoin(out)
 	c.tryFetch(out)
+	c.passOnWaiting(out)
 	c.flushForward(out)
 	c.flushState(out)
 	c.invariants()

@@ -278,6 +278,22 @@ func (c *Core) forward(r *Request, out *Output) {
 	}
 }
 
+// passOnWaiting gives the primary of a view that was opened the oldest requests that
+// wait here: they went to another primary, which may have left them. Bounded to one
+// message; the rest is relayed by age.
+func (c *Core) passOnWaiting(out *Output) {
+	if !c.timers.passOn {
+		return
+	}
+	c.timers.passOn = false
+	if c.isPrimary() {
+		return
+	}
+	for q := c.pool.waiting.head; q != nil && c.timers.forwardBytes+q.request.Size() <= maxForwardBytes; q = q.next {
+		c.forward(q.request, out)
+	}
+}
+
 func (c *Core) flushForward(out *Output) {
 	if len(c.timers.forward) == 0 {
 		return

@@ -20,6 +20,7 @@ type timers struct {
 	openSince    uint64
 	sentNewView  View
 
+	passOn       bool       // a view was opened: its primary gets what waits here
 	forward      []*Request // for the primary, sent at the end of the step
 	forwardBytes int
 }

@@ -300,6 +300,7 @@ func (c *Core) enterByCertificate(q *Certificate, out *Output) {
 // openView is reached with the first CommitQC of the view.
 func (c *Core) openView() {
 	c.open = true
+	c.timers.passOn = true
 	c.timers.openSince = c.ticks
 	c.timers.restartProgress(c.ticks)
 }
