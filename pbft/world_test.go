@@ -245,6 +245,16 @@ func (n *testNode) statement(h *Header) CheckpointStatement {
 	return CheckpointStatement{Height: h.Height, Block: h.Digest(), State: crypto.Hash("snap", st[:]), Results: crypto.Hash("results", buf[:])}
 }
 
+func (n *testNode) write(records []Record) {
+	for _, r := range records {
+		if r.Delete {
+			delete(n.log, r.Key)
+		} else {
+			n.log[r.Key] = r.Value
+		}
+	}
+}
+
 // perform does what an Output asks for, in its order, until nothing is left.
 func (n *testNode) perform(out *Output) {
 	for !out.Empty() && n.up {
@@ -253,13 +263,7 @@ func (n *testNode) perform(out *Output) {
 		if n.w.boundary != nil && n.w.boundary(n, &o) {
 			return
 		}
-		for _, r := range o.Records {
-			if r.Delete {
-				delete(n.log, r.Key)
-			} else {
-				n.log[r.Key] = r.Value
-			}
-		}
+		n.write(o.Records)
 		for _, e := range o.Send {
 			n.send(e, false)
 		}
