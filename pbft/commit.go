@@ -52,9 +52,16 @@ func (c *Core) onCommitCertificate(q *Certificate, out *Output) (used bool) {
 			c.openView()
 		}
 	}
-	if on, known := c.chain.has(q.Ref()); known && !on {
+	on, known := c.chain.has(q.Ref())
+	if known && !on {
 		c.committedFork(q, out)
 		return used
+	}
+	if on && q.View > c.maxCommitView {
+		// The base of a new view, committed before: nothing new to execute, but blocks
+		// that older views left behind can go (R8), or failed views would pile them up.
+		c.maxCommitView = q.View
+		c.collect(out)
 	}
 	if c.target == nil || q.Height > c.target.Height {
 		c.target = q
@@ -143,6 +150,10 @@ func (c *Core) noteVotedBranch() {
 	}
 	if on, known := c.chain.has(c.durable.Voted); known {
 		c.votedOn, c.votedOff = on, !on
+	} else if c.durable.Voted.Height < c.chain.low() {
+		// Nobody here knows any more on which side it was: the unmute rule is safe for
+		// both.
+		c.votedOff = true
 	}
 }
 

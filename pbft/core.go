@@ -108,6 +108,7 @@ type Core struct {
 // peer is what is known of another replica.
 type peer struct {
 	change     *ViewChange // the highest, or nil
+	lied       View        // the view for which it claimed what its certificate did not prove; 0 none
 	status     Status
 	known      bool // status was received
 	lastPush   uint64

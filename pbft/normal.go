@@ -47,6 +47,9 @@ func (c *Core) mayVote(anchor BlockRef, height Height) bool {
 		return true
 	}
 	voted := c.durable.Voted
+	if height < c.durable.Floor {
+		return false
+	}
 	if c.votedOn {
 		return true // anchor extends the committed chain, and so it extends voted or is below it
 	}
@@ -71,6 +74,14 @@ func (c *Core) vote(phase Phase, ref BlockRef, out *Output) {
 	s := &c.durable
 	must(s.Entered, "%v in a view not entered", phase)
 	if s.VotedView < s.View || !c.hasVoted() || ref.Height > s.Voted.Height {
+		switch {
+		case s.VotedView < s.View || !c.hasVoted():
+			s.Floor = 0
+		case c.votedOff:
+			// What lies closer to the lost vote must not be voted for, now or when the
+			// votes are sent again (pushVotes).
+			s.Floor = s.Voted.Height + c.cfg.Window + 1
+		}
 		s.VotedView, s.Voted = s.View, ref
 		c.votedOn, c.votedOff = false, false
 		if ref.Height <= c.Committed() {

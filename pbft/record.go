@@ -162,6 +162,9 @@ type durableState struct {
 	// Voted is the highest block for which any vote of view VotedView was cast.
 	VotedView View
 	Voted     BlockRef
+	// Floor is the lowest height that may be voted for in view VotedView, other than
+	// 0 only after a vote on a losing branch of it (PROTOCOL 1.6).
+	Floor Height
 }
 
 func (s *durableState) encode() []byte {
@@ -169,7 +172,8 @@ func (s *durableState) encode() []byte {
 	b = canon.AppendBool(b, s.Entered)
 	b = append(b, s.NewView[:]...)
 	b = canon.AppendUint64(b, uint64(s.VotedView))
-	return appendRef(b, s.Voted)
+	b = appendRef(b, s.Voted)
+	return canon.AppendUint64(b, uint64(s.Floor))
 }
 
 func decodeState(value []byte) (s durableState, err error) {
@@ -179,6 +183,7 @@ func decodeState(value []byte) (s durableState, err error) {
 	r.Copy(s.NewView[:])
 	s.VotedView = View(r.Uint64())
 	s.Voted = readRef(r)
+	s.Floor = Height(r.Uint64())
 	if err := r.Close(); err != nil {
 		return s, fmt.Errorf("stored state: %w", err)
 	}

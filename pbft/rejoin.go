@@ -63,7 +63,7 @@ func (c *Core) tryRejoin(out *Output) {
 		return
 	}
 	c.follower = false
-	c.durable.VotedView, c.durable.Voted = 0, BlockRef{}
+	c.durable.VotedView, c.durable.Voted, c.durable.Floor = 0, BlockRef{}, 0
 	c.dirty = true
 	c.tip, c.tipSet = q.Ref(), true
 	c.baseDone = true

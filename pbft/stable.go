@@ -323,8 +323,8 @@ func (c *Core) forgetSeen() {
 }
 
 // settleVoteAfterTransfer is PROTOCOL 1.6 for a transfer in the view in which this
-// replica had voted: far above its vote it starts from the checkpoint; otherwise
-// the headers in the bundle tell, or it stays mute until the next view.
+// replica had voted. A vote above the checkpoint stays what the next one extends. One
+// below it may lie on a branch that lost: then the unmute rule decides.
 func (c *Core) settleVoteAfterTransfer(b *Bundle) {
 	s := &c.durable
 	c.votedOn, c.votedOff = false, false
@@ -335,18 +335,20 @@ func (c *Core) settleVoteAfterTransfer(b *Bundle) {
 	switch {
 	case s.Voted == b.Ref():
 		c.votedOn = true
-	case b.Height() > s.Voted.Height+c.cfg.Window:
-		// Everything voted for from here on lies more than Window above the vote.
-		c.votedOn = true
-	case s.Voted.Height > b.Height():
+	case s.Voted.Height <= b.Height():
+		// Below the checkpoint nothing tells on which branch it was. The unmute rule is
+		// safe for both; it also sees to it that the chain is that of this replica's own
+		// NewView, which votes name.
+		c.votedOff = true
+	default:
 		for i := range b.Links {
 			if b.Links[i].Height == s.Voted.Height {
-				c.votedOn = b.Links[i].Digest() == s.Voted.Digest
-				c.votedOff = !c.votedOn
+				c.votedOff = b.Links[i].Digest() != s.Voted.Digest
 			}
 		}
 	}
-	if c.votedOn && s.Entered {
-		c.tip, c.tipSet, c.baseDone = b.Ref(), true, true
+	if !c.votedOff && s.Entered {
+		// As after a restart: on from the vote, never again below it.
+		c.tip, c.tipSet, c.baseDone = s.Voted, true, true
 	}
 }

@@ -95,6 +95,7 @@ func (c *Core) pushVotes(to ReplicaID, m *Status, out *Output) {
 	} else if m.Open {
 		floor = max(floor, m.Committed+1)
 	}
+	floor = max(floor, s.Floor)
 	if !c.extendsCommitted(s.Voted) {
 		return
 	}

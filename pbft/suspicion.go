@@ -79,7 +79,7 @@ func (c *Core) progressed(fresh bool) {
 	if fresh {
 		// Only a new block shows that the timeout is long enough. The base proves
 		// nothing: its second vote is small, the first new block may be large (R11).
-		c.timers.failed = 0
+		c.timers.failed, c.timers.stalled = 0, false
 	}
 	c.withdraw(CauseProgress, CauseIdle, CauseOthers)
 }

@@ -19,6 +19,8 @@ type timers struct {
 	lastCommit   uint64
 	openSince    uint64
 	sentNewView  View
+	forkAlarm    View // view whose claims gave rise to an alarm: once is enough
+	stalled      bool // the progress timer ran out in this view, and nothing new was committed since
 
 	passOn       bool       // a view was opened: its primary gets what waits here
 	forward      []*Request // for the primary, sent at the end of the step
@@ -30,7 +32,7 @@ func (t *timers) restartProgress(now uint64) { t.progressFrom = now }
 // entered restarts what is counted within a view.
 func (t *timers) entered(now uint64) {
 	t.progressFrom, t.heardPrimary = now, now
-	t.changeRunning = false
+	t.changeRunning, t.stalled = false, false
 }
 
 // timeout is R11: T = T0 * min(2^k, 8) * 2^floor(k / length of a rotation). A full
@@ -107,6 +109,7 @@ func (c *Core) onProgressTimeout(out *Output) {
 	if c.executed+c.cfg.Window <= c.Committed() || c.transfer != nil {
 		return
 	}
+	c.timers.stalled = true
 	c.suspect(CauseProgress, out)
 }
 

@@ -32,6 +32,11 @@ func (c *Core) resetView(v View) {
 	c.sentCommit, c.hasCommit = BlockRef{}, false
 	c.pool.reset(c.ticks)
 	c.suspicion.reset()
+	if c.timers.stalled {
+		// A view that opened and then committed nothing new has failed as well: the
+		// timeout may be too short for a proposal, though long enough for votes (R11).
+		c.timers.failed++
+	}
 	c.timers.entered(c.ticks)
 }
 
@@ -59,6 +64,9 @@ func (c *Core) onViewChange(m *ViewChange, out *Output) Drop {
 	p := &c.peers[m.Signer]
 	if old := p.change; old != nil && (m.View < old.View || m.View == old.View && !old.High.Less(m.High)) {
 		return DropDuplicate
+	}
+	if p.lied == m.View && m.View > 0 {
+		return DropClaim // it has shown a forged certificate for this view: no second try
 	}
 	p.change = m
 	if m.Signer != c.cfg.Self && (m.View < c.durable.View || m.View == c.durable.View && c.durable.Entered) {
@@ -139,15 +147,22 @@ func (c *Core) tryNewView(out *Output) {
 		if !c.quorums.IsQuorum(set) {
 			return
 		}
-		top, ok := ChooseBase(claims)
-		if !ok {
-			c.alarm(out, "two certificates of one rank for view %d name different blocks: more than a third of the weight is faulty", v)
-			return
-		}
+		top, rival := highestClaims(claims)
 		cert, culprit := c.certificateOf(top)
+		if culprit < 0 && rival != nil {
+			// Another block of the same rank: one of the two is a lie, and nobody has
+			// checked yet which.
+			if _, culprit = c.certificateOf(*rival); culprit < 0 {
+				if c.timers.forkAlarm != v {
+					c.timers.forkAlarm = v
+					c.alarm(out, "two certificates of one rank for view %d name different blocks: more than a third of the weight is faulty", v)
+				}
+				return
+			}
+		}
 		if culprit >= 0 {
 			// The claim is not backed by its certificate: drop it, take the next.
-			c.peers[culprit].change = nil
+			c.peers[culprit].change, c.peers[culprit].lied = nil, v
 			c.counters.Dropped[KindViewChange][DropClaim]++
 			continue
 		}
@@ -160,6 +175,22 @@ func (c *Core) tryNewView(out *Output) {
 		out.durable(Everyone, n)
 		return
 	}
+}
+
+// highestClaims returns a claim of the highest rank, and one of the same rank for
+// another block if there is one: claims come unchecked (R14), so it may be a lie
+// that must not keep the view from opening.
+func highestClaims(claims []SignedClaim) (top Claim, rival *Claim) {
+	for i := range claims {
+		c := &claims[i].Claim
+		switch order := c.High.Compare(top.High); {
+		case i == 0 || order > 0:
+			top, rival = *c, nil
+		case order == 0 && c.Block != top.Block:
+			rival = c
+		}
+	}
+	return top, rival
 }
 
 // claimsFor collects the claims for exactly view v, ascending by signer.
