@@ -3,6 +3,7 @@ package peergrpc
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -71,6 +72,41 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 	eventually(t, "forgotten", func() bool { return tr.Stats().Handshaking == 0 })
 	require.Zero(t, box.count())
+}
+
+// A configuration that is too lax is narrowed, also one that is chosen for each
+// connection.
+func TestTLSIsNarrowed(t *testing.T) {
+	c := newCluster(t, 2)
+	lax := c.config(0).ServerTLS.Clone()
+	lax.MinVersion, lax.SessionTicketsDisabled = tls.VersionTLS10, false
+	asked := false
+	identify := func(tls.ConnectionState) (crypto.ReplicaID, error) {
+		asked = true
+		return 0, errNotAuthenticated
+	}
+	lax.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen := lax.Clone()
+		chosen.GetConfigForClient = nil
+		return chosen, nil
+	}
+	check := func(n *tls.Config) {
+		t.Helper()
+		require.EqualValues(t, tls.VersionTLS13, n.MinVersion)
+		require.True(t, n.SessionTicketsDisabled)
+		require.Equal(t, []string{"h2"}, n.NextProtos)
+		asked = false
+		leaf := c.config(1).ClientTLS(0).Certificates[0].Leaf
+		state := tls.ConnectionState{NegotiatedProtocol: "h2", PeerCertificates: []*x509.Certificate{leaf}}
+		require.ErrorIs(t, n.VerifyConnection(state), errNotAuthenticated)
+		require.True(t, asked)
+	}
+	n := narrow(lax, identify)
+	check(n)
+	chosen, err := n.GetConfigForClient(nil)
+	require.NoError(t, err)
+	check(chosen)
+	require.EqualValues(t, tls.VersionTLS10, lax.MinVersion, "the caller's is not changed")
 }
 
 // Whoever authenticates and then stalls is cut too: before HTTP/2, and before the

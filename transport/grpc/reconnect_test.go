@@ -201,7 +201,7 @@ func TestReconfigure(t *testing.T) {
 	m.Peers = m.Peers[:1]
 	require.NoError(t, tr.Reconfigure(m))
 	require.Len(t, tr.Peers(), 1)
-	eventually(t, "cut", func() bool { s := statusOf(two, 0); return !s.Connected && s.Failures > 1 })
+	eventually(t, "cut", func() bool { s := statusOf(two, 0); return !s.Connected && !s.Receiving && s.Failures > 1 })
 	require.EqualValues(t, 1, statusOf(tr, 1).Connects, "the link to a peer that stays is not touched")
 	tr.Send(2, transport.Control, []byte("x"))
 	require.EqualValues(t, 1, tr.Stats().Dropped[transport.DropUnknownPeer])
