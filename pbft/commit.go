@@ -93,6 +93,7 @@ func (c *Core) commit(q *Certificate, out *Output) {
 		path = append(path, e)
 		at = BlockRef{at.Height - 1, e.proposal.Parent}
 	}
+	c.accuseProposers(path, out)
 	fresh := false
 	for i := len(path) - 1; i >= 0; i-- {
 		p := path[i].proposal
@@ -112,6 +113,21 @@ func (c *Core) commit(q *Certificate, out *Output) {
 	c.collect(out)
 	c.progressed(fresh)
 	c.tryPendingCheckpoint(out)
+}
+
+// accuseProposers looks for blocks held here that lost against the blocks of path
+// within one view: their primary made two (PROTOCOL 1.6). Path descends to the
+// block above the committed one.
+func (c *Core) accuseProposers(path []*entry, out *Output) {
+	for _, e := range c.order {
+		top := path[0].proposal.Height
+		if e.proposal.Height > top || top-e.proposal.Height >= Height(len(path)) {
+			continue
+		}
+		if won := path[top-e.proposal.Height]; won != e && won.proposal.View == e.proposal.View {
+			c.prove(ProveTwoProposals(won.proposal, e.proposal), out)
+		}
+	}
 }
 
 // keepSpine retains CommitQCs at most Window apart, as far as the certificates
@@ -207,7 +223,9 @@ func (c *Core) trySkip() {
 		if !c.open && q.Phase != Commit && (c.base != q.Ref()) {
 			continue
 		}
-		if c.extendsCommitted(q.Ref()) && c.mayVote(q.Ref(), q.Height) {
+		// The second: after the unmute rule a vote may be allowed for the next height
+		// and not for this one.
+		if c.extendsCommitted(q.Ref()) && (c.mayVote(q.Ref(), q.Height) || c.mayVote(q.Ref(), q.Height+1)) {
 			c.tip, c.tipSet = q.Ref(), true
 			c.baseDone = true
 		}
