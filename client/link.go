@@ -124,8 +124,12 @@ func (l *link) cameUp() {
 	c.stats.Connects++
 	now := c.cfg.Now()
 	for _, p := range c.requests {
-		if p.attempts == 0 || p.target == l.id {
+		switch {
+		case p.live == 0:
+		case p.attempts == 0:
 			p.next = now
+		default:
+			l.send(p.request) // its reply may have been given while we were away
 		}
 	}
 	close(c.connected)
