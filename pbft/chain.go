@@ -151,7 +151,6 @@ func (c *Core) hold(p *PrePrepare, out *Output) *entry {
 		e.lastView = max(e.lastView, c.durable.View)
 		return e
 	}
-	c.proveTwoProposals(p, out)
 	e := &entry{proposal: p, digest: d, lastView: max(c.durable.View, p.View)}
 	c.blocks[d] = e
 	c.order = append(c.order, e)
@@ -161,21 +160,6 @@ func (c *Core) hold(p *PrePrepare, out *Output) *entry {
 	value = append(value, p.Signature[:]...)
 	out.put(RecordKey{Kind: RecordBlock, Height: uint64(p.Height), Digest: d}, value)
 	return e
-}
-
-// proveTwoProposals looks for another proposal of the same view and height among the
-// blocks held: a replica on the losing branch of an equivocation gets the winning one
-// as a block that it pulls (PROTOCOL 1.6, R18).
-func (c *Core) proveTwoProposals(p *PrePrepare, out *Output) {
-	if p.Proposer == c.cfg.Self {
-		return // its own are not signed here
-	}
-	for _, e := range c.order {
-		if e.proposal.Height == p.Height && e.proposal.View == p.View {
-			c.prove(ProveTwoProposals(e.proposal, p), out)
-			return
-		}
-	}
 }
 
 // setCheckpointTimes fills in the checkpoint time of entries whose parent is known.
