@@ -95,19 +95,28 @@ func TestPeerThatReachesUsEndsAHangingAttempt(t *testing.T) {
 	require.Contains(t, statusOf(tr, 1).LastError, errWoken.Error())
 }
 
-func TestSilentPeerIsNoticedOnBothSides(t *testing.T) {
-	c := newCluster(t, 2)
-	g := newGate()
+// Each side notices silence by itself, while the other one is patient.
+func TestSilenceIsNoticed(t *testing.T) {
 	short := func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = 20*time.Millisecond, 200*time.Millisecond }
-	tr := c.start(0, &inbox{}, short, func(cfg *Config) { cfg.Dial = g.dial })
-	other := c.start(1, &inbox{}, short)
-	eventually(t, "linked", linked(tr))
-	g.shut() // what we send goes nowhere, nothing is closed
-	eventually(t, "noticed by the sender", func() bool { return statusOf(tr, 1).LastError == errSilent.Error() })
-	eventually(t, "noticed by the receiver", func() bool { return !statusOf(other, 0).Receiving })
-	g.reopen()
-	eventually(t, "linked again", linked(tr))
-	eventually(t, "linked again", linked(other))
+	long := func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = 20*time.Millisecond, time.Hour }
+	for name, tc := range map[string]struct{ sender, receiver func(*Config) }{
+		"by the sender":   {short, long},
+		"by the receiver": {long, short},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 2)
+			g := newGate()
+			tr := c.start(0, &inbox{}, tc.sender, func(cfg *Config) { cfg.Dial = g.dial })
+			other := c.start(1, &inbox{}, tc.receiver)
+			eventually(t, "linked", linked(tr))
+			g.shut() // what replica 0 sends goes nowhere, and nothing is closed
+			eventually(t, "noticed by the sender", func() bool { return statusOf(tr, 1).LastError == errSilent.Error() })
+			eventually(t, "gone at the receiver", func() bool { return !statusOf(other, 0).Receiving })
+			g.reopen()
+			eventually(t, "linked again", linked(tr))
+			eventually(t, "linked again", linked(other))
+		})
+	}
 }
 
 // A link to a process that is no more is cut as soon as its successor reaches us,
