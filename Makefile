@@ -1,0 +1,60 @@
+# Everything here needs Go alone, but for the race detector (a C compiler) and
+# proto (protoc). Bare make lists the targets.
+
+GO        ?= go
+TIMEOUT   ?= 10m
+FUZZTIME  ?= 3s
+# More flags for go test, such as TESTFLAGS=-count=1 or TESTFLAGS='-run TestRestarts -v'.
+TESTFLAGS ?=
+
+# A module of its own, so that what only its tests need stays out of go.mod.
+CROSSCHECK := crypto/bls/crosscheck
+# Where goroutines run, and what they share.
+RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/...
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz-short cover cluster bench acceptance proto ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the command, as bin/parley
+	$(GO) build -o bin/parley ./cmd/parley
+
+test: ## all tests
+	cd $(CROSSCHECK) && $(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+race: ## tests of the packages with goroutines, under the race detector
+	$(GO) test -race -timeout $(TIMEOUT) $(TESTFLAGS) $(RACE)
+
+lint: ## gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	staticcheck=$$($(GO) tool -n staticcheck) && cd $(CROSSCHECK) && $(GO) vet ./... && "$$staticcheck" ./...
+
+fuzz-short: ## every fuzz target for FUZZTIME (3s)
+	.ci/fuzz $(FUZZTIME)
+
+cover: ## coverage of each package, and of all
+	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) -coverprofile=coverage.out ./...
+	@$(GO) tool cover -func=coverage.out | tail -1
+
+cluster: ## four replicas on this machine; Ctrl-C ends them
+	$(GO) run ./cmd/parley cluster
+
+bench: ## Go's benchmarks of all packages
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+acceptance: ## real processes: kill -9, pauses, lost disks
+	scripts/acceptance.sh
+
+proto: ## generate client/api from its .proto (needs protoc)
+	$(GO) generate ./client/api
+
+ci: ## what the continuous integration runs
+	.ci/run
+
+clean: ## remove what make has built
+	rm -rf bin coverage.out
