@@ -494,7 +494,7 @@ func (s *script) compare(n *testNode) {
 	}
 	for k := range now.dropped {
 		for d := range now.dropped[k] {
-			if now.dropped[k][d] > old.dropped[k][d] && Drop(d) != DropDuplicate && MessageKind(k) != KindHeartbeat {
+			if now.dropped[k][d] > old.dropped[k][d] && Drop(d) != DropDuplicate && Drop(d) != DropOldView && MessageKind(k) != KindHeartbeat {
 				s.note(n.id, "drops %v: %v", MessageKind(k), Drop(d))
 			}
 		}

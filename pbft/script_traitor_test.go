@@ -27,7 +27,7 @@ func (s *script) digest(name string) Digest {
 	if name == "" {
 		return Digest{}
 	}
-	s.t.Fatalf("%s: nothing is called %s", s.d.Pos, name)
+	s.errorf("%s: nothing is called %s", s.d.Pos, name)
 	return Digest{}
 }
 
