@@ -136,8 +136,10 @@ func (c *Core) onBlocks(m *Blocks, out *Output) Drop {
 	if Height(len(c.order)+len(m.Blocks)) > c.maxHeld() {
 		return DropBound
 	}
-	for i := len(m.Blocks) - 1; i >= 0 && m.Blocks[i].Height > c.Committed(); i-- {
-		c.hold(m.Blocks[i], out)
+	for _, p := range m.Blocks {
+		if p.Height > c.Committed() {
+			c.hold(p, out)
+		}
 	}
 	c.fetch.asked = false
 	return NoDrop

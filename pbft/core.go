@@ -95,9 +95,14 @@ type Core struct {
 	// in it, since it may have sent proposals that it no longer knows (PROTOCOL R6).
 	barred     bool
 	barredView View
-	follower   bool
-	rejoin     rejoin
-	halted     bool
+	// unrecorded: nothing shows yet that this log's first record is on disk, so that
+	// a restart would not know of this start.
+	unrecorded bool
+	// proposed is the height of this replica's last proposal of the view.
+	proposed Height
+	follower bool
+	rejoin   rejoin
+	halted   bool
 
 	fetch fetch
 

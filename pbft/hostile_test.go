@@ -1,6 +1,8 @@
 package pbft
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -193,4 +195,143 @@ func TestFailedViewsDoNotPileUpBlocks(t *testing.T) {
 	for _, n := range w.nodes {
 		require.Zero(t, n.core.PoolLen(), n.core.Describe())
 	}
+}
+
+// TestLosingBranchProvesThePrimary: a replica that was shown another block than the
+// quorum learns it when that is committed, and holds both signatures then.
+func TestLosingBranchProvesThePrimary(t *testing.T) {
+	w := newWorld([]uint64{1, 1, 1, 1}, 1, nil)
+	d, a := w.nodes[0], w.nodes[1]
+	d.crash()
+	propose := func(to ReplicaID, op string) Statement {
+		b := NewBlock(Header{Cluster: w.cluster, Height: 1, Parent: w.base.Start.Digest(), Time: w.now}, []*Request{w.request(1, 1, op)})
+		w.inject(d.id, to, &PrePrepare{Block: b})
+		return Statement{Height: 1, Block: b.Digest()}
+	}
+	propose(a.id, "x")
+	for _, to := range []ReplicaID{2, 3} {
+		s := propose(to, "y")
+		for _, s.Phase = range []Phase{Prepare, Commit} {
+			w.inject(d.id, to, &Vote{Statement: s, Signer: d.id})
+		}
+	}
+	w.run(20, nil)
+	for _, n := range w.nodes[1:] {
+		require.Len(t, n.evidence, 1, n.core.Describe())
+		require.Equal(t, TwoProposals, n.evidence[0].Offence)
+		require.Equal(t, d.id, n.evidence[0].Culprit)
+		require.NoError(t, CheckEvidence(n.verifier, n.evidence[0]))
+		require.Positive(t, uint64(n.core.View()), "the view must end")
+	}
+}
+
+// TestPowerFailure stops everybody at once, again and again, each time in the middle
+// of a write: any part of the last records may be on disk. The cluster must come
+// back and nobody may have contradicted itself.
+func TestPowerFailure(t *testing.T) {
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		w := newWorld([]uint64{1, 1, 1, 1}, seed, func(c *Config) {
+			c.CheckpointEvery, c.LogMax, c.Retain = 4, 12, 0
+			c.Timeouts.RotateEvery = rng.IntN(3)
+		})
+		votes, calm := map[string]Digest{}, false
+		watch := func(p packet) bool {
+			_, m, err := Decode(p.data)
+			require.NoError(t, err)
+			switch m := m.(type) {
+			case *Vote:
+				key := fmt.Sprint(m.Signer, m.View, m.Height)
+				if old, ok := votes[key]; ok {
+					require.Equal(t, old, m.Block, "seed %d: %v of replica %d", seed, m.Statement, m.Signer)
+				}
+				votes[key] = m.Block
+			case *PrePrepare:
+				key := fmt.Sprint("proposal", m.Proposer, m.View, m.Height)
+				if old, ok := votes[key]; ok {
+					require.Equal(t, old, m.Digest(), "seed %d: two proposals of replica %d in view %d at height %d", seed, m.Proposer, m.View, m.Height)
+				}
+				votes[key] = m.Digest()
+			case *ViewChange:
+				require.Less(t, m.High.View, m.View, "seed %d: replica %d", seed, m.Signer)
+			}
+			return calm || rng.IntN(20) > 0
+		}
+		seq := uint64(0)
+		for range 12 {
+			for range 3 {
+				seq++
+				w.nodes[rng.IntN(4)].submit(w.request(1, seq, "op"))
+			}
+			w.storm(rng, 40+rng.IntN(200), 0.05, watch)
+			w.boundary = func(n *testNode, o *Output) bool {
+				for _, e := range o.Send { // may leave at any time, before anything is on disk too
+					n.send(e, false)
+				}
+				n.write(o.Records[:rng.IntN(len(o.Records)+1)])
+				n.crash()
+				return true
+			}
+			w.storm(rng, 100, 0, watch)
+			w.boundary = nil
+			for _, n := range w.nodes {
+				n.crash()
+			}
+			for _, n := range w.nodes {
+				n.start(false)
+			}
+			require.Empty(t, w.broken, "seed %d", seed)
+			if rng.IntN(2) == 0 {
+				w.queue = nil
+			}
+		}
+		for _, n := range w.nodes {
+			n.submit(w.request(2, 1, "last"))
+		}
+		calm = true
+		w.run(1500, watch)
+		require.Empty(t, w.broken, "seed %d", seed)
+		for _, n := range w.nodes {
+			require.Zero(t, n.core.PoolLen(), "seed %d\n%s", seed, w.describe())
+			require.Empty(t, n.alarms)
+			require.Empty(t, n.evidence)
+		}
+	}
+}
+
+// TestFirstProposalWaitsForTheDisk: before the first record of a new log is on disk,
+// a crash would leave nothing that bars this replica from proposing another block
+// for the same height (R6).
+func TestFirstProposalWaitsForTheDisk(t *testing.T) {
+	w := newWorld([]uint64{1, 1, 1, 1}, 1, nil)
+	n := w.nodes[0]
+	core, err := New(n.cfg, func(func(Record) bool) {})
+	require.NoError(t, err)
+	proposals := func(envelopes []Envelope) (k int) {
+		for _, e := range envelopes {
+			if e.Message.Kind() == KindPrePrepare {
+				k++
+			}
+		}
+		return k
+	}
+	var out Output
+	core.Recover(&out)
+	core.Submit(w.request(1, 1, "op"), &out)
+	require.Equal(t, Height(1), core.Tip().Height)
+	require.Zero(t, proposals(out.Send))
+	require.Equal(t, 1, proposals(out.Durable))
+	// Its own status comes back: what was written so far is on disk.
+	own := out.Durable
+	out = Output{}
+	for _, e := range own {
+		if e.Message.Kind() == KindStatus {
+			core.Step(n.verifier.Own(e.Message), &out)
+		}
+	}
+	for seq := range uint64(4) {
+		core.Submit(w.request(1, seq+2, "op"), &out)
+	}
+	require.Equal(t, 1, proposals(out.Send))
+	require.Zero(t, proposals(out.Durable))
 }

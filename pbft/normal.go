@@ -179,6 +179,7 @@ func (c *Core) judgeClock(p *PrePrepare) {
 		c.suspicion.lateBlocks++
 	} else {
 		c.suspicion.lateBlocks = 0
+		c.withdraw(CauseClock)
 	}
 }
 
@@ -203,7 +204,7 @@ func (c *Core) tryPropose(out *Output) {
 
 func (c *Core) mayPropose() bool {
 	return c.open && c.tipSet && c.isPrimary() && !(c.barred && c.barredView == c.durable.View) &&
-		c.extendsCommitted(c.tip) && c.mayVote(c.tip, c.tip.Height+1)
+		c.tip.Height >= c.proposed && c.extendsCommitted(c.tip) && c.mayVote(c.tip, c.tip.Height+1)
 }
 
 // expiry is the block time of the tip: requests whose deadline is below it cannot
@@ -230,10 +231,15 @@ func (c *Core) propose(requests []*Request, emptied bool, out *Output) {
 	h.Checkpoint = emptied && !c.IsSnapshot(h.Height) && h.Time >= checkpoint.Add(c.cfg.MinCheckpointGap)
 	p := &PrePrepare{Block: NewBlock(h, requests)}
 	c.counters.Proposed++
-	c.seen[h.Height] = p
+	c.seen[h.Height], c.proposed = p, h.Height
 	// The proposal leaves at once; this replica's own Prepare waits for the disk.
-	// After a restart it proposes nothing in this view (R6, barred).
-	out.send(Everyone, p)
+	// After a restart it proposes nothing in this view (R6, barred). That needs a log
+	// that tells of this start: until one is sure to be there, the proposal waits too.
+	if c.unrecorded {
+		out.durable(Everyone, p)
+	} else {
+		out.send(Everyone, p)
+	}
 	c.accept(p, out)
 	c.timers.spoke = c.ticks
 }
@@ -249,5 +255,5 @@ func (c *Core) receiptDue() bool {
 		return false
 	}
 	return c.ticks >= c.timers.lastCommit+uint64(c.cfg.Timeouts.ReceiptDelay) &&
-		c.now >= t.checkpoint.Add(c.cfg.MinCheckpointGap)
+		max(t.Time, c.now) >= t.checkpoint.Add(c.cfg.MinCheckpointGap)
 }

@@ -149,6 +149,9 @@ func (c *Core) restore(l *logContents) error {
 	}
 	c.high = l.high
 	c.target, c.commitQC = l.commit, l.commit
+	if q := c.high; q != nil && q.Phase == Commit && (c.target == nil || q.Height > c.target.Height) {
+		c.target = q // its blocks were still missing
+	}
 	c.kept = l.kept
 	c.statements = l.statements
 	c.stable, c.snapshot = l.stable, l.snapshot
@@ -166,11 +169,11 @@ func (c *Core) restore(l *logContents) error {
 		return fmt.Errorf("the host has executed up to block %d, but the log begins above %d: restore a snapshot", c.cfg.Executed, c.chain.low())
 	}
 	c.executed = c.cfg.Executed
-	if c.snapshot != nil && c.executed >= c.snapshot.Height() {
-		c.ownSnapshot = c.snapshot.Height()
-	}
-	if c.target != nil {
-		c.maxCommitView = c.target.View
+	// Which snapshots the host's disk holds is not known here: nothing is pruned
+	// before it reports the next one. (That the quorum's snapshot was executed again
+	// from an older one says nothing: the log up to it may be needed once more.)
+	if c.commitQC != nil {
+		c.maxCommitView = c.commitQC.View
 	}
 	c.restoreView(l)
 	return nil
@@ -234,6 +237,10 @@ func (c *Core) restoreView(l *logContents) {
 	if !l.found {
 		s.Entered = true // the first view of the epoch needs no NewView
 	}
+	if c.high != nil && c.high.View > s.View {
+		// The crash came between the certificate and the view that it led into.
+		s.View, s.Entered, s.NewView = c.high.View, false, Digest{}
+	}
 	c.open = s.View == 0
 	for _, n := range l.newViews {
 		if n.View == s.View && s.Entered && n.Digest() == s.NewView {
@@ -241,13 +248,17 @@ func (c *Core) restoreView(l *logContents) {
 			c.base, _ = c.baseOf(n)
 		}
 	}
-	if n := len(l.newViews); n > 0 && !s.Entered && c.isPrimary() && l.newViews[n-1].View == s.View {
-		// Made by this replica before it stopped; perhaps nobody has it.
-		c.unsentNewView = l.newViews[n-1]
-		c.timers.sentNewView = s.View
+	for _, n := range l.newViews {
+		if !s.Entered && c.isPrimary() && n.View == s.View {
+			// Made by this replica before it stopped; perhaps nobody has it.
+			c.unsentNewView = n
+			c.timers.sentNewView = s.View
+		}
 	}
 	if s.Entered && s.View > 0 && c.newView == nil {
-		s.Entered = false // cannot happen: both are written together
+		// Cannot happen: the NewView is written first. If it is gone all the same, no
+		// other one may take its place.
+		s.Entered, c.wantNewView = false, s.NewView
 	}
 	for _, q := range [...]*Certificate{c.target, c.high} {
 		if q == nil || q.View != s.View {
@@ -261,6 +272,9 @@ func (c *Core) restoreView(l *logContents) {
 			c.open = true
 		}
 	}
+	if !s.Entered && c.prepared != nil {
+		c.wantNewView = c.prepared.NewView
+	}
 	c.noteVotedBranch()
 	switch {
 	case !s.Entered:
@@ -270,6 +284,7 @@ func (c *Core) restoreView(l *logContents) {
 		c.tip, c.tipSet, c.baseDone = c.CommittedRef(), true, true
 	}
 	c.barred, c.barredView = l.found, s.View
+	c.unrecorded = !l.found
 }
 
 // Recover sends and asks what a replica does when it comes back. Call it once,

@@ -197,6 +197,10 @@ func (c *Core) onBundle(b *Bundle, out *Output) Drop {
 		return DropDuplicate
 	}
 	c.onCertificate(b.Commit, out)
+	c.tryCommit(out) // perhaps all blocks are here
+	if h <= c.Stable() {
+		return NoDrop
+	}
 	if h <= c.Committed() {
 		if on, known := c.chain.has(b.Ref()); known && !on {
 			c.committedFork(b.Commit, out)

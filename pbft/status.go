@@ -30,7 +30,8 @@ func (c *Core) sendStatus(to ReplicaID, reply bool, out *Output) {
 // retry interval for each peer.
 func (c *Core) onStatus(from ReplicaID, m *Status, out *Output) Drop {
 	if from == c.cfg.Self {
-		return NoDrop // an own broadcast that came back
+		c.unrecorded = false // it came back, so what was written before it is on disk
+		return NoDrop
 	}
 	p := &c.peers[from]
 	p.stalled = p.known && p.status.Tip == m.Tip && p.status.View == m.View
@@ -66,6 +67,9 @@ func (c *Core) push(to ReplicaID, m *Status, out *Output) {
 		out.send(to, c.high)
 	}
 	if m.View == view && m.Entered && c.durable.Entered {
+		if c.newView != nil && m.NewView != c.durable.NewView {
+			out.durable(to, c.newView) // with its own the proof that the primary made two
+		}
 		if !m.Open && c.viewCommit != nil {
 			out.send(to, c.viewCommit)
 		}

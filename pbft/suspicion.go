@@ -86,6 +86,12 @@ func (c *Core) progressed(fresh bool) {
 
 // witness takes a proof of misbehaviour, found here or received.
 func (c *Core) witness(e *Evidence, out *Output) Drop {
+	switch e.Offence {
+	case TwoProposals, TwoNewViews, UnjustifiedVote:
+		if e.Culprit == c.Primary() {
+			c.suspect(CauseProof, out) // R18, in every view that it rules
+		}
+	}
 	key := uint32(e.Culprit)<<8 | uint32(e.Offence)
 	if c.evidence[key] {
 		return DropDuplicate
@@ -94,12 +100,6 @@ func (c *Core) witness(e *Evidence, out *Output) Drop {
 	out.put(RecordKey{Kind: RecordEvidence, Height: uint64(key)}, e.append(nil))
 	out.Evidence = append(out.Evidence, e)
 	out.send(Everyone, e) // once
-	switch e.Offence {
-	case TwoProposals, TwoNewViews, UnjustifiedVote:
-		if e.Culprit == c.Primary() {
-			c.suspect(CauseProof, out) // R18
-		}
-	}
 	return NoDrop
 }
 

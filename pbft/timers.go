@@ -19,6 +19,7 @@ type timers struct {
 	lastCommit   uint64
 	openSince    uint64
 	sentNewView  View
+	lastSift     uint64
 	forkAlarm    View // view whose claims gave rise to an alarm: once is enough
 	stalled      bool // the progress timer ran out in this view, and nothing new was committed since
 
@@ -57,26 +58,37 @@ func (c *Core) Tick(now Time, out *Output) {
 		return
 	}
 	c.watchWork()
-	type row struct {
-		due bool
-		do  func(*Core, *Output)
-	}
-	for _, r := range [...]row{
-		{c.progressDue(), (*Core).onProgressTimeout},
-		{c.changeDue(), (*Core).onChangeTimeout},
-		{c.idleDue(), (*Core).onIdleTimeout},
-		{true, (*Core).checkAges},
-		{c.suspicion.lateBlocks >= lateBlocksLimit, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
-		{c.rejoinRotationDue(), func(c *Core, out *Output) { c.suspect(CauseRotation, out) }},
-		{c.changeRepeatDue(), (*Core).sendViewChange},
-		{c.heartbeatDue(), (*Core).sendHeartbeat},
-		{c.statusIntervalDue(), func(c *Core, out *Output) { c.sendStatus(Everyone, false, out) }},
-	} {
-		if r.due {
+	for i := range timerTable {
+		// Asked only now: a row above may have left the view.
+		if r := &timerTable[i]; r.due(c) {
 			r.do(c, out)
 		}
 	}
 	c.finish(out)
+}
+
+var timerTable = [...]struct {
+	due func(*Core) bool
+	do  func(*Core, *Output)
+}{
+	{(*Core).progressDue, (*Core).onProgressTimeout},
+	{(*Core).changeDue, (*Core).onChangeTimeout},
+	{(*Core).idleDue, (*Core).onIdleTimeout},
+	{(*Core).Open, (*Core).checkAges},
+	{(*Core).clockDue, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
+	{(*Core).rejoinRotationDue, func(c *Core, out *Output) { c.suspect(CauseRotation, out) }},
+	{(*Core).abdicationDue, func(c *Core, out *Output) { c.suspect(CauseAbdication, out) }},
+	{(*Core).changeRepeatDue, (*Core).sendViewChange},
+	{(*Core).heartbeatDue, (*Core).sendHeartbeat},
+	{(*Core).statusIntervalDue, func(c *Core, out *Output) { c.sendStatus(Everyone, false, out) }},
+}
+
+func (c *Core) clockDue() bool { return c.suspicion.lateBlocks >= lateBlocksLimit }
+
+// abdicationDue: a primary that was restarted in its view proposes nothing (R6), so
+// it asks for the next one, also if the view opens only now.
+func (c *Core) abdicationDue() bool {
+	return c.open && c.isPrimary() && c.barred && c.barredView == c.durable.View
 }
 
 // watchWork starts the progress timer when work becomes known, and forgets failed
@@ -105,8 +117,9 @@ func (c *Core) progressDue() bool {
 
 func (c *Core) onProgressTimeout(out *Output) {
 	c.timers.restartProgress(c.ticks)
-	// Executing slower than the log grows is this replica's own trouble.
-	if c.executed+c.cfg.Window <= c.Committed() || c.transfer != nil {
+	// Executing slower than the log grows is this replica's own trouble; that a
+	// snapshot takes long to become stable is no fault of the primary either.
+	if c.executed+c.cfg.Window <= c.Committed() || c.transfer != nil || c.Tip().Height >= c.Stable()+c.cfg.LogMax {
 		return
 	}
 	c.timers.stalled = true
@@ -153,12 +166,15 @@ func (c *Core) onIdleTimeout(out *Output) {
 // checkAges relays a request that waits for half of its time to everybody, so that
 // suspicion is collective, and suspects when its time is over (PROTOCOL 3.4 f).
 func (c *Core) checkAges(out *Output) {
-	if !c.open {
-		return
-	}
 	age := uint64(c.cfg.Timeouts.RequestAge)
-	if since, ok := c.pool.oldest(); ok && c.ticks >= since+age/2 {
+	limit := max(age, c.timeout())
+	// Sifting looks at every request: under overload, when the oldest is always old,
+	// not at every tick, but always before it is held against the primary.
+	since, ok := c.pool.oldest()
+	half := ok && c.ticks >= since+age/2 && c.ticks >= c.timers.lastSift+age/8
+	if half || ok && c.ticks >= since+limit && !c.suspicion.has(CauseRequestAge) {
 		c.pool.sift(c.chain.tip().Time, c.cfg.Admissible)
+		c.timers.lastSift = c.ticks
 	}
 	late := c.pool.older(c.ticks, age/2)
 	if len(late) > 0 {
@@ -166,7 +182,7 @@ func (c *Core) checkAges(out *Output) {
 	}
 	oldest, ok := c.pool.oldest()
 	switch {
-	case ok && c.ticks >= oldest+max(age, c.timeout()):
+	case ok && c.ticks >= oldest+limit:
 		c.suspect(CauseRequestAge, out)
 	case c.suspicion.has(CauseRequestAge):
 		c.withdraw(CauseRequestAge)

@@ -28,6 +28,7 @@ func (c *Core) resetView(v View) {
 	c.base, c.baseDone = BlockRef{}, false
 	c.tip, c.tipSet = BlockRef{}, false
 	clear(c.seen)
+	c.proposed = 0
 	c.prepared, c.viewCommit = nil, nil
 	c.sentCommit, c.hasCommit = BlockRef{}, false
 	c.pool.reset(c.ticks)
@@ -42,8 +43,8 @@ func (c *Core) resetView(v View) {
 
 func (c *Core) sendViewChange(out *Output) {
 	c.timers.lastChange = c.ticks
-	if c.follower || c.halted {
-		return
+	if c.follower || c.halted || c.High().View >= c.durable.View {
+		return // with a certificate of this view there is nothing to claim for it (R3)
 	}
 	out.durable(Everyone, c.viewChange())
 }
@@ -97,6 +98,8 @@ func (c *Core) sendView(to ReplicaID, out *Output) {
 		}
 	case c.viewCommit != nil:
 		out.send(to, c.viewCommit)
+	case c.high != nil && c.high.View == c.durable.View:
+		out.send(to, c.high)
 	case !c.durable.Entered && !c.follower && !c.halted:
 		out.durable(to, c.viewChange())
 	}
