@@ -43,6 +43,9 @@ func explain(err error) string {
 	if remedy == "" {
 		return text
 	}
+	if strings.Contains(text, "\n") {
+		return text + "\n" + remedy
+	}
 	return text + ": " + remedy
 }
 

@@ -63,8 +63,9 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newInit(), newStart(), newKeygen())
-	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange())
+	add("cluster", newInit(), newStart(), newStatus(), newKeygen())
+	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
+	add("proof", newVerifyReceipt())
 	root.AddCommand(newVersion(), &cobra.Command{
 		Use:   "exit-codes",
 		Short: "What the exit codes mean",

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
+)
+
+// replicaState is what one replica says about itself, or why it does not.
+type replicaState struct {
+	Replica   int                 `json:"replica"`
+	Name      string              `json:"name"`
+	Address   string              `json:"address"`
+	Weight    uint64              `json:"weight"`
+	Reachable bool                `json:"reachable"`
+	Error     string              `json:"error,omitempty"`
+	Status    *api.StatusResponse `json:"status,omitempty"`
+}
+
+// clusterState is what all replicas say, at about one moment.
+type clusterState struct {
+	Replicas []replicaState `json:"replicas"`
+	// Primary and View are those of the highest view that replicas of more weight
+	// than may be faulty are in, so that no single liar sets them.
+	View    uint64 `json:"view"`
+	Primary int    `json:"primary"`
+	// Committed is the highest height that so much weight has committed.
+	Committed uint64 `json:"committed"`
+	Executed  uint64 `json:"executed"`
+	Reachable int    `json:"reachable"`
+}
+
+// states asks every replica.
+func (d *directory) states(ctx context.Context, timeout time.Duration) clusterState {
+	s := clusterState{Replicas: make([]replicaState, d.roster.N()), Primary: -1}
+	var wg sync.WaitGroup
+	for i := range s.Replicas {
+		m := d.roster.Member(crypto.ReplicaID(i))
+		r := &s.Replicas[i]
+		*r = replicaState{Replica: i, Name: m.Name, Address: m.ClientAddress, Weight: m.Weight}
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			st, err := d.status(ctx, i)
+			if err != nil {
+				r.Error = plain(err.Error())
+				return
+			}
+			r.Reachable, r.Status = true, st
+		})
+	}
+	wg.Wait()
+	s.summarise(d.roster.Cluster.FaultyWeight())
+	return s
+}
+
+func (s *clusterState) summarise(faulty uint64) {
+	s.View = s.believed(faulty, func(st *api.StatusResponse) uint64 { return st.View })
+	s.Committed = s.believed(faulty, func(st *api.StatusResponse) uint64 { return st.Committed })
+	s.Executed = s.believed(faulty, func(st *api.StatusResponse) uint64 { return st.Executed })
+	votes := make(map[uint32]uint64)
+	for i := range s.Replicas {
+		r := &s.Replicas[i]
+		if !r.Reachable {
+			continue
+		}
+		s.Reachable++
+		if r.Status.View == s.View {
+			votes[r.Status.Primary] += r.Weight
+		}
+	}
+	best := uint64(0)
+	for i := range s.Replicas {
+		if w := votes[uint32(i)]; w > best {
+			best, s.Primary = w, i
+		}
+	}
+}
+
+// believed is the highest value that replicas weighing more than the faulty ones
+// may have reached or passed.
+func (s *clusterState) believed(faulty uint64, of func(*api.StatusResponse) uint64) uint64 {
+	best := uint64(0)
+	for i := range s.Replicas {
+		if !s.Replicas[i].Reachable {
+			continue
+		}
+		v, weight := of(s.Replicas[i].Status), uint64(0)
+		for j := range s.Replicas {
+			if r := &s.Replicas[j]; r.Reachable && of(r.Status) >= v {
+				weight += r.Weight
+			}
+		}
+		if weight > faulty && v > best {
+			best = v
+		}
+	}
+	return best
+}
+
+// condition says in a word or two what the replica is doing.
+func condition(st *api.StatusResponse) string {
+	switch {
+	case st.Halted != "":
+		return "HALTED: " + st.Halted
+	case st.Transfer != 0:
+		return "fetching state"
+	case st.Follower:
+		return "follower"
+	case !st.Open:
+		return "changing view"
+	case st.Suspects:
+		return "suspects primary"
+	}
+	return "ok"
+}
