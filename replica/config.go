@@ -60,7 +60,8 @@ type Config struct {
 	// lag: one checkpoint interval.
 	Retain pbft.Height
 	// ReceiptRetain is for how many blocks below the last stable snapshot results
-	// stay, for receipts: two checkpoint intervals. Negative: none at all.
+	// stay, for receipts: as many as Retain, which is also the most, because a
+	// receipt is made with the block at hand. Negative: none at all.
 	ReceiptRetain int64
 	// Reserve is how many bytes must stay free on the disk; below, the replica
 	// stops before the disk is full: 256 MiB. Negative: no guard.
@@ -131,7 +132,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Timeouts, pbft.DefaultTimeouts())
 	orDefault(&c.ProgressRTTs, 20)
 	orDefault(&c.Retain, pbft.Height(p.CheckpointEvery))
-	orDefault(&c.ReceiptRetain, int64(2*p.CheckpointEvery))
+	orDefault(&c.ReceiptRetain, int64(c.Retain))
 	orDefault(&c.Reserve, 256<<20)
 	orDefault(&c.ChunkBytes, snapshot.DefaultChunkSize)
 	orDefault(&c.MaxPoolBytes, max(64<<20, 2*int(p.MaxBlockBytes)))
@@ -177,6 +178,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Tick < time.Millisecond || c.Tick > time.Second:
 		return configError("Tick", c.Tick, "set 1ms to 1s")
+	case c.ReceiptRetain > int64(c.Retain):
+		return configError("ReceiptRetain", c.ReceiptRetain, fmt.Sprintf("must not be above Retain, %d", c.Retain))
 	case c.ProgressRTTs < 1:
 		return configError("ProgressRTTs", c.ProgressRTTs, "must be at least 1")
 	case c.ChunkBytes < snapshot.MinChunkSize || c.ChunkBytes > 8<<20:

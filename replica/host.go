@@ -91,6 +91,10 @@ func (h *nodeHost) Admissible(r *pbft.Request) pbft.Drop {
 	if ok {
 		return pbft.NoDrop
 	}
+	return dropOfStatus(status)
+}
+
+func dropOfStatus(status statemachine.Status) pbft.Drop {
 	if why, known := admissible[status]; known {
 		return why
 	}

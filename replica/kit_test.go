@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type journal struct {
 	ops    []string
 	digest crypto.Digest
 	pad    int // bytes of padding in a snapshot, for snapshots of many chunks
-	lie    bool
+	lie    atomic.Bool
 }
 
 func (j *journal) Apply(b statemachine.Block) []statemachine.Result {
@@ -47,7 +48,7 @@ func (j *journal) Apply(b statemachine.Block) []statemachine.Result {
 }
 
 func (j *journal) Digest() crypto.Digest {
-	if j.lie {
+	if j.lie.Load() {
 		return crypto.Hash("lie", j.digest[:])
 	}
 	return j.digest
@@ -184,6 +185,7 @@ type testCluster struct {
 	logger    *slog.Logger
 	edit      func(i int, c *Config)
 	pad       int
+	submitted int // operations by submit
 }
 
 func newTestCluster(t testing.TB, n int, edit func(i int, c *Config)) *testCluster {
@@ -197,9 +199,7 @@ func newTestCluster(t testing.TB, n int, edit func(i int, c *Config)) *testClust
 	}
 	c.logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	for i := range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		c.listeners[i] = l
+		c.listeners[i] = listenLow(t)
 	}
 	c.roster = clusterFor(t, c.keys, testParameters(), func(i int) (string, string) {
 		return c.listeners[i].Addr().String(), fmt.Sprintf("127.0.0.1:%d", 1+i)
@@ -278,6 +278,7 @@ func (c *testCluster) submit(i int, op string) statemachine.Result {
 	c.t.Helper()
 	r, err := c.servers[i].Submit(c.context(), []byte(op))
 	require.NoError(c.t, err)
+	c.submitted++
 	return r
 }
 
@@ -300,3 +301,16 @@ func (c *testCluster) eventually(what string, ok func() bool) {
 }
 
 func testNow() time.Time { return time.Unix(1700000000, 0) }
+
+// listenLow listens below the ports that the system gives to outgoing connections:
+// while a replica is stopped, one of its peers' connections must not take its port.
+func listenLow(t testing.TB) net.Listener {
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
+		if err == nil {
+			return l
+		}
+	}
+	require.FailNow(t, "no free port")
+	return nil
+}

@@ -55,7 +55,24 @@ func (w *logWriter) run() {
 	}
 }
 
+// write is commit, timed.
 func (w *logWriter) write(batches []*Batch) error {
+	began, n := w.now(), 0
+	for _, b := range batches {
+		n += len(b.Records)
+	}
+	if err := w.commit(batches); err != nil {
+		return err
+	}
+	if n > 0 {
+		w.metrics.logWrite(len(batches), n, !w.dirty, w.now().Sub(began))
+	}
+	return nil
+}
+
+// commit writes the records of some batches, and syncs them and all before if
+// anything waits for that.
+func (w *logWriter) commit(batches []*Batch) error {
 	n, wait := 0, false
 	for _, b := range batches {
 		n += len(b.Records)
@@ -72,11 +89,9 @@ func (w *logWriter) write(batches []*Batch) error {
 	if n == 0 && !sync {
 		return nil
 	}
-	began := w.now()
 	if err := w.store.Write(records, sync); err != nil {
 		return err
 	}
-	w.metrics.logWrite(len(batches), n, sync, w.now().Sub(began))
 	w.dirty = !sync
 	if sync && w.born == BornFollower && marksRejoin(records) {
 		w.born = BornVoter

@@ -68,7 +68,7 @@ type transfer struct {
 }
 
 type transferPeer struct {
-	asked    int
+	asked    int // chunks asked for or being checked
 	poisoned bool
 	failures int
 	pause    int // ticks
@@ -348,6 +348,7 @@ func (t *transfer) onChunk(from pbft.ReplicaID, m *pbft.Chunk) {
 		return
 	}
 	t.checking++
+	t.peers[from].asked++ // it is not asked for more before this one was found good
 	t.n.host.CheckChunk(m.Height, m.Index, from, m.Data)
 	t.askMore()
 }
@@ -360,6 +361,7 @@ func (n *Node) ChunkChecked(height pbft.Height, index uint32, from pbft.ReplicaI
 		return
 	}
 	t.checking--
+	t.peers[from].asked--
 	if good {
 		t.got++
 		t.peers[from].failures = 0

@@ -68,14 +68,14 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 			return nil, err
 		}
 		logger.Error("snapshot is not usable, trying an older one", "height", h, "error", err)
-		if rerr := r.folder.store.Remove(uint64(h)); rerr != nil {
+		if rerr := r.folder.remove(h); rerr != nil {
 			return nil, rerr
 		}
 	}
 	rec := &recovered{}
 	if !restored && !reaches(r.store, 0, committed) {
 		if bundle == nil {
-			return nil, &CorruptError{Folder: r.folder.dir, Key: "snapshots", Detail: "no snapshot is usable, and the log begins above height 1"}
+			return nil, &CorruptError{Folder: r.folder.where(), Key: "snapshots", Detail: "no snapshot is usable, and the log begins above height 1"}
 		}
 		logger.Error("no local snapshot is usable: the state will be transferred", "checkpoint", bundle.Height())
 		r.pending, r.replayTo = true, committed

@@ -139,8 +139,9 @@ func (a *resultArchive) prune(stable pbft.Height) error {
 	return nil
 }
 
-// receiptAt puts together what proves one result; see backend.ReceiptAt.
-func (a *resultArchive) receiptAt(h, executed, stable pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
+// receiptAt puts together what proves one result; see backend.ReceiptAt. oldest is
+// the lowest block in the log, stable the latest stable checkpoint.
+func (a *resultArchive) receiptAt(h, executed, stable, oldest pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
 	if a.off() || h < pbft.Height(a.floor.Load()) {
 		return nil, fmt.Errorf("results of block %d: %w", h, ErrPruned)
 	}
@@ -152,8 +153,8 @@ func (a *resultArchive) receiptAt(h, executed, stable pbft.Height, request pbft.
 		return nil, err
 	}
 	if value == nil {
-		if block, ok, err := getChain(a.store, h); err == nil && !ok {
-			return nil, fmt.Errorf("results of block %d (%v): %w", h, block, ErrPruned)
+		if h < oldest {
+			return nil, fmt.Errorf("results of block %d: %w", h, ErrPruned)
 		}
 		return nil, fmt.Errorf("block %d has no requests: %w", h, ErrNoSuchResult)
 	}
@@ -173,7 +174,7 @@ func (a *resultArchive) receiptAt(h, executed, stable pbft.Height, request pbft.
 		p.Result = reply.results[op]
 		p.Index += op
 		p.Leaf.Index, p.Leaf.Code, p.Leaf.Result = uint32(op), uint32(p.Result.Code), receipttree.ResultDigest(p.Result.Data)
-		if p.Leaf.Op, err = a.operation(h, request, op); err != nil {
+		if p.Leaf.Op, err = a.operation(h, oldest, request, op); err != nil {
 			return nil, err
 		}
 	} else if op != 0 {
@@ -183,7 +184,7 @@ func (a *resultArchive) receiptAt(h, executed, stable pbft.Height, request pbft.
 }
 
 // operation finds the operation's digest in the block.
-func (a *resultArchive) operation(h pbft.Height, request pbft.Digest, op int) (crypto.Digest, error) {
+func (a *resultArchive) operation(h, oldest pbft.Height, request pbft.Digest, op int) (crypto.Digest, error) {
 	ref, ok, err := getChain(a.store, h)
 	if err != nil {
 		return crypto.Digest{}, err
@@ -200,6 +201,10 @@ func (a *resultArchive) operation(h pbft.Height, request pbft.Digest, op int) (c
 				}
 			}
 		}
+	}
+	if h >= oldest {
+		// Executed already, and the record that commits it is being written.
+		return crypto.Digest{}, fmt.Errorf("block %d is not in the log yet: %w", h, ErrNotCertified)
 	}
 	return crypto.Digest{}, fmt.Errorf("block %d: %w", h, ErrPruned)
 }

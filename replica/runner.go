@@ -15,7 +15,7 @@ import (
 // and checkpoint statements of what comes out.
 type runner struct {
 	exec      *statemachine.Executor
-	folder    *snapshotFolder
+	folder    snapshotKeeper
 	store     Store
 	archive   *resultArchive
 	every     pbft.Height // CheckpointEvery
@@ -192,7 +192,7 @@ func (r *runner) writeSnapshot(j *snapshotJob) (pbft.Digest, error) {
 		err = cerr
 	}
 	if err != nil {
-		return root, storeFailure("write snapshot", r.folder.dir, err)
+		return root, storeFailure("write snapshot", r.folder.where(), err)
 	}
 	r.logger.Info("snapshot written", "height", j.info.Height, "root", root)
 	return root, nil
@@ -205,8 +205,13 @@ func (r *runner) install(b *pbft.Bundle, files *incoming) error {
 		r.installed(b, err)
 		return nil
 	} else if err != nil {
-		return storeFailure("install a snapshot", r.folder.dir, err)
+		return storeFailure("install a snapshot", r.folder.where(), err)
 	}
+	return r.adopt(b)
+}
+
+// adopt makes a snapshot that is among the others the state.
+func (r *runner) adopt(b *pbft.Bundle) error {
 	if uint64(b.Height()) > r.exec.Position().Height || r.pending {
 		r.queryLock.Lock()
 		err := r.folder.restore(b.Height(), r.exec)

@@ -172,7 +172,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 			return nil, errors.Join(err, s.Stop(ctx))
 		}
 	}
-	s.logger.Info("replica is up", "cluster", cfg.Roster.Cluster.Name, "id", self, "epoch", s.epoch, "committed", node.Core().Committed())
+	s.logger.Info("replica is up", "cluster", cfg.Roster.Cluster.Name, "id", self, "epoch", s.epoch, "committed", s.published.Load().committed)
 	return s, nil
 }
 

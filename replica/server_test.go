@@ -121,7 +121,7 @@ func TestStateTransfer(t *testing.T) {
 	for n := 1; c.servers[0].Status().Oldest < 40; n++ {
 		c.submit(n%3, fmt.Sprint(n))
 	}
-	n := len(c.machines[0].list())
+	n := c.submitted
 	c.start(3)
 	c.agree(n, 0, 3)
 	require.NotZero(t, c.servers[3].published.Load().node.Transfers)
@@ -163,7 +163,7 @@ func TestDamagedSnapshots(t *testing.T) {
 	for n := 0; c.servers[3].Status().Oldest < 20; n++ {
 		c.submit(n%3, fmt.Sprint(n))
 	}
-	n := len(c.machines[0].list())
+	n := c.submitted
 	c.agree(n, 0, 3)
 	c.stop(3)
 	files, err := filepath.Glob(filepath.Join(c.folder(3), snapshotDir, "*.snapshot"))
@@ -189,7 +189,7 @@ func TestNonDeterministicApplication(t *testing.T) {
 		c.submit(i, fmt.Sprint(i))
 	}
 	c.eventually("a stable checkpoint", func() bool { return c.servers[2].Status().Stable > 0 })
-	c.machines[2].lie = true // read under no lock: only the runner's goroutine does, and it is idle
+	c.machines[2].lie.Store(true)
 	for n := 0; c.servers[2].Status().Halted == ""; n++ {
 		c.submit(0, fmt.Sprint("more ", n))
 	}

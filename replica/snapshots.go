@@ -134,6 +134,10 @@ func (s *snapshotFolder) restore(h pbft.Height, to *statemachine.Executor) (err 
 	return nil
 }
 
+func (s *snapshotFolder) remove(h pbft.Height) error { return s.store.Remove(uint64(h)) }
+
+func (s *snapshotFolder) where() string { return s.dir }
+
 // verify reads a whole snapshot and checks every chunk.
 func (s *snapshotFolder) verify(h pbft.Height) (err error) {
 	f, err := s.store.Open(uint64(h))
