@@ -1,0 +1,150 @@
+package chaos
+
+import (
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// durableState is the judge's own reading of the value of a RecordState.
+type durableState struct {
+	view      pbft.View
+	entered   bool
+	newView   pbft.Digest
+	votedView pbft.View
+	voted     pbft.BlockRef
+	floor     pbft.Height
+}
+
+func readState(value []byte) (s durableState) {
+	r := canon.NewReader(value)
+	s.view = pbft.View(r.Uint64())
+	s.entered = r.Bool()
+	r.Copy(s.newView[:])
+	s.votedView = pbft.View(r.Uint64())
+	s.voted.Height = pbft.Height(r.Uint64())
+	r.Copy(s.voted.Digest[:])
+	s.floor = pbft.Height(r.Uint64())
+	must(r.Close())
+	return s
+}
+
+// durable demands that what a message promises is on the disk when it leaves
+// (PROTOCOL R1 to R6).
+func (j *judge) durable(p *process, m pbft.Message) {
+	image := p.disk.image
+	missing := func(what string) {
+		j.s.fail("persist before send: replica %d sends %s, and %s is not on its disk", p.id, describeBytes(pbft.Encode(0, m)), what)
+	}
+	signs := func() {
+		if p.rejoining() {
+			j.s.fail("replica %d has lost its disk and signs %s", p.id, describeBytes(pbft.Encode(0, m)))
+		}
+	}
+	switch m := m.(type) {
+	case *pbft.Vote:
+		if m.Signer != p.id {
+			return
+		}
+		signs()
+		st := readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}]))
+		if st.view < m.View || st.votedView < m.View || st.votedView == m.View && st.voted.Height < m.Height {
+			missing("the vote in its state")
+		}
+		if !j.held(p, m.Ref()) {
+			missing("the block")
+		}
+		if m.Phase == pbft.Commit && highRank(image).Less(m.Rank()) {
+			missing("the certificate")
+		}
+	case *pbft.ViewChange:
+		if m.Signer != p.id {
+			return
+		}
+		signs()
+		if st := readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}])); st.view < m.View {
+			missing("the view")
+		}
+		if m.Phase != 0 && highRank(image).Less(m.High) {
+			missing("the claimed certificate")
+		}
+	case *pbft.NewView:
+		if j.s.schedule.Primary(0, m.View) != p.id {
+			return
+		}
+		v := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(m.View)}]
+		if v == nil {
+			missing("the NewView")
+			return
+		}
+		n, err := pbft.DecodeRecordNewView(v)
+		must(err)
+		if n.Digest() != m.Digest() {
+			missing("this NewView")
+		}
+	case *pbft.PrePrepare:
+		// It may leave before it is on the disk, since nothing is proposed in a view that
+		// was entered before a restart (R6). That there are never two, the watcher sees.
+		if m.Proposer == p.id {
+			signs()
+		}
+	case *pbft.CheckpointVote:
+		if m.Signer != p.id {
+			return
+		}
+		signs()
+		j.durableCheckpoint(p, m, missing)
+	}
+}
+
+func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing func(string)) {
+	if stableHeight(p.disk.image) >= m.Height {
+		return // certified: the statement is not needed any more
+	}
+	v := p.disk.image[pbft.RecordKey{Kind: pbft.RecordCheckpoint, Height: uint64(m.Height)}]
+	if v == nil {
+		missing("the statement")
+		return
+	}
+	if st, err := pbft.DecodeRecordCheckpoint(v); err != nil || st != m.CheckpointStatement {
+		missing("this statement")
+	}
+	if s := p.disk.snapshots[m.Height]; p.isSnapshot(m.Height) && (s == nil || s.state() != m.State) {
+		missing("the snapshot")
+	}
+}
+
+// held tells whether a block is on the disk, or was and is covered by a stable
+// snapshot.
+func (j *judge) held(p *process, ref pbft.BlockRef) bool {
+	if _, ok := p.disk.image[pbft.RecordKey{Kind: pbft.RecordBlock, Height: uint64(ref.Height), Digest: ref.Digest}]; ok {
+		return true
+	}
+	return ref.Height <= stableHeight(p.disk.image)
+}
+
+func orZero(value []byte) []byte {
+	if value == nil {
+		return make([]byte, 8+1+32+8+8+32+8)
+	}
+	return value
+}
+
+func highRank(image map[pbft.RecordKey][]byte) pbft.Rank {
+	v := image[pbft.RecordKey{Kind: pbft.RecordHigh}]
+	if v == nil {
+		return pbft.Rank{}
+	}
+	c, err := pbft.DecodeRecordCertificate(v)
+	must(err)
+	return c.Rank()
+}
+
+func stableHeight(image map[pbft.RecordKey][]byte) pbft.Height {
+	v := image[pbft.RecordKey{Kind: pbft.RecordStable}]
+	if v == nil {
+		return 0
+	}
+	b, err := pbft.DecodeRecordBundle(v)
+	must(err)
+	return b.Height()
+}

@@ -1,0 +1,229 @@
+package chaos
+
+import (
+	"encoding/binary"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// judge stands outside of the replicas and compares what they do. It knows who is
+// a traitor, and judges the others only.
+type judge struct {
+	s       *Simulation
+	history History
+	watch   *watcher
+
+	agreed     map[pbft.Height]pbft.Digest // block by height
+	ran        map[pbft.Digest]pbft.Height // request by where it ran
+	numbers    map[clientNumber]pbft.Digest
+	replies    map[pbft.Height]crypto.Digest // of all replies of a block
+	states     map[pbft.Height]crypto.Digest // of application and sessions
+	statements map[pbft.Height]pbft.CheckpointStatement
+	lives      []life
+	values     map[string]string // what was last read or written, for swaps that succeed
+	offenders  map[pbft.ReplicaID]bool
+}
+
+type clientNumber struct {
+	client crypto.PublicKey
+	seq    uint64
+}
+
+// life is what the judge remembers of one replica.
+type life struct {
+	process   *process
+	view      pbft.View // seen in this life
+	committed pbft.Height
+	executed  pbft.Height
+	stable    pbft.Height
+	promised  pbft.View // the highest view in anything it signed, in any life
+}
+
+func newJudge(s *Simulation) *judge {
+	return &judge{
+		s: s, watch: newWatcher(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
+		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
+	}
+}
+
+// recent is a value that the key perhaps has.
+func (j *judge) recent(key string) string { return j.values[key] }
+
+func (j *judge) wrote(op Op, out Outcome) {
+	if op.Kind == OpPut || out.Swapped {
+		j.values[op.Key] = op.New
+	} else {
+		j.values[op.Key] = out.Value
+	}
+}
+
+// started takes up a new life.
+func (j *judge) started(p *process) {
+	l := &j.lives[p.id]
+	c := p.node.Core()
+	*l = life{process: p, promised: l.promised}
+	if p.honest() && !p.rejoining() && c.View() < l.promised {
+		j.s.fail("replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
+	}
+}
+
+// observe is called after every step of a replica.
+func (j *judge) observe(p *process) {
+	l, c := &j.lives[p.id], p.node.Core()
+	if !p.honest() || l.process != p {
+		return
+	}
+	if c.View() < l.view || c.Committed() < l.committed || c.ExecutedHeight() < l.executed || c.Stable() < l.stable {
+		j.s.fail("replica %d goes back from view %d committed %d executed %d stable %d to\n%s", p.id, l.view, l.committed, l.executed, l.stable, c.Describe())
+	}
+	l.view, l.committed, l.executed, l.stable = c.View(), c.Committed(), c.ExecutedHeight(), c.Stable()
+	j.s.report.ViewChanges = max(j.s.report.ViewChanges, int(l.view))
+}
+
+// executed compares what a block did here with what it did elsewhere.
+func (j *judge) executed(p *process, b *pbft.Block, x *statemachine.Execution) {
+	d := b.Digest()
+	j.s.trace.event(j.s.now, "execute", int(p.id), -1, d[:], b.String())
+	if !p.honest() {
+		return
+	}
+	if first, ok := j.agreed[b.Height]; !ok {
+		j.agreed[b.Height] = d
+	} else if first != d {
+		j.s.fail("agreement: replica %d executes %v at height %d, another replica %v", p.id, d, b.Height, first)
+	}
+	var all []byte
+	for i := range x.Replies {
+		r := &x.Replies[i]
+		rd := r.Digest()
+		all = append(all, byte(r.Status))
+		all = append(all, rd[:]...)
+		if r.Status == statemachine.Executed {
+			j.once(p, b.Height, r)
+		}
+	}
+	compare(j, p, "replies", b.Height, j.replies, crypto.Hash("chaos/replies", all))
+	if x.Checkpoint != nil || b.Height%3 == 0 {
+		j.state(p, b.Height)
+	}
+}
+
+func (j *judge) once(p *process, h pbft.Height, r *statemachine.Reply) {
+	if at, ok := j.ran[r.Request]; ok && at != h {
+		j.s.fail("exactly once: replica %d runs request %v at height %d, it ran at %d", p.id, r.Request, h, at)
+	}
+	j.ran[r.Request] = h
+	n := clientNumber{r.Client, r.Seq}
+	if other, ok := j.numbers[n]; ok && other != r.Request {
+		j.s.fail("exactly once: replica %d runs two requests %v and %v of one client under number %d", p.id, other, r.Request, r.Seq)
+	}
+	j.numbers[n] = r.Request
+}
+
+// state compares the replica's state with that of the others at the same height.
+func (j *judge) state(p *process, h pbft.Height) {
+	app, sessions, err := p.executor.Digests()
+	if err != nil {
+		j.s.fail("replica %d: state after %d: %v", p.id, h, err)
+		return
+	}
+	compare(j, p, "state", h, j.states, crypto.Hash("chaos/state", app[:], sessions[:]))
+}
+
+func compare(j *judge, p *process, what string, h pbft.Height, seen map[pbft.Height]crypto.Digest, d crypto.Digest) {
+	if first, ok := seen[h]; ok && first != d {
+		j.s.fail("determinism: replica %d has %s %v after block %d, another replica %v", p.id, what, d, h, first)
+	} else if !ok {
+		seen[h] = d
+	}
+}
+
+// statement takes what a replica is about to say about a checkpoint.
+func (j *judge) statement(p *process, st pbft.CheckpointStatement) {
+	if !p.honest() {
+		return
+	}
+	if first, ok := j.statements[st.Height]; ok && first != st {
+		j.s.fail("determinism: replica %d has statement %v, another replica %v", p.id, st, first)
+	} else if !ok {
+		j.statements[st.Height] = st
+	}
+}
+
+// stable takes a checkpoint that a replica holds for certified.
+func (j *judge) stable(p *process, b *pbft.Bundle) {
+	if st, ok := j.statements[b.Height()]; p.honest() && (!ok || st != b.Checkpoint.CheckpointStatement) {
+		j.s.fail("replica %d takes %v for certified, honest replicas say %v", p.id, b.Checkpoint.CheckpointStatement, st)
+	}
+}
+
+// installed takes a state that was transferred.
+func (j *judge) installed(p *process, b *pbft.Bundle) {
+	j.s.report.Transfers++
+	j.s.trace.event(j.s.now, "install", int(p.id), -1, binary.BigEndian.AppendUint64(nil, uint64(b.Height())), b.Ref().String())
+	if !p.honest() {
+		return
+	}
+	j.stable(p, b)
+	if first, ok := j.agreed[b.Height()]; !ok || first != b.Checkpoint.Block {
+		j.s.fail("replica %d installs the state of block %v at height %d, agreed is %v", p.id, b.Checkpoint.Block, b.Height(), first)
+	}
+	j.state(p, b.Height())
+}
+
+// evidence demands that proofs name traitors only.
+func (j *judge) evidence(p *process, e *pbft.Evidence) {
+	if !p.honest() {
+		return
+	}
+	if j.s.replicas[e.Culprit].honest() {
+		j.s.fail("replica %d has proof against honest replica %d: %v", p.id, e.Culprit, e)
+	}
+	if !j.offenders[e.Culprit] {
+		j.offenders[e.Culprit] = true
+		j.s.report.Evidence++
+	}
+}
+
+// culprits demands that bad signatures are of traitors.
+func (j *judge) culprits(p *process, who []pbft.ReplicaID) {
+	for _, id := range who {
+		if p.honest() && j.s.replicas[id].honest() {
+			j.s.fail("replica %d finds a bad share of honest replica %d", p.id, id)
+		}
+	}
+}
+
+// poisoned demands that wrong chunks come from traitors.
+func (j *judge) poisoned(p *process, from pbft.ReplicaID) {
+	if p.honest() && j.s.replicas[from].honest() {
+		j.s.fail("replica %d gets a wrong chunk from honest replica %d", p.id, from)
+	}
+}
+
+// refused demands that what honest replicas send verifies.
+func (j *judge) refused(p *process, from pbft.ReplicaID, m pbft.Message, why pbft.Drop) {
+	if p.honest() && j.s.replicas[from].honest() {
+		j.s.fail("replica %d refuses %v of honest replica %d: %v: %s", p.id, m.Kind(), from, why, describeBytes(pbft.Encode(0, m)))
+	}
+}
+
+// sent looks at everything that a replica signs and sends.
+func (j *judge) sent(p *process, m pbft.Message) {
+	j.watch.learn(m)
+	if !p.honest() {
+		return
+	}
+	j.durable(p, m)
+	j.watch.sent(p.id, m)
+	l := &j.lives[p.id]
+	switch m := m.(type) {
+	case *pbft.Vote:
+		l.promised = max(l.promised, m.View)
+	case *pbft.ViewChange:
+		l.promised = max(l.promised, m.View)
+	}
+}
