@@ -183,7 +183,7 @@ func (s *script) command() {
 		"cluster": s.cluster, "traitor": s.traitor, "submit": s.submit, "queue": s.queue,
 		"deliver": s.deliver, "drop": s.drop, "settle": s.settle, "run": s.run, "until": s.until,
 		"crash": s.crash, "restart": s.restart, "wipe": s.wipe, "hold-execution": s.hold, "release": s.release,
-		"lose": s.lose, "delay": s.delay, "latency": s.latency, "crash-at": s.crashAt, "expect-fork": s.expectFork, "blame": s.blame, "heal": s.heal, "isolate": s.isolate, "partition": s.partition, "clock": s.clock, "skew": s.skew,
+		"lose": s.lose, "corrupt": s.corrupt, "delay": s.delay, "latency": s.latency, "crash-at": s.crashAt, "expect-fork": s.expectFork, "blame": s.blame, "heal": s.heal, "isolate": s.isolate, "partition": s.partition, "clock": s.clock, "skew": s.skew,
 		"block": s.block, "cert": s.cert, "claim": s.claim, "newview": s.newView, "send": s.send,
 		"state": s.state, "describe": s.describe, "require": s.require, "evidence": s.evidence, "log": s.log, "expect-alarms": s.expectAlarms,
 	}
@@ -911,6 +911,15 @@ func (s *script) release() {
 
 func (s *script) lose() { s.rules = append(s.rules, *s.filterArgs()) }
 
+// corrupt changes the application state of a node.
+func (s *script) corrupt() {
+	for _, n := range s.nodes() {
+		for h := range n.state {
+			n.state[h] = crypto.Hash("corrupt")
+		}
+	}
+}
+
 // delay keeps packets in the queue until "heal", latency for some ticks.
 func (s *script) delay() { s.delays = append(s.delays, *s.filterArgs()) }
 
@@ -956,6 +965,9 @@ func hasKind(o *Output, kind string) bool {
 // expectFork accepts what more than F traitors did.
 func (s *script) expectFork() {
 	s.expected = true
+	if len(s.w.broken) == 0 {
+		s.errorf("%s: no fork", s.d.Pos)
+	}
 	for _, b := range s.w.broken {
 		s.printf("%s", s.rename(b))
 	}
