@@ -63,7 +63,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newInit(), newStart(), newStatus(), newKeygen())
+	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
 	add("proof", newVerifyReceipt())
 	root.AddCommand(newVersion(), &cobra.Command{

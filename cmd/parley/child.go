@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+// child is a replica in a process of its own. It ends by itself when this process
+// does, however that happens: its standard input is a pipe from here.
+type child struct {
+	index int
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	log   *os.File
+	done  chan struct{} // closed when it has ended
+	err   error         // how; valid after done
+
+	mu       sync.Mutex
+	stopping bool
+}
+
+// startChild runs this program again, as replica i of the cluster in dir. What it
+// logs is appended to a file in its folder.
+func startChild(program, dir string, i int) (*child, error) {
+	log, err := os.OpenFile(replicaLogPath(dir, i), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	c := &child{index: i, log: log, done: make(chan struct{})}
+	c.cmd = exec.Command(program, "start", "--until-stdin-closes", "--dir", replicaDir(dir, i))
+	c.cmd.Stderr = log
+	detach(c.cmd)
+	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	if err := c.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", replicaName(i), err), log.Close())
+	}
+	go func() {
+		defer close(c.done)
+		c.err = c.cmd.Wait()
+		_ = c.log.Close()
+	}()
+	return c, nil
+}
+
+// stop asks the child to end.
+func (c *child) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopping = true
+	_ = c.stdin.Close()
+}
+
+func (c *child) wasStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping
+}
+
+func (c *child) kill() { _ = c.cmd.Process.Kill() }
+
+// lastLine is the last line of the replica's log: mostly why it ended.
+func lastLine(dir string, i int) string {
+	data, err := os.ReadFile(filepath.Clean(replicaLogPath(dir, i)))
+	if err != nil {
+		return ""
+	}
+	end := len(data)
+	for end > 0 && data[end-1] == '\n' {
+		end--
+	}
+	begin := end
+	for begin > 0 && data[begin-1] != '\n' {
+		begin--
+	}
+	return string(data[begin:end])
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/statemachine/kv"
+)
+
+// clusterCommand is what 'parley cluster' was told.
+type clusterCommand struct {
+	plan     clusterPlan
+	keep     bool
+	restart  bool
+	interval time.Duration
+}
+
+func newClusterCommand() *cobra.Command {
+	c := &clusterCommand{}
+	var weights []string
+	cmd := &cobra.Command{
+		Use:   "cluster",
+		Short: "Run a whole cluster on this machine",
+		Long: `Run a cluster of replicas on this machine, each in a process of its own, with real
+disks and mutual TLS between them, until Ctrl-C. A first write and read show that
+it works; after that one line says where it is.
+
+Without --dir everything is in a temporary folder and removed at the end, unless
+--keep. With --dir a cluster is made there, or the one that is there is started
+again. What each replica logs is in DIR/replica-N/log.txt.
+
+Ctrl-C stops all replicas in order, a second one kills them. A replica that dies is
+reported; try it: kill -9 one, and watch the others go on.`,
+		Example: `  parley cluster
+  parley cluster --replicas 7 --dir demo
+  parley put --dir DIR colour green    # from another terminal`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.plan.setWeights(weights); err != nil {
+				return usagef(cmd, "--weights: %v", err)
+			}
+			if cmd.Flags().Changed("keep") && c.plan.dir != "" {
+				return usagef(cmd, "--keep is for the temporary folder; what is in --dir is always kept")
+			}
+			return c.run(cmd)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.plan.dir, "dir", "", "the cluster's folder (default a temporary one)")
+	c.plan.flags(cmd)
+	f.IntVar(&c.plan.basePort, "base-port", 0, "first port (default whatever is free)")
+	f.StringSliceVar(&weights, "weights", nil, "a weight for each replica (default 1 each)")
+	f.BoolVar(&c.keep, "keep", false, "keep the temporary folder")
+	f.BoolVar(&c.restart, "restart", false, "start replicas that die again")
+	f.DurationVar(&c.interval, "interval", 0, "between status lines (default 500ms on a terminal, 5s otherwise)")
+	return cmd
+}
+
+func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
+	out := cmd.OutOrStdout()
+	c.plan.host = "127.0.0.1"
+	temporary := c.plan.dir == ""
+	if temporary {
+		if c.plan.dir, err = os.MkdirTemp("", "parley-cluster-"); err != nil {
+			return err
+		}
+		defer func() {
+			if c.keep {
+				fmt.Fprintf(out, "Kept in %s\n", c.plan.dir)
+				return
+			}
+			err = errors.Join(err, os.RemoveAll(c.plan.dir))
+		}()
+	}
+	if err := c.make(cmd); err != nil {
+		return err
+	}
+	ros, err := roster.Load(clusterFilePath(c.plan.dir))
+	if err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Starting %d replicas in %s\n", ros.N(), c.plan.dir)
+	s := &supervisor{program: program, dir: c.plan.dir, replicas: ros.N(), restart: c.restart, out: cmd.ErrOrStderr()}
+	defer func() {
+		fmt.Fprintln(out, "Stopping")
+		s.stopAll()
+		fmt.Fprintln(out, "All replicas have stopped")
+	}()
+	if err := s.startAll(); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.firstOperation(cmd.Context(), s, out, began); err != nil {
+		if interrupted(cmd.Context()) {
+			return nil
+		}
+		return err
+	}
+	fmt.Fprintf(out, "\nTalk to it from another terminal:\n  parley put --dir %s colour green\n  parley get --dir %s colour\n  parley status --dir %s\n\nCtrl-C stops it.\n",
+		c.plan.dir, c.plan.dir, c.plan.dir)
+	return c.watch(cmd.Context(), s, ros, out)
+}
+
+// make makes the cluster unless there is one.
+func (c *clusterCommand) make(cmd *cobra.Command) error {
+	if _, err := os.Stat(clusterFilePath(c.plan.dir)); err == nil {
+		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port"} {
+			if cmd.Flags().Changed(name) {
+				return usagef(cmd, "--%s is for a new cluster, and %s exists: leave it out, or name another --dir", name, clusterFilePath(c.plan.dir))
+			}
+		}
+		return nil
+	}
+	if c.plan.basePort == 0 {
+		if c.plan.replicas < 1 || c.plan.replicas > 256 {
+			c.plan.basePort = lowestPort // refused below, for the number of replicas
+		} else {
+			var err error
+			if c.plan.basePort, err = freePorts(c.plan.host, c.plan.replicas); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.plan.validate(); err != nil {
+		return usagef(cmd, "%v", err)
+	}
+	_, err := c.plan.write()
+	return err
+}
+
+// readyTimeout is how long the first operation may take.
+const readyTimeout = time.Minute
+
+// firstOperation writes and reads one key.
+func (c *clusterCommand) firstOperation(ctx context.Context, s *supervisor, out io.Writer, began time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	// A replica that cannot even start would make the others wait for nothing.
+	go func() {
+		select {
+		case <-s.failed():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	fail := func(err error) error {
+		if why := s.failure(); why != "" {
+			return errors.New(why)
+		}
+		return err
+	}
+	t := target{dir: c.plan.dir, cluster: clusterFilePath(c.plan.dir)}
+	session, err := t.connect(ctx, nil)
+	if err != nil {
+		return fail(err)
+	}
+	defer session.close()
+	key, val := []byte("parley/hello"), []byte(time.Now().UTC().Format(time.RFC3339))
+	a, err := session.Do(ctx, kv.Put(key, val))
+	if err != nil {
+		return fail(err)
+	}
+	took := time.Since(began)
+	b, err := session.Do(ctx, kv.Get(key))
+	if err != nil {
+		return fail(err)
+	}
+	r, err := kv.DecodeResult(b.Result)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Ready after %.1f s\n  put %s = %s   committed in block %d\n  get %s = %s   read in block %d\n",
+		took.Seconds(), key, val, a.Ref.Height, key, r.KV.Value, b.Ref.Height)
+	return nil
+}
+
+// watch shows where the cluster is until ctx ends.
+func (c *clusterCommand) watch(ctx context.Context, s *supervisor, ros *roster.Roster, out io.Writer) error {
+	t := target{dir: c.plan.dir, cluster: clusterFilePath(c.plan.dir)}
+	d, err := t.direct(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	live := isTerminal(out)
+	interval := c.interval
+	if interval <= 0 {
+		interval = 5 * time.Second
+		if live {
+			interval = 500 * time.Millisecond
+		}
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	var rate rateMeter
+	for {
+		state := d.states(ctx, 2*time.Second)
+		if ctx.Err() != nil {
+			if live {
+				fmt.Fprintln(out)
+			}
+			return nil
+		}
+		line := statusLine(ros, &state, rate.update(ctx, d))
+		if live {
+			fmt.Fprintf(out, "\r\x1b[K%s", line)
+		} else {
+			fmt.Fprintln(out, line)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+}
+
+func statusLine(ros *roster.Roster, s *clusterState, perSecond float64) string {
+	primary := "unknown"
+	if s.Primary >= 0 {
+		primary = s.Replicas[s.Primary].Name
+	}
+	lowest := s.Executed
+	for i := range s.Replicas {
+		if r := &s.Replicas[i]; r.Reachable {
+			lowest = min(lowest, r.Status.Executed)
+		}
+	}
+	return fmt.Sprintf("%d of %d up | view %d, primary %s | committed %d, executed %d to %d | %.0f changes/s",
+		s.Reachable, ros.N(), s.View, primary, s.Committed, lowest, s.Executed, perSecond)
+}
+
+// rateMeter measures how fast the store changes, by its revision.
+type rateMeter struct {
+	at       time.Time
+	revision uint64
+}
+
+func (m *rateMeter) update(ctx context.Context, d *directory) float64 {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	highest := m.revision
+	for i := range d.conns {
+		if r, _, err := d.query(ctx, i, kv.RevisionQuery()); err == nil {
+			highest = max(highest, r.Revision)
+		}
+	}
+	now := time.Now()
+	rate := 0.0
+	if !m.at.IsZero() {
+		rate = float64(highest-m.revision) / now.Sub(m.at).Seconds()
+	}
+	m.at, m.revision = now, highest
+	return rate
+}
