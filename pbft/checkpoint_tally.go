@@ -11,14 +11,16 @@ import (
 // votes. It compares what members say with each other, not with what this replica
 // would say: it may not have executed that far.
 //
-// It holds one vote per member and height: for heights in (stable, high], and
-// beyond high the two highest heights of each member, so that a replica that is
+// It holds one vote per member and height: for heights in (floor, high], where the
+// floor is the stable checkpoint with a snapshot (checkpoints between it and the
+// stable one still want their certificates, for receipts and because snapshots take
+// their time), and beyond high the two highest heights of each member, so that a replica that is
 // far behind still learns where the others are. Memory is bounded by
-// members * (high-stable + 2) votes.
+// members * (high-floor + 2) votes.
 type CheckpointTally struct {
 	quorums  *QuorumSystem
 	n        int
-	stable   Height
+	floor    Height
 	high     Height
 	slots    []*checkpointSlot // ascending by height
 	spare    []*checkpointSlot
@@ -60,13 +62,13 @@ func NewCheckpointTally(q *QuorumSystem) *CheckpointTally {
 // Held is the number of votes held.
 func (t *CheckpointTally) Held() int { return t.held }
 
-// Advance tells the tally the height of the stable checkpoint, and the height up
+// Advance tells the tally the height at and below which no votes are wanted, and the height up
 // to which every height is held (executed + 2*Window). Neither goes back.
-func (t *CheckpointTally) Advance(stable, high Height) {
-	t.stable = max(t.stable, stable)
-	t.high = max(t.high, high, t.stable)
+func (t *CheckpointTally) Advance(floor, high Height) {
+	t.floor = max(t.floor, floor)
+	t.high = max(t.high, high, t.floor)
 	done := 0
-	for done < len(t.slots) && t.slots[done].height <= t.stable {
+	for done < len(t.slots) && t.slots[done].height <= t.floor {
 		t.recycle(t.slots[done])
 		done++
 	}
@@ -118,7 +120,7 @@ func (t *CheckpointTally) Add(v *CheckpointVote) (*CheckpointPending, Drop) {
 	if int(v.Signer) >= t.n {
 		return nil, DropNotMember
 	}
-	if v.Height <= t.stable {
+	if v.Height <= t.floor {
 		return nil, DropHeight
 	}
 	if i, found := t.search(v.Height); found {

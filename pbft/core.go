@@ -76,10 +76,12 @@ type Core struct {
 	snapshot    *Bundle // nil: the start block
 	ownSnapshot Height  // highest snapshot height that this replica's disk holds
 	statements  []CheckpointStatement
-	pendingCC   *CheckpointCertificate
-	transfer    *Bundle
-	offer       *Bundle
-	storedNVs   []View // views whose NewView is on disk, ascending
+	// pendingCC and pendingSnapshot are certificates whose blocks are not here yet.
+	pendingCC       *CheckpointCertificate
+	pendingSnapshot *CheckpointCertificate
+	transfer        *Bundle
+	offer           *Bundle
+	storedNVs       []View // views whose NewView is on disk, ascending
 
 	pool pool
 
@@ -176,6 +178,14 @@ func (c *Core) Stable() Height {
 		return c.cfg.Start.Height
 	}
 	return c.stable.Height()
+}
+
+// SnapshotHeight is the height of the latest stable checkpoint with a snapshot.
+func (c *Core) SnapshotHeight() Height {
+	if c.snapshot == nil {
+		return c.cfg.Start.Height
+	}
+	return c.snapshot.Height()
 }
 
 // StableBundle is the latest stable checkpoint, nil before the first.

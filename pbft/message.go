@@ -73,6 +73,7 @@ type Status struct {
 	Committed Height
 	Executed  Height
 	Stable    Height
+	Snapshot  Height // of the latest stable checkpoint with a snapshot
 	Oldest    Height // lowest height whose block the sender can serve
 	Suspect   bool   // suspects the primary of View
 	Follower  bool   // signs nothing: it is rejoining after it lost its disk (PROTOCOL 14)
@@ -306,6 +307,7 @@ func (s *Status) append(b []byte) []byte {
 	b = canon.AppendUint64(b, uint64(s.Committed))
 	b = canon.AppendUint64(b, uint64(s.Executed))
 	b = canon.AppendUint64(b, uint64(s.Stable))
+	b = canon.AppendUint64(b, uint64(s.Snapshot))
 	b = canon.AppendUint64(b, uint64(s.Oldest))
 	b = canon.AppendBool(b, s.Suspect)
 	b = canon.AppendBool(b, s.Follower)
@@ -320,6 +322,7 @@ func readStatus(r *canon.Reader) *Status {
 	s.Committed = Height(r.Uint64())
 	s.Executed = Height(r.Uint64())
 	s.Stable = Height(r.Uint64())
+	s.Snapshot = Height(r.Uint64())
 	s.Oldest = Height(r.Uint64())
 	s.Suspect = r.Bool()
 	s.Follower = r.Bool()

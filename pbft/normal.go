@@ -160,7 +160,7 @@ func (c *Core) judge(p *PrePrepare) (judgement, Drop) {
 // primary and backups: execution that lags holds ordering back, and a checkpoint
 // that does not become stable bounds the log.
 func (c *Core) voteLimit() Height {
-	return min(c.executed+c.cfg.Window, c.Stable()+c.cfg.LogMax)
+	return min(c.executed+c.cfg.Window, c.SnapshotHeight()+c.cfg.LogMax)
 }
 
 // accept makes p the tip and votes Prepare.

@@ -1,6 +1,8 @@
 package pbft
 
 import (
+	"slices"
+
 	"github.com/parley-bft/parley/crypto"
 )
 
@@ -35,8 +37,10 @@ func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
 	switch {
 	case c.stable != nil && s.Height == c.Stable():
 		c.compareWithStable(&s, out)
-	case s.Height > c.Stable():
-		c.statements = append(c.statements, s)
+	case s.Height > c.SnapshotHeight():
+		// Also below the stable checkpoint: a snapshot takes its time, and meanwhile
+		// later checkpoints without one become stable.
+		c.addStatement(s)
 		out.put(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)}, s.Append(nil))
 		if !c.follower && !c.halted {
 			out.durable(Everyone, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
@@ -47,24 +51,48 @@ func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
 	c.finish(out)
 }
 
-// CheckpointCertified takes the certificate that the tally made.
-func (c *Core) CheckpointCertified(q *CheckpointCertificate, out *Output) {
-	if q.Height > c.Stable() && (c.pendingCC == nil || q.Height > c.pendingCC.Height) {
-		c.pendingCC = q
+// addStatement keeps the statements in ascending order.
+func (c *Core) addStatement(s CheckpointStatement) {
+	at := len(c.statements)
+	for at > 0 && c.statements[at-1].Height > s.Height {
+		at--
 	}
-	c.tryPendingCheckpoint(out)
+	c.statements = slices.Insert(c.statements, at, s)
+}
+
+// CheckpointCertified takes the certificate that the tally made. Certificates may
+// come in any order; each is of use, since receipts are bound to the checkpoint
+// that ends their interval.
+func (c *Core) CheckpointCertified(q *CheckpointCertificate, out *Output) {
+	switch {
+	case q.Height <= c.SnapshotHeight():
+	case q.Height <= c.Committed():
+		c.certified(q, out)
+	default:
+		// Blocks are missing here. The highest will do, and the highest snapshot.
+		if c.pendingCC == nil || q.Height > c.pendingCC.Height {
+			c.pendingCC = q
+		}
+		if c.IsSnapshot(q.Height) && (c.pendingSnapshot == nil || q.Height > c.pendingSnapshot.Height) {
+			c.pendingSnapshot = q
+		}
+	}
 	c.finish(out)
 }
 
-// tryPendingCheckpoint makes a certified checkpoint stable once the blocks that
-// link it to a CommitQC are committed here.
+// tryPendingCheckpoint takes up certificates that came before their blocks.
 func (c *Core) tryPendingCheckpoint(out *Output) {
-	q := c.pendingCC
-	if q == nil || q.Height > c.Committed() {
-		return
+	for _, p := range [...]**CheckpointCertificate{&c.pendingSnapshot, &c.pendingCC} {
+		if q := *p; q != nil && q.Height <= c.Committed() {
+			*p = nil
+			c.certified(q, out)
+		}
 	}
-	c.pendingCC = nil
-	if q.Height <= c.Stable() {
+}
+
+// certified takes a certificate for a block that is committed here.
+func (c *Core) certified(q *CheckpointCertificate, out *Output) {
+	if q.Height <= c.SnapshotHeight() {
 		return
 	}
 	if on, _ := c.chain.has(BlockRef{q.Height, q.Block}); !on {
@@ -87,7 +115,8 @@ func (c *Core) bundle(q *CheckpointCertificate) *Bundle {
 	return b
 }
 
-// stabilise makes b the stable checkpoint; its block is on the committed chain.
+// stabilise takes a certified checkpoint whose block is on the committed chain: the
+// new stable one, the new snapshot, or a late one in between.
 func (c *Core) stabilise(b *Bundle, out *Output) {
 	h := b.Height()
 	for _, s := range c.statements {
@@ -95,20 +124,25 @@ func (c *Core) stabilise(b *Bundle, out *Output) {
 			c.compare(&s, &b.Checkpoint.CheckpointStatement, out)
 		}
 	}
-	for len(c.statements) > 0 && c.statements[0].Height <= h {
-		out.remove(RecordKey{Kind: RecordCheckpoint, Height: uint64(c.statements[0].Height)})
-		c.statements = append(c.statements[:0], c.statements[1:]...)
-	}
-	c.stable = b
 	value := b.append(nil)
-	out.put(RecordKey{Kind: RecordStable}, value)
+	if h > c.Stable() {
+		c.stable = b
+		out.put(RecordKey{Kind: RecordStable}, value)
+	}
 	out.Stable = append(out.Stable, b)
-	if c.IsSnapshot(h) {
+	if c.IsSnapshot(h) && h > c.SnapshotHeight() {
 		c.snapshot = b
 		out.put(RecordKey{Kind: RecordSnapshot}, value)
 		c.prune(out)
 		c.rotate(out)
 	}
+	c.statements = slices.DeleteFunc(c.statements, func(s CheckpointStatement) bool {
+		gone := s.Height == h || s.Height <= c.SnapshotHeight()
+		if gone {
+			out.remove(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)})
+		}
+		return gone
+	})
 }
 
 // rotate ends the reign of a primary after so many snapshots, or at the next one
@@ -190,15 +224,21 @@ func (c *Core) pruneNewViews(out *Output) {
 	}
 }
 
+// advances tells whether a certified checkpoint at h would be the new stable one or
+// the new snapshot.
+func (c *Core) advances(h Height) bool {
+	return h > c.Stable() || c.IsSnapshot(h) && h > c.SnapshotHeight()
+}
+
 // onBundle takes a stable checkpoint of somebody else, checked whole.
 func (c *Core) onBundle(b *Bundle, out *Output) Drop {
 	h := b.Height()
-	if h <= c.Stable() {
+	if !c.advances(h) {
 		return DropDuplicate
 	}
 	c.onCertificate(b.Commit, out)
 	c.tryCommit(out) // perhaps all blocks are here
-	if h <= c.Stable() {
+	if !c.advances(h) {
 		return NoDrop
 	}
 	if h <= c.Committed() {
@@ -262,7 +302,14 @@ func (c *Core) Installed(b *Bundle, out *Output) {
 		c.finish(out)
 		return
 	}
-	c.raiseHigh(b.Commit, out)
+	c.onCertificate(b.Commit, out) // also the view it was made in, if a restart forgot it
+	// What the log needs to be read again comes first, what it does not need any more
+	// goes last: a crash may come in between.
+	value := b.append(nil)
+	out.put(RecordKey{Kind: RecordChain, Height: uint64(b.Height())}, b.Header.Append(appendRef(nil, b.Ref())))
+	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(nil, b.Ref()), b.Commit))
+	out.put(RecordKey{Kind: RecordStable}, value)
+	out.put(RecordKey{Kind: RecordSnapshot}, value)
 	for h := c.chain.low(); h <= c.Committed(); h++ {
 		l := c.chain.at(h)
 		out.remove(RecordKey{Kind: RecordBlock, Height: uint64(h), Digest: l.digest})
@@ -276,14 +323,9 @@ func (c *Core) Installed(b *Bundle, out *Output) {
 	c.chain.links = c.chain.links[:0]
 	c.chain.push(b.Header, b.Checkpoint.Block, true)
 	c.kept = nil
-	out.put(RecordKey{Kind: RecordChain, Height: uint64(b.Height())}, b.Header.Append(appendRef(nil, b.Ref())))
 	c.executed = b.Height()
 	c.ownSnapshot = b.Height()
 	c.stable, c.snapshot = b, b
-	value := b.append(nil)
-	out.put(RecordKey{Kind: RecordStable}, value)
-	out.put(RecordKey{Kind: RecordSnapshot}, value)
-	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(nil, b.Ref()), b.Commit))
 	out.Stable = append(out.Stable, b)
 	for h := range c.cfg.Window * 2 {
 		delete(c.seen, b.Height()-h)

@@ -10,7 +10,7 @@ const maxPushBytes = 2 << 20
 func (c *Core) statusMessage(reply bool) *Status {
 	return &Status{
 		View: c.durable.View, Entered: c.durable.Entered, Open: c.open, NewView: c.durable.NewView,
-		Tip: c.Tip(), High: c.High(), Committed: c.Committed(), Executed: c.executed, Stable: c.Stable(),
+		Tip: c.Tip(), High: c.High(), Committed: c.Committed(), Executed: c.executed, Stable: c.Stable(), Snapshot: c.SnapshotHeight(),
 		Oldest: c.Oldest(), Suspect: c.suspicion.mask != 0, Follower: c.follower, Reply: reply,
 	}
 }
@@ -77,7 +77,7 @@ func (c *Core) push(to ReplicaID, m *Status, out *Output) {
 		c.pushProposals(to, m, out)
 	}
 	c.pushCheckpoints(to, m, out)
-	if !m.Reply && (m.View > view || m.Committed > c.Committed() || c.High().Less(m.High) || m.Stable > c.Stable() || !c.open && m.Open || m.Follower) {
+	if !m.Reply && (m.View > view || m.Committed > c.Committed() || c.High().Less(m.High) || m.Stable > c.Stable() || m.Snapshot > c.SnapshotHeight() || !c.open && m.Open || m.Follower) {
 		c.sendStatus(to, true, out) // they are ahead: let them push
 	}
 }
@@ -149,11 +149,14 @@ func (c *Core) pushCheckpoints(to ReplicaID, m *Status, out *Output) {
 	if m.Stable < c.Stable() && m.Committed >= c.Stable() {
 		out.send(to, c.stable)
 	}
+	if m.Snapshot < c.SnapshotHeight() && m.Committed >= c.SnapshotHeight() && c.snapshot != c.stable {
+		out.send(to, c.snapshot)
+	}
 	if c.follower {
 		return
 	}
 	for _, s := range c.statements {
-		if s.Height > m.Stable {
+		if s.Height > m.Stable || c.IsSnapshot(s.Height) && s.Height > m.Snapshot {
 			out.durable(to, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
 		}
 	}

@@ -119,7 +119,7 @@ func (c *Core) onProgressTimeout(out *Output) {
 	c.timers.restartProgress(c.ticks)
 	// Executing slower than the log grows is this replica's own trouble; that a
 	// snapshot takes long to become stable is no fault of the primary either.
-	if c.executed+c.cfg.Window <= c.Committed() || c.transfer != nil || c.Tip().Height >= c.Stable()+c.cfg.LogMax {
+	if c.executed+c.cfg.Window <= c.Committed() || c.transfer != nil || c.Tip().Height >= c.SnapshotHeight()+c.cfg.LogMax {
 		return
 	}
 	c.timers.stalled = true

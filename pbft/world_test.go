@@ -36,6 +36,8 @@ type world struct {
 	onDrop func(at ReplicaID, m Message, why Drop)
 	// boundary may stop a node in place of performing an Output, and then tells so.
 	boundary func(n *testNode, o *Output) (crashed bool)
+	// afterTick is called after each tick of everybody; nil: nothing is.
+	afterTick func()
 }
 
 type packet struct {
@@ -345,7 +347,7 @@ func (n *testNode) advance() {
 		return
 	}
 	n.tally.Advance(n.core.TallyRange())
-	n.points.Advance(n.core.Stable(), n.core.ExecutedHeight()+2*n.cfg.Window)
+	n.points.Advance(n.core.SnapshotHeight(), n.core.ExecutedHeight()+2*n.cfg.Window)
 	var out Output
 	for _, e := range n.tally.Evidence() {
 		n.core.Witness(e, &out)
@@ -575,6 +577,9 @@ func (w *world) tick() {
 	w.now += Time(10 * time.Millisecond)
 	for _, n := range w.nodes {
 		n.tick()
+	}
+	if w.afterTick != nil {
+		w.afterTick()
 	}
 }
 

@@ -378,7 +378,7 @@ func (n *Node) Flush() {
 	}
 	for range maxRounds {
 		n.tally.Advance(n.core.TallyRange())
-		n.ctally.Advance(n.core.Stable(), n.core.ExecutedHeight()+2*n.cfg.Core.Window)
+		n.ctally.Advance(n.core.SnapshotHeight(), n.core.ExecutedHeight()+2*n.cfg.Core.Window)
 		if !n.accuse() {
 			break
 		}
