@@ -58,6 +58,7 @@ type script struct {
 	rules    []filter
 	delays   []filter
 	slow     []latency
+	decoded  map[*byte]Message
 	sentAt   map[*byte]int // tick at which a packet was first seen waiting
 	ticks    int
 	expected bool // alarms are expected
@@ -239,7 +240,7 @@ func (s *script) cluster() {
 	}
 	*s = script{t: s.t, d: s.d, blocks: map[string]*PrePrepare{}, newViews: map[string]*NewView{}, certs: map[string]*Certificate{},
 		requests: map[string]*Request{}, votes: map[Statement]map[ReplicaID]*Vote{}, claims: map[View]map[ReplicaID]*ViewChange{},
-		points: map[CheckpointStatement]map[ReplicaID]*CheckpointVote{}, traitors: map[ReplicaID]bool{}, sentAt: map[*byte]int{}, before: map[ReplicaID]snapshot{}}
+		points: map[CheckpointStatement]map[ReplicaID]*CheckpointVote{}, traitors: map[ReplicaID]bool{}, sentAt: map[*byte]int{}, decoded: map[*byte]Message{}, before: map[ReplicaID]snapshot{}}
 	s.w = newWorld(weights, 1, func(c *Config) {
 		c.Window = Height(s.number("window", int(c.Window)))
 		c.CheckpointEvery = Height(s.number("checkpoint-every", int(c.CheckpointEvery)))
@@ -526,10 +527,14 @@ func (s *script) flush(label string) {
 }
 
 func (s *script) decode(p packet) Message {
+	if m := s.decoded[&p.data[0]]; m != nil {
+		return m
+	}
 	_, m, err := Decode(p.data)
 	if err != nil {
 		s.t.Fatalf("%s: %v", s.d.Pos, err)
 	}
+	s.decoded[&p.data[0]] = m
 	return m
 }
 
