@@ -1,0 +1,271 @@
+package pbft
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/crypto"
+)
+
+// These tests flood one honest replica with what a traitor can sign and look at what
+// it keeps. (Votes and checkpoint votes: TestTallyMemoryBound,
+// TestCheckpointTallyMemoryBound.)
+
+// flood is a world in which one replica's messages come from the test.
+type flood struct {
+	*world
+	traitor ReplicaID
+}
+
+func newFlood(traitor ReplicaID, edit func(*Config)) *flood {
+	w := newWorld(equalWeights(4), 11, edit)
+	w.settle(nil)
+	w.tick()
+	w.settle(nil)
+	w.honest = func(id ReplicaID) bool { return id != traitor }
+	w.nodes[traitor].crash()
+	return &flood{w, traitor}
+}
+
+// inject signs a message with the traitor's keys and delivers it. What the receiver
+// sends in return is counted and thrown away.
+func (f *flood) inject(to ReplicaID, m Message) (answers int) {
+	m = Sign(f.cluster, 0, m, f.nodes[f.traitor].keys)
+	f.nodes[to].receive(packet{f.traitor, to, Encode(0, m), m.Kind(), m.Kind().String()})
+	answers = len(f.queue)
+	f.queue = nil
+	return answers
+}
+
+func (f *flood) propose(parent BlockRef, view View, salt int) *PrePrepare {
+	return &PrePrepare{Block: NewBlock(Header{
+		Cluster: f.cluster, Height: parent.Height + 1, View: view, Parent: parent.Digest, Proposer: f.traitor, Time: f.now + Time(salt),
+	}, nil)}
+}
+
+func TestBoundProposals(t *testing.T) {
+	f := newFlood(0, nil)
+	n := f.nodes[1]
+	start := f.base.Start.Ref()
+	tips := []BlockRef{start}
+	for h := Height(1); h < 60; h++ {
+		var next []BlockRef
+		for salt := range 3 {
+			p := f.propose(tips[salt%len(tips)], 0, salt)
+			f.inject(1, p)
+			next = append(next, p.Ref())
+		}
+		tips = next
+	}
+	require.LessOrEqual(t, len(n.core.seen), int(2*f.base.Window))
+	require.LessOrEqual(t, len(n.core.order), int(f.base.Window), "votes for more than the window")
+	require.LessOrEqual(t, len(n.log), int(f.base.Window)+4)
+	require.NotZero(t, n.core.counters.Dropped[KindPrePrepare][DropHeight])
+	// One proof, however many pairs there are.
+	require.Len(t, n.evidence, 1)
+	require.Len(t, n.core.evidence, 1)
+}
+
+func TestBoundViewChangesAndStatuses(t *testing.T) {
+	f := newFlood(3, nil)
+	n := f.nodes[1]
+	records := len(n.log)
+	answers := 0
+	for v := View(1); v < 2000; v++ {
+		claim := Claim{View: v, Block: f.base.Start.Digest()}
+		answers += f.inject(1, &ViewChange{SignedClaim: SignedClaim{Claim: claim, Signer: 3}})
+		answers += f.inject(1, &Status{View: v % 2, Committed: Height(v), High: Rank{v, 7}, Stable: Height(v), Suspect: true, Oldest: 1})
+	}
+	require.Equal(t, View(1999), n.core.peers[3].change.View, "the highest is kept")
+	require.Equal(t, View(0), n.core.View(), "one traitor moves nobody")
+	require.Len(t, n.log, records, "nothing of it is written")
+	require.LessOrEqual(t, answers, 4, "answers to a flood within one tick")
+	// Over time: a bounded number for each tick.
+	for range 100 {
+		n.tick()
+		f.queue = nil
+		for range 50 {
+			answers += f.inject(1, &Status{View: 0, Entered: true, Open: true, Committed: 0, Oldest: 1})
+		}
+	}
+	require.LessOrEqual(t, answers, 4+100*4)
+}
+
+func TestBoundPool(t *testing.T) {
+	f := newFlood(3, func(c *Config) { c.MaxPoolBytes, c.MaxPoolPerClient = 20_000, 16 })
+	n := f.nodes[1]
+	size := 0
+	for client := range uint64(40) {
+		for seq := range uint64(30) {
+			r := f.request(client, seq+1, fmt.Sprintf("%d/%d", client, seq))
+			size = r.Size()
+			f.inject(1, &Forward{Requests: []*Request{r, r}})
+		}
+	}
+	require.LessOrEqual(t, n.core.pool.bytes, 20_000)
+	require.Greater(t, n.core.pool.bytes, 20_000-size, "the room is used")
+	for _, k := range n.core.pool.perClient {
+		require.LessOrEqual(t, k, 16)
+	}
+	require.NotZero(t, n.core.counters.DroppedRequest[DropClientFull])
+	require.NotZero(t, n.core.counters.DroppedRequest[DropPoolFull])
+	require.Len(t, n.core.pool.byDigest, n.core.PoolLen())
+	require.Len(t, n.core.pool.bySeq, n.core.PoolLen())
+	// One request of a client and number: another one of the same number is refused.
+	require.Equal(t, DropConflict, n.core.pool.add(f.request(0, 1, "other"), 0))
+	// What is forwarded leaves with the step.
+	require.Empty(t, n.core.timers.forward)
+	// Too large for a block.
+	big := make([]byte, f.base.MaxOperationBytes+1)
+	require.Equal(t, DropLimits, n.submit(f.request(99, 1, string(big))))
+	f.nodes[1].core.chain.tip().Time = 100
+	require.Equal(t, DropExpired, n.submit(f.requestUntil(99, 2, "late", 99)))
+}
+
+// A Forward to the primary is cut at its size limit, also when many requests come at
+// once; what a peer relays by age is one message.
+func TestBoundForward(t *testing.T) {
+	f := newFlood(3, func(c *Config) {
+		c.MaxPoolBytes, c.MaxPoolPerClient, c.MaxOperationBytes, c.MaxBlockBytes = 16<<20, 1<<16, 60_000, 1<<17
+	})
+	n := f.nodes[1]
+	for seq := range uint64(50) {
+		n.submit(f.request(1, seq+1, string(make([]byte, 50_000))))
+	}
+	f.queue = nil
+	var out Output
+	for range f.base.Timeouts.RequestAge / 2 {
+		out.Reset()
+		n.core.Tick(f.now, &out)
+	}
+	size, messages := 0, 0
+	for _, e := range out.Send {
+		if m, ok := e.Message.(*Forward); ok {
+			messages++
+			for _, r := range m.Requests {
+				size += r.Size()
+			}
+		}
+	}
+	require.Equal(t, 1, messages)
+	require.LessOrEqual(t, size, maxForwardBytes)
+	require.Greater(t, size, maxForwardBytes/2)
+}
+
+func TestBoundBlocks(t *testing.T) {
+	f := newFlood(0, nil)
+	n := f.nodes[1]
+	// Unasked: nothing is kept.
+	at := f.base.Start.Ref()
+	var blocks []*PrePrepare
+	for range 200 {
+		p := f.propose(at, 0, 0)
+		blocks = append(blocks, Sign(f.cluster, 0, p, f.nodes[0].keys).(*PrePrepare))
+		at = p.Ref()
+	}
+	f.inject(1, &Blocks{Blocks: blocks})
+	require.Empty(t, n.core.order)
+	require.NotZero(t, n.core.counters.Dropped[KindBlocks][DropUnwanted])
+	// Asked for a block, with more of its ancestors than can ever be needed.
+	n.core.fetch.asked, n.core.fetch.want = true, GetBlocks{From: 1, Height: at.Height, Digest: at.Digest}
+	f.inject(1, &Blocks{Blocks: blocks})
+	require.LessOrEqual(t, len(n.core.order), int(n.core.maxHeld()))
+	require.NotZero(t, n.core.counters.Dropped[KindBlocks][DropBound])
+}
+
+func TestBoundEvidence(t *testing.T) {
+	f := newFlood(0, nil)
+	n := f.nodes[1]
+	keys := f.nodes[0].keys
+	for h := range Height(30) {
+		parent := BlockRef{h, crypto.Hash("parent", []byte{byte(h)})}
+		a := Sign(f.cluster, 0, f.propose(parent, 4, 1), keys).(*PrePrepare)
+		b := Sign(f.cluster, 0, f.propose(parent, 4, 2), keys).(*PrePrepare)
+		f.inject(1, ProveTwoProposals(a, b))
+		f.inject(1, ProveConflictingVotes(
+			Sign(f.cluster, 0, &Vote{Statement: Statement{Phase: Prepare, Height: h + 1, Block: a.Digest()}}, keys).(*Vote),
+			Sign(f.cluster, 0, &Vote{Statement: Statement{Phase: Prepare, Height: h + 1, Block: b.Digest()}}, keys).(*Vote), nil))
+		f.inject(1, ProveTwoCheckpoints(
+			Sign(f.cluster, 0, &CheckpointVote{CheckpointStatement: CheckpointStatement{Height: h + 1, Block: a.Digest()}}, keys).(*CheckpointVote),
+			Sign(f.cluster, 0, &CheckpointVote{CheckpointStatement: CheckpointStatement{Height: h + 1, Block: b.Digest()}}, keys).(*CheckpointVote)))
+	}
+	// One for each culprit and offence: at most 6 times the members.
+	require.Len(t, n.core.evidence, 3)
+	require.Len(t, n.evidence, 3)
+	kept := 0
+	for k := range n.log {
+		if k.Kind == RecordEvidence {
+			kept++
+		}
+	}
+	require.Equal(t, 3, kept)
+}
+
+// A certificate for heights far away, which only more than F traitors can make, is
+// kept as one certificate and nothing else.
+func TestBoundFarCertificates(t *testing.T) {
+	f := newFlood(3, nil)
+	n := f.nodes[1]
+	scheme := n.verifier.cfg.Votes
+	for i := range 200 {
+		st := Statement{Phase: Commit, Height: Height(1000 + i), Block: crypto.Hash("far", []byte{byte(i)})}
+		q := &Certificate{Statement: st, Signers: setOf(4, 0, 2, 3)}
+		var shares []crypto.Share
+		for _, id := range q.Signers.IDs() {
+			v := Sign(f.cluster, 0, &Vote{Statement: st, Signer: id}, f.nodes[id].keys).(*Vote)
+			shares = append(shares, crypto.Share{Signer: id, Signature: v.Signature})
+		}
+		q.Proof, _ = scheme.Aggregate(shares)
+		f.inject(1, q)
+	}
+	require.Equal(t, Height(1199), n.core.High().Height)
+	require.Empty(t, n.core.order)
+	require.Empty(t, n.core.kept)
+	require.LessOrEqual(t, len(n.log), 4)
+}
+
+// In a long life with many views what is kept in memory and in the log depends on the
+// parameters and not on how long it lasted.
+func TestBoundLongLife(t *testing.T) {
+	w := newWorld(equalWeights(4), 5, func(c *Config) {
+		c.Window, c.CheckpointEvery, c.LogMax, c.Retain, c.MaxBlockRequests = 4, 4, 12, 8, 1
+		c.Timeouts.RotateEvery = 1
+	})
+	measure := func() (chain, kept, newViews, log int) {
+		for _, n := range w.nodes {
+			c := n.core
+			chain, kept = max(chain, len(c.chain.links)), max(kept, len(c.kept))
+			newViews, log = max(newViews, len(c.storedNVs)), max(log, len(n.log))
+		}
+		return chain, kept, newViews, log
+	}
+	live := func(requests int) {
+		for i := range requests {
+			r := w.request(uint64(i%7), uint64(w.now)+uint64(i), "op")
+			w.nodes[i%4].submit(r)
+			w.settle(nil)
+			if i%8 == 0 {
+				w.tick()
+			}
+		}
+		w.run(20, nil)
+	}
+	live(60)
+	chain, kept, newViews, log := measure()
+	live(240)
+	require.Empty(t, w.broken)
+	require.Greater(t, w.nodes[0].core.Committed(), Height(250))
+	require.Greater(t, w.nodes[0].core.View(), View(40))
+	chain2, kept2, newViews2, log2 := measure()
+	slack := int(w.base.CheckpointEvery + w.base.Window)
+	require.LessOrEqual(t, chain2, chain+slack)
+	require.LessOrEqual(t, kept2, kept+slack)
+	require.LessOrEqual(t, newViews2, newViews+slack)
+	require.LessOrEqual(t, log2, log+4*slack)
+	for _, n := range w.nodes {
+		require.LessOrEqual(t, len(n.core.statements), int(w.base.LogMax))
+		require.Empty(t, n.core.order)
+	}
+}
