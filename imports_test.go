@@ -48,7 +48,7 @@ var outside = map[string][]string{
 	"github.com/schollz/progressbar":          {"cmd"},
 	"github.com/jedib0t/go-pretty":            {"cmd"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"cmd"},
-	"github.com/gofrs/flock":                  {"replica"},
+	"github.com/gofrs/flock":                  {"replica", "cmd"},
 	"golang.org/x/sync":                       {"client", "replica", "cmd", "transport/grpc"},
 	"golang.org/x/term":                       {"cmd"},
 	"golang.org/x/sys":                        {"replica", "cmd"},
