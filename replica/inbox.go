@@ -44,6 +44,7 @@ type verifyStage struct {
 type tallyBounds struct {
 	view      pbft.View
 	low, high pbft.Height
+	stable    pbft.Height
 }
 
 // maxVerifyBatch is how many messages are taken up at once.
@@ -194,6 +195,11 @@ func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte) (out verifiedBa
 				continue
 			}
 			s.share(from, m)
+		case *pbft.Bundle:
+			if b := s.bounds.Load(); b != nil && m.Height() <= b.stable {
+				drop(m, pbft.DropDuplicate)
+				continue
+			}
 		}
 		v, why := s.verifier.Verify(from, m)
 		if why != pbft.NoDrop {

@@ -78,17 +78,32 @@ type Batch struct {
 // Release signs the batch's envelopes and calls send for those that go to others.
 // It returns the messages that come back to the replica itself, for
 // [Node.Persisted]. To be called once the records are durable.
-func (b *Batch) Release(cluster pbft.Digest, epoch pbft.Epoch, keys pbft.Keys, send func(to pbft.ReplicaID, m pbft.Message)) (own []pbft.Message) {
+//
+// later, if not nil, may take an envelope over by returning true: it then has to
+// be released by [ReleaseOne], at any later time.
+func (b *Batch) Release(cluster pbft.Digest, epoch pbft.Epoch, keys pbft.Keys, send func(to pbft.ReplicaID, m pbft.Message), later func(pbft.Envelope) bool) (own []pbft.Message) {
 	for _, e := range b.Durable {
-		m := pbft.Sign(cluster, epoch, e.Message, keys)
-		if e.To != keys.Self {
-			send(e.To, m)
+		if later != nil && later(e) {
+			continue
 		}
-		if e.To == pbft.Everyone || e.To == keys.Self {
+		if m := ReleaseOne(e, cluster, epoch, keys, send); m != nil {
 			own = append(own, m)
 		}
 	}
 	return own
+}
+
+// ReleaseOne signs and sends one envelope whose batch is durable. It returns the
+// message if it comes back to the replica itself, for [Node.Own].
+func ReleaseOne(e pbft.Envelope, cluster pbft.Digest, epoch pbft.Epoch, keys pbft.Keys, send func(to pbft.ReplicaID, m pbft.Message)) pbft.Message {
+	m := pbft.Sign(cluster, epoch, e.Message, keys)
+	if e.To != keys.Self {
+		send(e.To, m)
+	}
+	if e.To == pbft.Everyone || e.To == keys.Self {
+		return m
+	}
+	return nil
 }
 
 // NodeConfig is what a [Node] is made of.
@@ -333,6 +348,14 @@ func (n *Node) Persisted(seq uint64, own []pbft.Message) {
 		return
 	}
 	n.persisted = max(n.persisted, seq)
+	n.Own(own...)
+}
+
+// Own takes messages of this replica itself that were released.
+func (n *Node) Own(own ...pbft.Message) {
+	if n.failed {
+		return
+	}
 	for _, m := range own {
 		switch m := m.(type) {
 		case *pbft.Vote:

@@ -244,7 +244,7 @@ func (s *Sim) sync() bool {
 	}
 	s.born, s.dirty = w.born, w.dirty
 	for _, b := range batches {
-		own := b.Release(s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send)
+		own := b.Release(s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send, nil)
 		s.node.Persisted(b.Seq, own)
 	}
 	s.node.Flush()

@@ -1,0 +1,103 @@
+package replica
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/bls"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// recover reads the disk and builds everything up to the node.
+func (s *Server) recover() (*Node, error) {
+	cfg := &s.cfg
+	params := &cfg.Roster.Cluster.Parameters
+	store := Store(s.data.store)
+	var err error
+	if s.folder, err = openSnapshots(filepath.Join(cfg.DataDir, snapshotDir), cfg.ChunkBytes); err != nil {
+		return nil, err
+	}
+	s.archive = &resultArchive{store: store, every: pbft.Height(params.CheckpointEvery), retain: cfg.ReceiptRetain}
+	s.exec = statemachine.NewExecutor(cfg.Machine, cfg.Limits)
+	s.exec.Quarantine(cfg.Quarantine...)
+	s.runner = &runner{
+		exec: s.exec, folder: s.folder, store: store, archive: s.archive,
+		every: pbft.Height(params.CheckpointEvery), epoch: s.epoch, logger: s.logger,
+		deliver:      s.deliver,
+		executed:     func(h pbft.Height) { s.post(func(n *Node) { n.Executed(h) }) },
+		checkpointed: func(c pbft.CheckpointStatement) { s.post(func(n *Node) { n.Checkpointed(c) }) },
+		installed:    s.installed,
+		fail:         s.fail,
+		observe:      s.metrics.executed,
+	}
+	rec, err := recoverState(s.runner, s.logger)
+	if err != nil {
+		return nil, err
+	}
+	coreCfg, err := s.coreConfig(rec.executed)
+	if err != nil {
+		return nil, err
+	}
+	log, fault := logSeq(store)
+	node, err := NewNode(NodeConfig{
+		Core: coreCfg, Verifier: s.verifier, Log: log, Statements: rec.statements, Install: rec.install,
+		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest,
+	}, (*nodeHost)(s))
+	if ferr := fault(); ferr != nil {
+		return nil, ferr
+	}
+	return node, err
+}
+
+// coreConfig also builds the verifier, which shares most of it.
+func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
+	cfg := &s.cfg
+	ros := cfg.Roster
+	p := &ros.Cluster.Parameters
+	quorums, err := pbft.NewQuorumSystem(ros.Weights())
+	if err != nil {
+		return pbft.Config{}, err
+	}
+	start := pbft.StartBlock(ros.ID, s.epoch)
+	keys := make([]crypto.PublicKey, ros.N())
+	for i := range keys {
+		keys[i] = ros.Signing(pbft.ReplicaID(i))
+	}
+	known := knownRequests{newDigestSet(1 << 17)}
+	s.verifier = pbft.NewVerifier(pbft.VerifierConfig{
+		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Start: start.Ref(), Quorums: quorums,
+		Schedule: pbft.NewSchedule(ros.Weights()), Votes: ros.Votes, Checkpoints: ros.Checkpoints, SigningKeys: keys,
+		Requests: admitting{inner: ed25519.NewVerifier(1 << 14), admits: ros.Admits},
+		Known:    known, Proven: newDigestSet(1 << 13),
+		Limits: pbft.Limits{
+			MaxBlockBytes: int(p.MaxBlockBytes), MaxBlockRequests: int(p.MaxBlockRequests),
+			MaxOperationBytes: int(p.MaxOperationBytes), Window: pbft.Height(p.Window),
+		},
+	})
+	s.stage = &verifyStage{
+		epoch: s.epoch, self: s.self, verifier: s.verifier, known: known, limit: cfg.ReceiveBytes,
+		lazy: ros.Votes.Lazy(), lazyCP: ros.Checkpoints.Lazy(), workers: workerTokens(cfg.VerifyWorkers),
+		metrics: s.metrics, post: s.post,
+	}
+	return pbft.Config{
+		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Quorums: quorums, Start: start,
+		Window: pbft.Height(p.Window), CheckpointEvery: pbft.Height(p.CheckpointEvery), LogMax: pbft.Height(p.LogMax),
+		Retain: cfg.Retain, MaxBlockBytes: int(p.MaxBlockBytes), MaxBlockRequests: int(p.MaxBlockRequests),
+		MaxOperationBytes: int(p.MaxOperationBytes), MinCheckpointGap: time.Duration(p.MinCheckpointGap),
+		MaxAhead: time.Duration(p.MaxAhead), MaxPoolBytes: cfg.MaxPoolBytes, MaxPoolPerClient: cfg.MaxPoolPerClient,
+		Timeouts: cfg.Timeouts, Executed: executed, Follower: s.data.follower, CheckCertificate: s.verifier.CheckCertificate,
+	}, nil
+}
+
+func (s *Server) signingKeys() pbft.Keys {
+	k := s.cfg.Keys
+	signing, check := ed25519.NewSigner(k.Signing), bls.NewSigner(k.BLS)
+	votes := crypto.Signer(signing)
+	if s.cfg.Roster.Cluster.VoteScheme == crypto.VoteBLS {
+		votes = check
+	}
+	return pbft.Keys{Self: s.self, Signing: signing, Votes: votes, Checkpoints: check}
+}
