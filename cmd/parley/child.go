@@ -41,10 +41,15 @@ func startChild(program, dir string, i int) (*child, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", replicaName(i), err), log.Close())
 	}
+	if err := os.WriteFile(pidPath(dir, i), fmt.Appendf(nil, "%d\n", c.cmd.Process.Pid), 0o600); err != nil {
+		c.kill()
+		return nil, errors.Join(err, c.cmd.Wait(), log.Close())
+	}
 	go func() {
 		defer close(c.done)
 		c.err = c.cmd.Wait()
 		_ = c.log.Close()
+		_ = os.Remove(pidPath(dir, i))
 	}()
 	return c, nil
 }

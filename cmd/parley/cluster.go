@@ -100,6 +100,9 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 	if err := s.startAll(); err != nil {
 		return err
 	}
+	for i, pid := range s.pids() {
+		fmt.Fprintf(out, "  %s is process %d\n", replicaName(i), pid)
+	}
 	began := time.Now()
 	if err := c.firstOperation(cmd.Context(), s, out, began); err != nil {
 		if interrupted(cmd.Context()) {

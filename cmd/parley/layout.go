@@ -13,6 +13,7 @@ const (
 	replicaKeyName  = "key.json"
 	dataDirName     = "data"
 	replicaLogName  = "log.txt"
+	pidName         = "pid"
 )
 
 func replicaName(i int) string            { return fmt.Sprintf("replica-%d", i) }
@@ -22,6 +23,9 @@ func replicaConfigPath(dir string) string { return filepath.Join(dir, localConfi
 func replicaLogPath(dir string, i int) string {
 	return filepath.Join(replicaDir(dir, i), replicaLogName)
 }
+
+// pidPath is where the process of a replica in the background is noted.
+func pidPath(dir string, i int) string { return filepath.Join(replicaDir(dir, i), pidName) }
 
 // portPlan gives every listener of every replica a port of its own: peers from
 // base, clients a stride above, operators another stride above.

@@ -17,7 +17,8 @@ type replicaState struct {
 	Weight    uint64              `json:"weight"`
 	Reachable bool                `json:"reachable"`
 	Error     string              `json:"error,omitempty"`
-	Status    *api.StatusResponse `json:"status,omitempty"`
+	Status    *api.StatusResponse `json:"-"`
+	Says      *jsonStatus         `json:"status,omitempty"`
 }
 
 // clusterState is what all replicas say, at about one moment.
@@ -49,7 +50,7 @@ func (d *directory) states(ctx context.Context, timeout time.Duration) clusterSt
 				r.Error = plain(err.Error())
 				return
 			}
-			r.Reachable, r.Status = true, st
+			r.Reachable, r.Status, r.Says = true, st, newJSONStatus(st)
 		})
 	}
 	wg.Wait()
@@ -116,4 +117,38 @@ func condition(st *api.StatusResponse) string {
 		return "suspects primary"
 	}
 	return "ok"
+}
+
+// jsonStatus is a replica's status for --json. Unlike the wire's form it leaves out
+// no zeros.
+type jsonStatus struct {
+	View      uint64 `json:"view"`
+	Primary   uint32 `json:"primary"`
+	Open      bool   `json:"open"`
+	Suspects  bool   `json:"suspects"`
+	Follower  bool   `json:"follower"`
+	Committed uint64 `json:"committed"`
+	Executed  uint64 `json:"executed"`
+	Stable    uint64 `json:"stable"`
+	Oldest    uint64 `json:"oldest"`
+	Snapshot  uint64 `json:"snapshot"`
+	Pool      uint32 `json:"pool"`
+	Transfer  uint64 `json:"transfer"`
+	Peers     int    `json:"peersConnected"`
+	Halted    string `json:"halted,omitempty"`
+	Build     string `json:"build"`
+}
+
+func newJSONStatus(st *api.StatusResponse) *jsonStatus {
+	j := &jsonStatus{
+		View: st.View, Primary: st.Primary, Open: st.Open, Suspects: st.Suspects, Follower: st.Follower,
+		Committed: st.Committed, Executed: st.Executed, Stable: st.Stable, Oldest: st.Oldest, Snapshot: st.Snapshot,
+		Pool: st.Pool, Transfer: st.Transfer, Halted: st.Halted, Build: st.Build,
+	}
+	for _, p := range st.Peers {
+		if p.Connected {
+			j.Peers++
+		}
+	}
+	return j
 }

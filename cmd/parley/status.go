@@ -114,18 +114,12 @@ func printState(out io.Writer, d *directory, s *clusterState, asJSON bool) error
 			continue
 		}
 		st := r.Status
-		up := 0
-		for _, p := range st.Peers {
-			if p.Connected {
-				up++
-			}
-		}
 		state := condition(st)
 		if st.Transfer != 0 && st.Halted == "" {
 			state = fmt.Sprintf("fetching state at %d: %d of %d chunks", st.Transfer, st.TransferChunks, st.TransferTotal)
 		}
 		t.row(name, st.View, st.Committed, st.Executed, max(s.Committed, st.Executed)-st.Executed, st.Stable, st.Snapshot,
-			fmt.Sprintf("%d/%d", up, len(s.Replicas)-1), st.Pool, state, st.Build)
+			fmt.Sprintf("%d/%d", r.Says.Peers, len(s.Replicas)-1), st.Pool, state, st.Build)
 	}
 	if err := t.render(); err != nil {
 		return err

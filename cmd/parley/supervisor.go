@@ -84,6 +84,16 @@ func (s *supervisor) watch(c *child) {
 	fmt.Fprintf(s.out, "%s was started again\n", replicaName(c.index))
 }
 
+func (s *supervisor) pids() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pids := make([]int, len(s.children))
+	for i, c := range s.children {
+		pids[i] = c.cmd.Process.Pid
+	}
+	return pids
+}
+
 // failed is closed when a replica has died.
 func (s *supervisor) failed() <-chan struct{} { return s.died }
 
