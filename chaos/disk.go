@@ -19,6 +19,8 @@ type disk struct {
 
 	snapshots map[pbft.Height]*savedSnapshot
 	incoming  *incoming
+	// damaged is the height of the highest snapshot that a fault took.
+	damaged pbft.Height
 	// follower says that the log was lost and the core has not yet written down that
 	// it knows.
 	follower bool

@@ -50,7 +50,7 @@ func (j *judge) durable(p *process, m pbft.Message) {
 		if st.view < m.View || st.votedView < m.View || st.votedView == m.View && st.voted.Height < m.Height {
 			missing("the vote in its state")
 		}
-		if !j.held(p, m.Ref()) {
+		if !j.held(p, m.Ref()) && !discharged(image, &m.Statement) {
 			missing("the block")
 		}
 		if m.Phase == pbft.Commit && highRank(image).Less(m.Rank()) {
@@ -108,9 +108,32 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 	if st, err := pbft.DecodeRecordCheckpoint(v); err != nil || st != m.CheckpointStatement {
 		missing("this statement")
 	}
-	if s := p.disk.snapshots[m.Height]; p.isSnapshot(m.Height) && (s == nil || s.state() != m.State) {
+	if s := p.disk.snapshots[m.Height]; p.isSnapshot(m.Height) && m.Height > p.disk.damaged && (s == nil || s.state() != m.State) {
 		missing("the snapshot")
 	}
+}
+
+// discharged tells whether a vote's block need not be kept any more (R8): a later
+// view has committed something, or another block is committed at its height.
+func discharged(image map[pbft.RecordKey][]byte, s *pbft.Statement) bool {
+	v := image[pbft.RecordKey{Kind: pbft.RecordCommitted}]
+	if v == nil {
+		return false
+	}
+	ref, c, err := pbft.DecodeRecordCommitted(v)
+	must(err)
+	if c != nil && c.View > s.View {
+		return true
+	}
+	if ref.Height < s.Height {
+		return false
+	}
+	if v = image[pbft.RecordKey{Kind: pbft.RecordChain, Height: uint64(s.Height)}]; v == nil {
+		return true
+	}
+	on, err := pbft.DecodeRecordChain(v)
+	must(err)
+	return on != s.Ref()
 }
 
 // held tells whether a block is on the disk, or was and is covered by a stable

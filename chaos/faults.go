@@ -170,6 +170,7 @@ func (s *Simulation) faultSnapshots() bool {
 		return false
 	}
 	m.crash()
+	m.disk.damaged = m.disk.heights(^pbft.Height(0))[0]
 	clear(m.disk.snapshots)
 	m.disk.incoming = nil
 	s.planRestart(m)

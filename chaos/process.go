@@ -227,7 +227,16 @@ func (p *process) written(group int, wait bool) {
 		if p.armed == duringRelease && len(b.Durable) > 0 {
 			left = p.s.rng.IntN(len(b.Durable)*len(p.s.replicas) + 1)
 		}
-		own := b.Release(p.s.cluster, 0, p.keys, func(to pbft.ReplicaID, m pbft.Message) { left = p.transmit(to, m, left) })
+		var own []pbft.Message
+		for _, e := range b.Durable {
+			m := pbft.Sign(p.s.cluster, 0, e.Message, p.keys)
+			if e.To != p.id {
+				left = p.transmit(e.To, m, left)
+			}
+			if e.To == pbft.Everyone || e.To == p.id {
+				own = append(own, m)
+			}
+		}
 		if len(b.Durable) > 0 && (p.reach(duringRelease) || p.reach(afterRelease)) {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
@@ -76,6 +77,8 @@ type trace struct {
 	line func(string)
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 func (t *trace) init(line func(string)) { t.hash, t.line = sha256.New(), line }
 
 // event takes something that happened: between two parties (-1: nobody), with its
@@ -86,8 +89,8 @@ func (t *trace) event(now time.Duration, what string, from, to int, data []byte,
 	t.buf = binary.BigEndian.AppendUint16(t.buf, uint16(to))
 	t.buf = append(t.buf, what...)
 	t.buf = binary.BigEndian.AppendUint32(t.buf, uint32(len(data)))
+	t.buf = binary.BigEndian.AppendUint32(t.buf, crc32.Checksum(data, castagnoli))
 	t.hash.Write(t.buf)
-	t.hash.Write(data)
 	if t.line == nil {
 		return
 	}

@@ -19,7 +19,7 @@ var (
 	flagSeeds    = flag.Int("chaos.seeds", 60, "number of seeds to run")
 	flagFrom     = flag.Uint64("chaos.from", 1, "first seed")
 	flagFailures = flag.Int("chaos.failures", 1, "stop after so many failing seeds")
-	flagTime     = flag.Duration("chaos.time", 20*time.Second, "stop starting new seeds after this time")
+	flagTime     = flag.Duration("chaos.time", 12*time.Second, "stop starting new seeds after this time")
 )
 
 // TestSeeds runs a spread of seeds. One that breaks a promise is named with the

@@ -9,7 +9,8 @@ type watcher struct {
 	s       *Simulation
 	headers map[pbft.Digest]pbft.Header
 	seen    map[signed]pbft.Digest
-	votes   map[signed][]pbft.Statement
+	votes   map[signed][]pbft.Statement // by signer, view and height
+	commits map[signed]pbft.Statement   // the highest Commit, by signer and view
 	points  map[signed]pbft.CheckpointStatement
 	left    map[pbft.ReplicaID]pbft.View
 	claims  map[pbft.ReplicaID][]pbft.Claim
@@ -26,7 +27,7 @@ type signed struct {
 func newWatcher(s *Simulation) *watcher {
 	return &watcher{
 		s: s, headers: map[pbft.Digest]pbft.Header{s.start.Digest(): s.start.Header}, seen: map[signed]pbft.Digest{},
-		votes: map[signed][]pbft.Statement{}, points: map[signed]pbft.CheckpointStatement{},
+		votes: map[signed][]pbft.Statement{}, commits: map[signed]pbft.Statement{}, points: map[signed]pbft.CheckpointStatement{},
 		left: map[pbft.ReplicaID]pbft.View{}, claims: map[pbft.ReplicaID][]pbft.Claim{},
 	}
 }
@@ -69,8 +70,8 @@ func (w *watcher) sent(from pbft.ReplicaID, m pbft.Message) {
 		}
 		w.claims[from] = append(w.claims[from], m.Claim)
 		for v := pbft.View(0); v < m.View; v++ {
-			for _, s := range w.votes[signed{pbft.KindVote, from, v, 0}] {
-				w.hidden(from, &s, &m.Claim)
+			if r, ok := w.commits[signed{pbft.KindVote, from, v, 0}]; ok {
+				w.hidden(from, &r, &m.Claim)
 			}
 		}
 	case *pbft.Vote:
@@ -94,16 +95,23 @@ func (w *watcher) hidden(from pbft.ReplicaID, s *pbft.Statement, c *pbft.Claim) 
 }
 
 func (w *watcher) vote(from pbft.ReplicaID, s pbft.Statement) {
-	k := signed{pbft.KindVote, from, s.View, 0}
-	for _, old := range w.votes[k] {
+	at := signed{pbft.KindVote, from, s.View, s.Height}
+	for _, old := range w.votes[at] {
 		if old == s {
 			return // the same again, perhaps from a view that it left since
 		}
-		if old.NewView != s.NewView {
-			w.s.fail("equivocation: replica %d votes in view %d under two NewViews", from, s.View)
-		}
-		if w.conflict(old.Ref(), s.Ref()) {
-			w.s.fail("equivocation: replica %d votes %v and %v", from, old, s)
+	}
+	view := signed{pbft.KindVote, from, s.View, 0}
+	if bound, ok := w.seen[view]; ok && bound != s.NewView {
+		w.s.fail("equivocation: replica %d votes in view %d under two NewViews", from, s.View)
+	}
+	w.seen[view] = s.NewView
+	window := w.s.opts.Window
+	for h := max(s.Height, window) - window; h <= s.Height+window; h++ {
+		for _, old := range w.votes[signed{pbft.KindVote, from, s.View, h}] {
+			if w.conflict(old.Ref(), s.Ref()) {
+				w.s.fail("equivocation: replica %d votes %v and %v", from, old, s)
+			}
 		}
 	}
 	if s.View < w.left[from] {
@@ -112,7 +120,10 @@ func (w *watcher) vote(from pbft.ReplicaID, s pbft.Statement) {
 	for i := range w.claims[from] {
 		w.hidden(from, &s, &w.claims[from][i])
 	}
-	w.votes[k] = append(w.votes[k], s)
+	w.votes[at] = append(w.votes[at], s)
+	if top, ok := w.commits[view]; s.Phase == pbft.Commit && (!ok || top.Height < s.Height) {
+		w.commits[view] = s
+	}
 }
 
 // conflict tells whether two blocks at most a window apart are known to lie on two
