@@ -27,6 +27,7 @@ func edit(t *testing.T, path, old, new string) {
 // Every mistake an operator can make ends with a message that names what, where
 // and the remedy.
 func TestStartRefuses(t *testing.T) {
+	t.Parallel()
 	other := makeCluster(t, 4)
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, dir string)
@@ -146,6 +147,7 @@ func TestStartRefuses(t *testing.T) {
 }
 
 func TestStartPortInUse(t *testing.T) {
+	t.Parallel()
 	dir := makeCluster(t, 4)
 	ros, err := roster.Load(dir + "/cluster.json")
 	require.NoError(t, err)
@@ -173,6 +175,7 @@ func refusedAfterLog(t *testing.T, args []string, says ...string) {
 
 // A store that was damaged ends in a message, whichever of its files it is.
 func TestStartDamagedStore(t *testing.T) {
+	t.Parallel()
 	dir := makeCluster(t, 1)
 	p := startProcesses(t, dir, 1)
 	must(t, "put", "--dir", dir, "a", "b")
@@ -191,6 +194,7 @@ func TestStartDamagedStore(t *testing.T) {
 }
 
 func TestStartTwice(t *testing.T) {
+	t.Parallel()
 	dir := makeCluster(t, 1)
 	startProcesses(t, dir, 1)
 	must(t, "put", "--dir", dir, "a", "b")
@@ -198,6 +202,7 @@ func TestStartTwice(t *testing.T) {
 }
 
 func TestStartLogsJSON(t *testing.T) {
+	t.Parallel()
 	dir := makeCluster(t, 1)
 	edit(t, dir+"/replica-0/replica.json", `"logFormat": "text"`, `"logFormat": "json"`)
 	p := startProcesses(t, dir, 1)
