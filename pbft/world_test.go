@@ -347,7 +347,7 @@ func (n *testNode) advance() {
 		return
 	}
 	n.tally.Advance(n.core.TallyRange())
-	n.points.Advance(n.core.Stable(), n.core.ExecutedHeight()+2*n.cfg.Window)
+	n.points.Advance(n.core.SnapshotHeight(), n.core.ExecutedHeight()+2*n.cfg.Window)
 	var out Output
 	for _, e := range n.tally.Evidence() {
 		n.core.Witness(e, &out)
