@@ -242,13 +242,30 @@ const maxForwardBytes = 1 << 20
 // Submit takes a client's request that the host found authentic and admissible
 // under its executed sessions. A backup passes it on to the primary.
 func (c *Core) Submit(r *Request, out *Output) Drop {
+	d := c.submit(r, out)
+	c.finish(out)
+	return d
+}
+
+// SubmitAll takes several requests that came together, so that an idle primary
+// puts them into one block, and a backup into one message. refused hears of each
+// that was not taken.
+func (c *Core) SubmitAll(requests []*Request, out *Output, refused func(*Request, Drop)) {
+	for _, r := range requests {
+		if d := c.submit(r, out); d != NoDrop {
+			refused(r, d)
+		}
+	}
+	c.finish(out)
+}
+
+func (c *Core) submit(r *Request, out *Output) Drop {
 	d := c.admit(r)
 	if d != NoDrop {
 		c.counters.DroppedRequest[d]++
 	} else if !c.isPrimary() {
 		c.forward(r, out)
 	}
-	c.finish(out)
 	return d
 }
 

@@ -36,7 +36,7 @@ func New(cfg Config, log iter.Seq[Record]) (*Core, error) {
 		rejoin:   rejoin{answers: make([]View, n), has: crypto.NewBitmap(n)},
 	}
 	c.timers.base = cfg.Timeouts.Progress
-	r, err := readLog(log)
+	r, err := readLog(log, cfg.Executed)
 	if err != nil {
 		return nil, fmt.Errorf("pbft: the log cannot be used: %w", err)
 	}
@@ -52,6 +52,8 @@ type logContents struct {
 	found      bool
 	high       *Certificate
 	newViews   []*NewView
+	executed   Height // blocks up to here: only their headers are kept
+	headers    []*Header
 	blocks     []*PrePrepare
 	chain      []BlockRef
 	lowest     *Header // header kept in place of the lowest block
@@ -65,8 +67,8 @@ type logContents struct {
 	rejoin     bool
 }
 
-func readLog(log iter.Seq[Record]) (*logContents, error) {
-	l := new(logContents)
+func readLog(log iter.Seq[Record], executed Height) (*logContents, error) {
+	l := &logContents{executed: executed}
 	for r := range log {
 		if err := l.add(r); err != nil {
 			return nil, fmt.Errorf("record %v: %w", r.Key, err)
@@ -92,6 +94,12 @@ func (l *logContents) add(r Record) (err error) {
 		n, err = DecodeRecordNewView(r.Value)
 		l.newViews = append(l.newViews, n)
 	case RecordBlock:
+		if Height(r.Key.Height) <= l.executed {
+			rd := canon.NewReader(r.Value)
+			h := readHeader(rd)
+			l.headers = append(l.headers, &h)
+			return rd.Err()
+		}
 		var p *PrePrepare
 		p, err = DecodeRecordBlock(r.Value)
 		l.blocks = append(l.blocks, p)
@@ -192,6 +200,9 @@ func (c *Core) restoreChain(l *logContents) error {
 	}
 	if l.snapshot != nil {
 		headers[l.snapshot.Checkpoint.Block] = &l.snapshot.Header
+	}
+	for _, h := range l.headers {
+		headers[h.Digest()] = h
 	}
 	for _, p := range l.blocks {
 		headers[p.Digest()] = &p.Header

@@ -314,18 +314,20 @@ func (n *Node) AggregatedCheckpoint(p *pbft.CheckpointPending, c *pbft.Checkpoin
 
 // Offer takes requests of clients, whose signatures were checked.
 func (n *Node) Offer(requests []*pbft.Request) {
+	admissible := make([]*pbft.Request, 0, len(requests))
 	for _, r := range requests {
 		why := pbft.DropFollower
 		if !n.failed {
 			if why = n.host.Admissible(r); why == pbft.NoDrop {
-				why = n.core.Submit(r, &n.out)
-			} else {
-				n.counters.Inadmissible++
+				admissible = append(admissible, r)
+				continue
 			}
+			n.counters.Inadmissible++
 		}
-		if why != pbft.NoDrop {
-			n.host.Refused(r, why)
-		}
+		n.host.Refused(r, why)
+	}
+	if len(admissible) > 0 {
+		n.core.SubmitAll(admissible, &n.out, n.host.Refused)
 	}
 }
 
