@@ -50,7 +50,7 @@ func (j *judge) durable(p *process, m pbft.Message) {
 		if st.view < m.View || st.votedView < m.View || st.votedView == m.View && st.voted.Height < m.Height {
 			missing("the vote in its state")
 		}
-		if !j.held(p, m.Ref()) && !discharged(image, &m.Statement) {
+		if !j.held(p, m.Ref()) && !j.discharged(p, &m.Statement) {
 			missing("the block")
 		}
 		if m.Phase == pbft.Commit && highRank(image).Less(m.Rank()) {
@@ -114,21 +114,22 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 }
 
 // discharged tells whether a vote's block need not be kept any more (R8): a later
-// view has committed something, or another block is committed at its height.
-func discharged(image map[pbft.RecordKey][]byte, s *pbft.Statement) bool {
-	v := image[pbft.RecordKey{Kind: pbft.RecordCommitted}]
+// view has committed something, so that no view to come rests on the block; or
+// this replica has committed another one at its height.
+func (j *judge) discharged(p *process, s *pbft.Statement) bool {
+	if j.certified > s.View {
+		return true
+	}
+	v := p.disk.image[pbft.RecordKey{Kind: pbft.RecordCommitted}]
 	if v == nil {
 		return false
 	}
-	ref, c, err := pbft.DecodeRecordCommitted(v)
+	ref, _, err := pbft.DecodeRecordCommitted(v)
 	must(err)
-	if c != nil && c.View > s.View {
-		return true
-	}
 	if ref.Height < s.Height {
 		return false
 	}
-	if v = image[pbft.RecordKey{Kind: pbft.RecordChain, Height: uint64(s.Height)}]; v == nil {
+	if v = p.disk.image[pbft.RecordKey{Kind: pbft.RecordChain, Height: uint64(s.Height)}]; v == nil {
 		return true
 	}
 	on, err := pbft.DecodeRecordChain(v)

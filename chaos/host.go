@@ -16,6 +16,9 @@ func (p *process) Aggregate(w *pbft.Pending) {
 	p.after(p.takes(50*time.Microsecond), func() {
 		c, culprits := p.verifier.Aggregate(w)
 		p.s.judge.culprits(p, culprits)
+		if c != nil && c.Phase == pbft.Commit {
+			p.s.judge.certified = max(p.s.judge.certified, c.View)
+		}
 		p.post(func(n *replica.Node) { n.Aggregated(w, c, culprits) })
 	})
 }

@@ -22,6 +22,7 @@ type judge struct {
 	states     map[pbft.Height]crypto.Digest // of application and sessions
 	statements map[pbft.Height]pbft.CheckpointStatement
 	lives      []life
+	certified  pbft.View         // the highest view in which a CommitQC was made
 	values     map[string]string // what was last read or written, for swaps that succeed
 	offenders  map[pbft.ReplicaID]bool
 }
