@@ -74,7 +74,7 @@ var timerTable = [...]struct {
 	{(*Core).progressDue, (*Core).onProgressTimeout},
 	{(*Core).changeDue, (*Core).onChangeTimeout},
 	{(*Core).idleDue, (*Core).onIdleTimeout},
-	{(*Core).Open, (*Core).checkAges},
+	{func(*Core) bool { return true }, (*Core).checkAges},
 	{(*Core).clockDue, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
 	{(*Core).rejoinRotationDue, func(c *Core, out *Output) { c.suspect(CauseRotation, out) }},
 	{(*Core).abdicationDue, func(c *Core, out *Output) { c.suspect(CauseAbdication, out) }},
@@ -172,13 +172,16 @@ func (c *Core) checkAges(out *Output) {
 	// not at every tick, but always before it is held against the primary.
 	since, ok := c.pool.oldest()
 	half := ok && c.ticks >= since+age/2 && c.ticks >= c.timers.lastSift+age/8
-	if half || ok && c.ticks >= since+limit && !c.suspicion.has(CauseRequestAge) {
+	if half || ok && c.open && c.ticks >= since+limit && !c.suspicion.has(CauseRequestAge) {
 		c.pool.sift(c.chain.tip().Time, c.cfg.Admissible)
 		c.timers.lastSift = c.ticks
 	}
 	late := c.pool.older(c.ticks, age/2)
 	if len(late) > 0 {
 		out.send(Everyone, &Forward{Requests: late})
+	}
+	if !c.open {
+		return // nobody to suspect; but one who left alone must not keep a request to itself
 	}
 	oldest, ok := c.pool.oldest()
 	switch {
