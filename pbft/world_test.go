@@ -58,7 +58,6 @@ type testNode struct {
 	keys     Keys
 	log      map[RecordKey][]byte
 	up       bool
-	paused   bool // keeps its output, delivers nothing
 
 	state     map[Height]Digest // application state after each height
 	order     map[Height]Digest // executed block by height

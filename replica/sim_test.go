@@ -31,7 +31,6 @@ type simCluster struct {
 	// tamper may change or swallow (nil) what is sent.
 	tamper func(m simMail) []byte
 	blocks map[pbft.Height]pbft.Digest // executed anywhere
-	done   map[pbft.Digest]int         // requests, by how often they ran at replica 0
 	client crypto.KeySigner
 	seq    uint64
 	asked  map[string]bool
