@@ -93,6 +93,24 @@ func TestBoundViewChangesAndStatuses(t *testing.T) {
 	require.LessOrEqual(t, answers, 4+100*4)
 }
 
+// A replica that is ahead answers whoever asks for an old view, but not each time.
+func TestBoundAnswers(t *testing.T) {
+	f := newFlood(3, nil)
+	n := f.nodes[1]
+	for _, id := range []ReplicaID{0, 2} {
+		f.traitor = id
+		f.inject(1, &ViewChange{SignedClaim: SignedClaim{Claim: Claim{View: 5000, Block: f.base.Start.Digest()}, Signer: id}})
+	}
+	require.Equal(t, View(5000), n.core.View())
+	f.traitor = 3
+	answers := 0
+	for v := View(1); v < 1000; v++ {
+		answers += f.inject(1, &ViewChange{SignedClaim: SignedClaim{Claim: Claim{View: v, Block: f.base.Start.Digest()}, Signer: 3}})
+	}
+	require.Positive(t, answers)
+	require.LessOrEqual(t, answers, 2)
+}
+
 func TestBoundPool(t *testing.T) {
 	f := newFlood(3, func(c *Config) { c.MaxPoolBytes, c.MaxPoolPerClient = 20_000, 16 })
 	n := f.nodes[1]

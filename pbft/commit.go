@@ -71,7 +71,12 @@ func (c *Core) onCommitCertificate(q *Certificate, out *Output) (used bool) {
 }
 
 // committedFork is reached only when more than F weight is guilty.
+// Once is enough: peers go on pushing what they have.
 func (c *Core) committedFork(q *Certificate, out *Output) {
+	if c.forked {
+		return
+	}
+	c.forked = true
 	c.alarm(out, "a certificate commits %v, but this replica committed another block there: more than a third of the weight is faulty; compare the replicas' evidence", q.Ref())
 }
 

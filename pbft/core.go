@@ -105,6 +105,7 @@ type Core struct {
 	follower bool
 	rejoin   rejoin
 	halted   bool
+	forked   bool // an alarm about a fork was raised
 
 	fetch fetch
 

@@ -1,11 +1,14 @@
 package pbft
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+var crashAll = flag.Bool("crash.all", false, "stop within every output in every way, not every other one")
 
 // crashVariant is what is left of an Output when the machine stops within it.
 type crashVariant struct {
@@ -105,7 +108,10 @@ func TestCrashAtEveryOutput(t *testing.T) {
 			step = 7
 		}
 		for at := 0; at < n; at += step {
-			for _, v := range crashVariants {
+			for i, v := range crashVariants {
+				if !*crashAll && (at+i)%2 == 1 {
+					continue // neighbouring outputs get the other half
+				}
 				crashOnce(t, id, at, v)
 				runs++
 				if t.Failed() {

@@ -135,7 +135,7 @@
 //	votes                     members * 2 phases * 2 views * (2*Window+1)   TestTallyMemoryBound
 //	checkpoint votes          members * (range + 2)                         TestCheckpointTallyMemoryBound
 //	ViewChanges, Statuses     one of each member, the highest               TestBoundViewChangesAndStatuses
-//	answers and pushes        one for each member and retry interval        TestBoundViewChangesAndStatuses
+//	answers and pushes        one for each member and retry interval        TestBoundAnswers, TestBoundViewChangesAndStatuses
 //	requests                  MaxPoolBytes, MaxPoolPerClient                TestBoundPool
 //	a Forward                 1 MiB                                         TestBoundForward
 //	evidence                  one for each member and offence               TestBoundEvidence

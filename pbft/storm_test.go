@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	stormSeeds = flag.Int("storm.seeds", 60, "number of random schedules")
+	stormSeeds = flag.Int("storm.seeds", 40, "number of random schedules")
 	stormSeed  = flag.Uint64("storm.seed", 0, "run only this seed, with a trace")
 )
 

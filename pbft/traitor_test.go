@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	traitorSeeds = flag.Int("traitor.seeds", 60, "number of random schedules with traitors")
+	traitorSeeds = flag.Int("traitor.seeds", 40, "number of random schedules with traitors")
 	traitorSeed  = flag.Uint64("traitor.seed", 0, "run only this seed, with a trace")
 )
 

@@ -251,7 +251,10 @@ func (c *Core) onNewView(from ReplicaID, n *NewView, out *Output) Drop {
 	}
 	base, _ := c.baseOf(n)
 	if on, known := c.chain.has(base); known && !on || base.Height < c.Committed() && c.committedBefore(n.View) {
-		c.alarm(out, "NewView %d has base %v, but this replica has committed %v: more than a third of the weight is faulty", n.View, base, c.CommittedRef())
+		if !c.forked {
+			c.forked = true
+			c.alarm(out, "NewView %d has base %v, but this replica has committed %v: more than a third of the weight is faulty", n.View, base, c.CommittedRef())
+		}
 		return DropCommittedFork
 	}
 	if n.View > s.View {

@@ -1,0 +1,195 @@
+package pbft
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/crypto"
+)
+
+func TestConfigValidate(t *testing.T) {
+	good := newWorld(equalWeights(4), 1, nil).nodes[0].cfg
+	require.NoError(t, good.Validate())
+	d := good
+	d.Timeouts = DefaultTimeouts()
+	require.NoError(t, d.Validate())
+	for field, spoil := range map[string]func(*Config){
+		"Quorums":              func(c *Config) { c.Quorums = nil },
+		"Self":                 func(c *Config) { c.Self = 4 },
+		"Start":                func(c *Config) { c.Start = nil },
+		"Window":               func(c *Config) { c.Window = 0 },
+		"CheckpointEvery":      func(c *Config) { c.CheckpointEvery = 0 },
+		"LogMax":               func(c *Config) { c.LogMax = 2*c.CheckpointEvery + c.Window - 1 },
+		"MaxBlockBytes":        func(c *Config) { c.MaxBlockBytes = 1023 },
+		"MaxBlockRequests":     func(c *Config) { c.MaxBlockRequests = 0 },
+		"MaxOperationBytes":    func(c *Config) { c.MaxOperationBytes = c.MaxBlockBytes + 1 },
+		"MinCheckpointGap":     func(c *Config) { c.MinCheckpointGap = -1 },
+		"MaxAhead":             func(c *Config) { c.MaxAhead = 0 },
+		"MaxPoolBytes":         func(c *Config) { c.MaxPoolBytes = c.MaxBlockBytes - 1 },
+		"MaxPoolPerClient":     func(c *Config) { c.MaxPoolPerClient = 0 },
+		"CheckCertificate":     func(c *Config) { c.CheckCertificate = nil },
+		"Timeouts.Progress":    func(c *Config) { c.Timeouts.Progress = 0 },
+		"Timeouts.Idle":        func(c *Config) { c.Timeouts.Idle = c.Timeouts.Heartbeat },
+		"Timeouts.RotateEvery": func(c *Config) { c.Timeouts.RotateEvery = -1 },
+	} {
+		c := good
+		spoil(&c)
+		err := c.Validate()
+		require.ErrorContains(t, err, "pbft config: "+field+" is ", field)
+		require.Regexp(t, `: (must|make|give) `, err.Error(), "%s: no remedy", field)
+		_, err = New(c, slices.Values([]Record(nil)))
+		require.Error(t, err, field)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	require.Equal(t, Time(0), TimeOf(time.Unix(-5, 0)))
+	require.Equal(t, Time(5_000_000_007), TimeOf(time.Unix(5, 7)))
+	require.Equal(t, ^Time(0), (^Time(0) - 1).Add(time.Hour), "no wrapping at the end")
+	require.Equal(t, Time(0), Time(5).Add(-time.Hour), "nor at the beginning")
+	require.Equal(t, Time(3), Time(5).Add(-2))
+}
+
+// A log that cannot be used is refused with what is wrong, and never half believed.
+func TestNewRefusesBadLogs(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, func(c *Config) { c.CheckpointEvery, c.LogMax, c.Retain = 4, 12, 0 })
+	w.tick()
+	for seq := range uint64(9) {
+		w.nodes[0].submit(w.request(1, seq+1, "op"))
+		w.run(1, nil)
+	}
+	n := w.nodes[2]
+	records := slices.Collect(n.records())
+	restart := func(edit func([]Record) []Record, executed Height) error {
+		cfg := n.cfg
+		cfg.Executed = executed
+		_, err := New(cfg, slices.Values(edit(slices.Clone(records))))
+		return err
+	}
+	same := func(r []Record) []Record { return r }
+	h := n.core.Committed()
+	require.NoError(t, restart(same, h))
+	require.ErrorContains(t, restart(same, h+1), "the host has executed")
+	require.ErrorContains(t, restart(same, 0), "restore a snapshot")
+	for i := range records {
+		err := restart(func(r []Record) []Record {
+			r[i].Value = r[i].Value[:len(r[i].Value)-1]
+			return r
+		}, h)
+		if records[i].Key.Kind == RecordRejoin || records[i].Key.Kind == RecordEvidence {
+			continue
+		}
+		require.Error(t, err, "%v cut short", records[i].Key)
+	}
+	require.ErrorContains(t, restart(func(r []Record) []Record {
+		return append(r, Record{Key: RecordKey{Kind: 99}, Value: []byte{1}})
+	}, h), "newer version")
+	require.ErrorContains(t, restart(func(r []Record) []Record {
+		return slices.DeleteFunc(r, func(x Record) bool {
+			return x.Key.Kind == RecordBlock || x.Key.Kind == RecordChain || x.Key.Kind == RecordSnapshot
+		})
+	}, h), "missing")
+}
+
+// The statement for a checkpoint never changes: another state for the same height
+// halts the replica rather than let it sign proof against itself.
+func TestSecondStatementHalts(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, nil)
+	w.tick()
+	w.nodes[0].submit(w.request(1, 1, "op"))
+	w.settle(func(p packet) bool { return p.kind != KindCheckpointVote })
+	n := w.nodes[1]
+	require.Equal(t, Height(1), n.core.ExecutedHeight())
+	s := n.statement(&n.core.chain.tip().Header)
+	var out Output
+	n.core.Checkpointed(s, &out)
+	require.False(t, n.core.Halted(), "the same again is fine")
+	s.State = crypto.Hash("other")
+	n.core.Checkpointed(s, &out)
+	require.True(t, n.core.Halted())
+	require.True(t, out.Alarms[0].Halt)
+	for _, e := range out.Durable {
+		require.NotEqual(t, KindCheckpointVote, e.Message.Kind())
+	}
+	// It does nothing any more.
+	out.Reset()
+	for range 100 {
+		n.core.Tick(w.now, &out)
+	}
+	n.core.Step(n.verifier.Own(&Status{}), &out)
+	require.True(t, out.Empty())
+}
+
+// NewViews of views that a replica passed through without them come with the blocks
+// of those views, and are kept for the blame walk (R19).
+func TestNewViewsComeWithBlocks(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, func(c *Config) { c.Timeouts.RotateEvery, c.CheckpointEvery, c.LogMax, c.Retain = 1, 4, 12, 100 })
+	w.tick()
+	away := func(p packet) bool { return p.from != 3 && p.to != 3 }
+	for seq := range uint64(10) {
+		for id := range 3 {
+			w.nodes[id].submit(w.request(1, seq+1, "op"))
+		}
+		w.run(1, away)
+	}
+	require.Greater(t, w.nodes[0].core.View(), View(1))
+	first := w.nodes[0].log[RecordKey{Kind: RecordNewView, Height: 1}]
+	require.NotNil(t, first)
+	nv, err := DecodeRecordNewView(first)
+	require.NoError(t, err)
+	require.Nil(t, w.nodes[3].log[RecordKey{Kind: RecordNewView, Height: 1}])
+	// The kit's answers to GetBlocks have none: put one in.
+	w.run(15, nil)
+	n := w.nodes[3]
+	blocks := &Blocks{NewViews: []*NewView{nv, nv}}
+	for h := Height(1); h <= 2; h++ {
+		ref, err := DecodeRecordChain(w.nodes[0].log[RecordKey{Kind: RecordChain, Height: uint64(h)}])
+		require.NoError(t, err)
+		p, err := DecodeRecordBlock(w.nodes[0].log[RecordKey{Kind: RecordBlock, Height: uint64(h), Digest: ref.Digest}])
+		require.NoError(t, err)
+		blocks.Blocks = append(blocks.Blocks, Sign(w.cluster, 0, p, w.nodes[0].keys).(*PrePrepare))
+	}
+	n.core.fetch.asked = true
+	v, why := n.verifier.Verify(0, blocks)
+	require.Equal(t, NoDrop, why)
+	require.Greater(t, n.core.View(), View(1))
+	n.core.fetch.asked = true
+	var out Output
+	n.core.Step(v, &out)
+	n.perform(&out)
+	require.Equal(t, first, n.log[RecordKey{Kind: RecordNewView, Height: 1}])
+	require.Contains(t, n.core.storedNVs, View(1))
+}
+
+func TestCountersAndNames(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, nil)
+	c := w.nodes[0].core
+	c.counters.Dropped[KindStatus][DropEpoch] = 3
+	seen := 0
+	c.Counters().DroppedBy(func(k MessageKind, d Drop, n uint64) {
+		if n == 3 {
+			require.Equal(t, KindStatus, k)
+			require.Equal(t, DropEpoch, d)
+			seen++
+		}
+	})
+	require.Equal(t, 1, seen)
+	names := map[string]bool{}
+	for d := range Drops {
+		names[d.String()] = true
+	}
+	require.Len(t, names, int(Drops))
+	require.Equal(t, "?", Drops.String())
+	causes := map[string]bool{}
+	for why := range SuspicionCauses {
+		causes[why.String()] = true
+	}
+	require.Len(t, causes, int(SuspicionCauses))
+	require.Equal(t, "?", SuspicionCauses.String())
+	require.Nil(t, c.NewView())
+	require.Nil(t, c.StableBundle())
+	require.NotContains(t, c.Describe(), "follower")
+}
