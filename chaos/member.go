@@ -91,6 +91,7 @@ func (p *process) configure(rec *recovered) replica.NodeConfig {
 			MaxBlockBytes: limits.MaxBlockBytes, MaxBlockRequests: limits.MaxBlockRequests, MaxOperationBytes: limits.MaxOperationBytes,
 			MinCheckpointGap: 5 * time.Millisecond, MaxAhead: maxAhead, MaxPoolBytes: 1 << 20, MaxPoolPerClient: 64,
 			Timeouts: o.Timeouts, Executed: rec.executed, Follower: p.disk.follower, CheckCertificate: p.verifier.CheckCertificate,
+			Incarnation: uint64(s.now) + 1,
 		},
 		Verifier: p.verifier, Statements: rec.statements, Install: rec.install,
 		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, CheckManifest: replica.CheckManifest,

@@ -52,6 +52,11 @@ type Config struct {
 	// (PROTOCOL 14). Local.
 	Follower bool
 
+	// Incarnation is a number that no earlier process of this replica has used, for
+	// instance a random one; a follower needs it to tell fresh answers from ones
+	// that are older than the loss of its disk. Local.
+	Incarnation uint64
+
 	// Admissible tells whether a request may still be executed under the host's
 	// executed sessions: not executed before, not expired. Only admissible requests
 	// wait in the pool and have an age; blocks are never judged by it. nil: all are.
@@ -124,6 +129,8 @@ func (c *Config) Validate() error {
 		return bad("MaxPoolBytes", c.MaxPoolBytes, "must be at least MaxBlockBytes")
 	case c.MaxPoolPerClient < 1:
 		return bad("MaxPoolPerClient", c.MaxPoolPerClient, "must be at least 1")
+	case c.Follower && c.Incarnation == 0:
+		return bad("Incarnation", 0, "give a follower a number that was not used before, for instance a random one")
 	case c.CheckCertificate == nil:
 		return bad("CheckCertificate", nil, "give Verifier.CheckCertificate")
 	}

@@ -78,6 +78,11 @@ type Status struct {
 	Suspect   bool   // suspects the primary of View
 	Follower  bool   // signs nothing: it is rejoining after it lost its disk (PROTOCOL 14)
 	Reply     bool   // answers a status; is not answered again
+	// Incarnation is the sender's Config.Incarnation. Echo is in an answer the
+	// incarnation of the replica that is answered, zero otherwise: it shows that the
+	// answer is not one that waited on the way since before a restart.
+	Incarnation uint64
+	Echo        uint64
 }
 
 // Heartbeat is an idle primary's sign of life.
@@ -311,7 +316,9 @@ func (s *Status) append(b []byte) []byte {
 	b = canon.AppendUint64(b, uint64(s.Oldest))
 	b = canon.AppendBool(b, s.Suspect)
 	b = canon.AppendBool(b, s.Follower)
-	return canon.AppendBool(b, s.Reply)
+	b = canon.AppendBool(b, s.Reply)
+	b = canon.AppendUint64(b, s.Incarnation)
+	return canon.AppendUint64(b, s.Echo)
 }
 
 func readStatus(r *canon.Reader) *Status {
@@ -327,6 +334,8 @@ func readStatus(r *canon.Reader) *Status {
 	s.Suspect = r.Bool()
 	s.Follower = r.Bool()
 	s.Reply = r.Bool()
+	s.Incarnation = r.Uint64()
+	s.Echo = r.Uint64()
 	return s
 }
 

@@ -170,6 +170,9 @@ func (c *Core) restore(l *logContents) error {
 		c.evidence[key] = true
 	}
 	c.follower = c.follower || l.rejoin
+	if c.follower && c.cfg.Incarnation == 0 {
+		return fmt.Errorf("this replica is rejoining: Config.Incarnation is 0: give a number that was not used before, for instance a random one")
+	}
 	if c.cfg.Executed > c.Committed() {
 		return fmt.Errorf("the host has executed block %d, but the log commits only up to %d", c.cfg.Executed, c.Committed())
 	}

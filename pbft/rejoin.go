@@ -11,6 +11,9 @@ import "github.com/parley-bft/parley/crypto"
 // counts. The follower stays silent until it holds a CommitQC of a view w > M, and
 // takes part from view w on.
 //
+// Only answers that echo this process's incarnation count: one that waited on a
+// link since before the disk was lost may name a view below the last vote.
+//
 // Why this is safe: before it lost its disk it can have voted in a view v only
 // after NewView(v), so a quorum had made view >= v durable; an honest one of them
 // is among the answers; so M >= v. From w on its claims rank above everything that
@@ -26,7 +29,7 @@ type rejoin struct {
 }
 
 func (c *Core) noteRejoinAnswer(from ReplicaID, m *Status) {
-	if !c.follower || c.rejoin.settled || m.Follower {
+	if !c.follower || c.rejoin.settled || m.Follower || m.Echo == 0 || m.Echo != c.cfg.Incarnation {
 		return
 	}
 	c.rejoin.has.Set(from)

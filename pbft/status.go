@@ -12,6 +12,7 @@ func (c *Core) statusMessage(reply bool) *Status {
 		View: c.durable.View, Entered: c.durable.Entered, Open: c.open, NewView: c.durable.NewView,
 		Tip: c.Tip(), High: c.High(), Committed: c.Committed(), Executed: c.executed, Stable: c.Stable(), Snapshot: c.SnapshotHeight(),
 		Oldest: c.Oldest(), Suspect: c.suspicion.mask != 0, Follower: c.follower, Reply: reply,
+		Incarnation: c.cfg.Incarnation,
 	}
 }
 
@@ -23,7 +24,11 @@ func (c *Core) sendStatus(to ReplicaID, reply bool, out *Output) {
 	// A status promises nothing, but R10 and the rejoin rule count its view as
 	// reached: it leaves only when that view is on disk.
 	c.flushState(out)
-	out.durable(to, c.statusMessage(reply))
+	m := c.statusMessage(reply)
+	if reply {
+		m.Echo = c.peers[to].status.Incarnation
+	}
+	out.durable(to, m)
 }
 
 // onStatus notes where a peer is, and pushes what it lacks, at most once in a

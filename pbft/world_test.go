@@ -24,6 +24,7 @@ type world struct {
 	nodes   []*testNode
 	queue   []packet
 	now     Time
+	starts  uint64                           // of nodes, in all
 	trace   func(format string, args ...any) // nil: silent
 	// agreed is the first digest that anybody committed at a height.
 	agreed map[Height]Digest
@@ -135,6 +136,8 @@ func (n *testNode) start(follower bool) {
 	n.cfg = w.base
 	n.cfg.Self = n.id
 	n.cfg.Follower = follower
+	w.starts++
+	n.cfg.Incarnation = w.starts
 	keys := make([]crypto.PublicKey, w.n0())
 	for i := range keys {
 		keys[i] = w.sym.Client(1_000_000 + uint64(i)).Public()

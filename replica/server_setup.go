@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"math/rand/v2"
 	"path/filepath"
 	"time"
 
@@ -89,6 +90,7 @@ func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
 		MaxOperationBytes: int(p.MaxOperationBytes), MinCheckpointGap: time.Duration(p.MinCheckpointGap),
 		MaxAhead: time.Duration(p.MaxAhead), MaxPoolBytes: cfg.MaxPoolBytes, MaxPoolPerClient: cfg.MaxPoolPerClient,
 		Timeouts: cfg.Timeouts, Executed: executed, Follower: s.data.follower, CheckCertificate: s.verifier.CheckCertificate,
+		Incarnation: rand.Uint64() | 1,
 	}, nil
 }
 

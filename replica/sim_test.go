@@ -16,6 +16,7 @@ import (
 
 // simCluster is simulated replicas and the messages between them.
 type simCluster struct {
+	starts  uint64 // of replicas, in all
 	t       testing.TB
 	n       int
 	world   *symbolic.World
@@ -96,6 +97,8 @@ func (c *simCluster) start(i int) {
 	c.apps[i] = &journal{pad: c.pad}
 	core := c.core
 	core.Self = id
+	c.starts++
+	core.Incarnation = c.starts
 	s, err := NewSim(SimConfig{
 		Core: core, Verifier: c.verifier(id), Limits: statemachine.DefaultLimits(), Machine: c.apps[i],
 		Keys:  pbft.Keys{Self: id, Signing: c.world.Client(uint64(1000 + i)), Votes: c.world.Signer(id), Checkpoints: c.world.Signer(id)},
