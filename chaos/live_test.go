@@ -215,10 +215,10 @@ func TestLiveServers(t *testing.T) {
 			}
 		}
 	}
-	progress("at the start", 50)
+	progress("at the start", 20)
 	rng := mrand.New(mrand.NewPCG(1, 2))
 	rounds := 0
-	for ; time.Since(began) < 6*time.Second; rounds++ {
+	for ; rounds == 0 || time.Since(began) < 6*time.Second; rounds++ {
 		var victims []int
 		switch rounds % 4 {
 		case 0, 2: // the primary
