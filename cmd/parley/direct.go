@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/parley-bft/parley/client/api"
@@ -57,6 +59,10 @@ func newDirectory(ros *roster.Roster, key *keyfile.Client) (*directory, error) {
 		m := ros.Member(crypto.ReplicaID(i))
 		conn, err := grpc.NewClient("passthrough:///"+m.ClientAddress,
 			grpc.WithTransportCredentials(credentials.NewTLS(tlsid.ClientConfig(cert, m.TLSKey))),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+				MinConnectTimeout: 5 * time.Second,
+			}),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 			grpc.WithDisableServiceConfig(), grpc.WithDisableRetry())
 		if err != nil {

@@ -136,11 +136,11 @@ func TestFourProcesses(t *testing.T) {
 	require.Equal(t, exitFailed, o.code)
 	require.Contains(t, o.out, "UNREACHABLE")
 	require.Contains(t, o.err, "2 of 4 replicas can be reached, too few to make progress")
-	refused(t, exitUnknown, []string{"put", "--timeout", "500ms", "a", "b"}, "outcome unknown", "read before you repeat it")
+	refused(t, exitUnknown, []string{"put", "--timeout", "2s", "a", "b"}, "outcome unknown", "read before you repeat it")
 	p.kill(2)
 	p.kill(3)
-	refused(t, exitFailed, []string{"put", "--timeout", "300ms", "a", "b"}, "too few replicas can be reached", "connection refused", "are the replicas running")
-	refused(t, exitFailed, []string{"get", "--replica", "2", "--timeout", "300ms", "a"}, "replica-2", "connection refused")
+	refused(t, exitFailed, []string{"put", "--timeout", "3s", "a", "b"}, "too few replicas can be reached", "connection refused", "are the replicas running")
+	refused(t, exitFailed, []string{"get", "--replica", "2", "--timeout", "3s", "a"}, "replica-2", "connection refused")
 }
 
 // Commands that run at the same time do not get into each other's way.

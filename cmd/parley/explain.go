@@ -39,7 +39,7 @@ func explain(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
-	text := plain(err.Error())
+	text := strings.TrimSuffix(plain(err.Error()), "; ")
 	if remedy == "" {
 		return text
 	}
