@@ -176,7 +176,7 @@ func Swarm(seed uint64) Options {
 		Retry:   pick(rng, 300*time.Millisecond, time.Second),
 		Life:    pick(rng, 8*time.Second, 5*time.Minute, 5*time.Minute),
 		Storm:   pick(rng, 5*time.Second, 10*time.Second, 20*time.Second),
-		Bound:   2 * time.Minute,
+		Bound:   30 * time.Second,
 		HealAll: rng.IntN(2) == 0,
 		Network: Network{
 			Delay:  pick(rng, 200*time.Microsecond, 2*time.Millisecond, 20*time.Millisecond),

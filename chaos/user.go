@@ -96,8 +96,8 @@ func (u *user) send(o *openRequest) {
 	if u.open != o {
 		return
 	}
-	if u.s.clock() > o.request.Deadline.Add(2*maxAhead) {
-		// Nobody may say any more what became of it.
+	if u.s.clock() > o.request.Deadline {
+		// Perhaps nobody says any more what became of it.
 		u.end(nil)
 		return
 	}
