@@ -46,7 +46,6 @@ var outside = map[string][]string{
 	"github.com/prometheus/client_golang":     {"replica", "cmd"},
 	"github.com/tidwall/btree":                {"statemachine"},
 	"github.com/schollz/progressbar":          {"cmd"},
-	"github.com/jedib0t/go-pretty":            {"cmd"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"cmd"},
 	"github.com/gofrs/flock":                  {"replica", "cmd"},
 	"golang.org/x/sync":                       {"client", "replica", "cmd", "transport/grpc"},
