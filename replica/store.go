@@ -66,7 +66,7 @@ const (
 	HostLeaves HostKind = 3
 	// HostCertified holds the certificate of the checkpoint at Height.
 	HostCertified HostKind = 4
-	// hostSync is written where a sync is wanted and there is nothing to write.
+	// hostSync counts the synced writes; see walMark.
 	hostSync HostKind = 5
 )
 

@@ -3,12 +3,16 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble"
+	"github.com/cockroachdb/pebble/vfs"
 	db "github.com/cometbft/cometbft-db"
 
 	"github.com/parley-bft/parley/pbft"
@@ -27,13 +31,17 @@ type DiskStoreConfig struct {
 
 // diskStore is the database behind a Store.
 type diskStore struct {
-	cfg DiskStoreConfig
-	db  *db.PebbleDB
+	cfg   DiskStoreConfig
+	db    *db.PebbleDB
+	watch io.Closer // for operations that take too long
 
 	failed atomic.Pointer[error]
 	// unsynced: something was written that no sync has covered.
 	unsynced atomic.Bool
-	close    sync.Once
+	// syncs makes synced writes wait for each other; synced counts them (walMark).
+	syncs  sync.Mutex
+	synced uint64
+	close  sync.Once
 	// Reads and iterators must not be open when the database closes.
 	users sync.RWMutex
 	shut  bool
@@ -41,9 +49,12 @@ type diskStore struct {
 
 var _ Store = (*diskStore)(nil)
 
+// slowDisk is how long one operation of the disk may take before it is logged.
+const slowDisk = 5 * time.Second
+
 // openDiskStore opens or makes the store in cfg.Dir, whose directory chain must
 // have been made durable before (see [makeDirs]).
-func openDiskStore(cfg DiskStoreConfig) (*diskStore, error) {
+func openDiskStore(cfg DiskStoreConfig) (_ *diskStore, err error) {
 	if cfg.FreeSpace == nil {
 		cfg.FreeSpace = freeSpace
 	}
@@ -51,7 +62,20 @@ func openDiskStore(cfg DiskStoreConfig) (*diskStore, error) {
 	if err := s.guardSpace(); err != nil {
 		return nil, err
 	}
+	// Ours and not the default, which goes on watching after an open that failed.
+	disk, watch := vfs.WithDiskHealthChecks(vfs.Default, slowDisk, func(info vfs.DiskSlowInfo) {
+		if cfg.Logger != nil {
+			cfg.Logger.Warn("the disk is slow", "operation", info.OpType.String(), "file", info.Path, "for", info.Duration)
+		}
+	})
+	s.watch = watch
+	defer func() {
+		if err != nil {
+			_ = watch.Close()
+		}
+	}()
 	opts := &pebble.Options{
+		FS: disk,
 		// Blocks are large and written once, so a larger memtable means fewer of
 		// them are rewritten by a flush before they are pruned.
 		MemTableSize: 32 << 20,
@@ -60,11 +84,13 @@ func openDiskStore(cfg DiskStoreConfig) (*diskStore, error) {
 			BackgroundError: func(err error) { s.fail("background work", err) },
 		},
 	}
-	d, err := s.open(opts)
-	if err != nil {
+	if err := s.checkWAL(opts); err != nil {
 		return nil, err
 	}
-	s.db = d
+	if s.db, s.synced, err = s.open(opts); err != nil {
+		return nil, err
+	}
+	d := s.db
 	// The database's own directory is an entry in ours, and must survive too.
 	if err := syncDir(cfg.Dir); err != nil {
 		_ = d.Close()
@@ -73,13 +99,64 @@ func openDiskStore(cfg DiskStoreConfig) (*diskStore, error) {
 	return s, nil
 }
 
-func (s *diskStore) open(opts *pebble.Options) (d *db.PebbleDB, err error) {
+// database is the folder that the database makes in ours.
+func (s *diskStore) database() string { return filepath.Join(s.cfg.Dir, "log.db") }
+
+// open returns the database and how many synced writes it has.
+func (s *diskStore) open(opts *pebble.Options) (d *db.PebbleDB, synced uint64, err error) {
 	defer s.rescue("open", &err)
 	d, err = db.NewPebbleDBWithOpts("log", s.cfg.Dir, opts)
 	if err != nil {
-		return nil, storeFailure("open", filepath.Join(s.cfg.Dir, "log.db"), err)
+		return nil, 0, s.openFailure(err)
 	}
-	return d, nil
+	key := hostKey(HostKey{Kind: hostSync})
+	b, err := d.Get(key)
+	if err == nil && b != nil {
+		value, fault := unseal(key, b)
+		if n, ok := parseWALMark(value); fault == "" && ok {
+			return d, n, nil
+		}
+		err = &CorruptError{Folder: s.database(), Key: keyName(key), Detail: "not a number of synced writes " + fault}
+	}
+	if err != nil {
+		return nil, 0, errors.Join(s.openFailure(err), d.Close())
+	}
+	return d, 0, nil
+}
+
+// openFailure tells what the system refuses from what was read and makes no sense.
+func (s *diskStore) openFailure(err error) error {
+	var refused syscall.Errno
+	if errors.Is(err, ErrCorrupt) || errors.As(err, &refused) && refused != syscall.ENOENT {
+		return storeFailure("open", s.database(), err)
+	}
+	return storeFailure("open", s.cfg.Dir, &CorruptError{Folder: s.database(), Key: "database", Detail: err.Error()})
+}
+
+// checkWAL refuses a database that would come up without writes that were synced.
+// It asks before the database is opened to be written, which would destroy what
+// tells.
+func (s *diskStore) checkWAL(opts *pebble.Options) error {
+	seen, err := scanWAL(s.database())
+	if err != nil {
+		return storeFailure("open", s.database(), err)
+	}
+	if !seen.suspicious() {
+		return nil
+	}
+	look := *opts
+	look.ReadOnly = true
+	d, number, err := s.open(&look)
+	if err != nil {
+		return err
+	}
+	if err := d.Close(); err != nil {
+		return storeFailure("open", s.database(), err)
+	}
+	if seen.lost(number) {
+		return storeFailure("open", s.cfg.Dir, lostWrites(s.database(), number, seen.highest))
+	}
+	return nil
 }
 
 // storeLogger takes what the database says. It calls Fatalf after errors that it
@@ -131,6 +208,9 @@ func (s *diskStore) rescue(op string, err *error) {
 }
 
 func (s *diskStore) fail(op string, err error) error {
+	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrCorrupt) {
+		err = &CorruptError{Folder: s.cfg.Dir, Key: op, Detail: err.Error()}
+	}
 	wrapped := storeFailure(op, s.cfg.Dir, err)
 	if errors.Is(err, ErrStore) {
 		wrapped = err
@@ -200,6 +280,17 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 	defer s.rescue("write", &err)
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }()
+	if sync {
+		s.syncs.Lock()
+		defer s.syncs.Unlock()
+		s.synced++
+		// First, where checkWAL looks for it. It also makes a batch without records
+		// one that the database does not skip.
+		c := walMark(s.synced)
+		if err := b.Set(c.key, seal(c.key, c.value)); err != nil {
+			return s.fail("write", err)
+		}
+	}
 	for i := range n {
 		c := at(i)
 		if c.delete {
@@ -208,12 +299,6 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 			err = b.Set(c.key, seal(c.key, c.value))
 		}
 		if err != nil {
-			return s.fail("write", err)
-		}
-	}
-	if n == 0 {
-		// The database skips an empty batch, and with it the sync that is wanted.
-		if err := b.Set(hostKey(HostKey{Kind: hostSync}), seal(hostKey(HostKey{Kind: hostSync}), nil)); err != nil {
 			return s.fail("write", err)
 		}
 	}
@@ -378,7 +463,7 @@ func (s *diskStore) Close() (err error) {
 		defer s.users.Unlock()
 		s.shut = true
 		defer s.rescue("close", &err)
-		if cerr := s.db.Close(); cerr != nil {
+		if cerr := errors.Join(s.db.Close(), s.watch.Close()); cerr != nil {
 			err = storeFailure("close", s.cfg.Dir, cerr)
 		}
 	})

@@ -94,19 +94,20 @@ func TestDiskStoreSurvivesReopening(t *testing.T) {
 // A sync with nothing to write must reach the disk if something is unsynced.
 func TestEmptySyncIsASync(t *testing.T) {
 	s := openTestStore(t, filepath.Join(t.TempDir(), "store"), DiskStoreConfig{})
-	mark := func() bool {
+	synced := func() uint64 {
 		v, err := s.GetHost(HostKey{Kind: hostSync})
 		require.NoError(t, err)
-		return v != nil
+		n, _ := parseWALMark(v)
+		return n
 	}
 	require.NoError(t, s.Write(nil, true))
-	require.False(t, mark(), "nothing to sync")
+	require.Zero(t, synced(), "nothing to sync")
 	require.NoError(t, s.Write([]pbft.Record{put(4, 1, "a")}, true))
 	require.NoError(t, s.Write(nil, true))
-	require.False(t, mark(), "synced already")
+	require.Equal(t, uint64(1), synced(), "synced already")
 	require.NoError(t, s.Write([]pbft.Record{put(4, 1, "a")}, false))
 	require.NoError(t, s.Write(nil, true))
-	require.True(t, mark())
+	require.Equal(t, uint64(2), synced())
 }
 
 // A store whose memory forgets what was not synced equals the model that keeps
