@@ -84,7 +84,8 @@ func (j *judge) durable(p *process, m pbft.Message) {
 	case *pbft.PrePrepare:
 		// It may leave before it is on the disk, since nothing is proposed in a view that
 		// was entered before a restart (R6). That there are never two, the watcher sees.
-		if m.Proposer == p.id {
+		// One that it signed in an earlier life may come back to it and be passed on.
+		if m.Proposer == p.id && !j.watch.knows(p.id, m) {
 			signs()
 		}
 	case *pbft.CheckpointVote:

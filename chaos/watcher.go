@@ -81,6 +81,11 @@ func (w *watcher) sent(from pbft.ReplicaID, m pbft.Message) {
 	}
 }
 
+// knows tells whether a replica has sent this proposal of its own before.
+func (w *watcher) knows(from pbft.ReplicaID, m *pbft.PrePrepare) bool {
+	return w.seen[signed{m.Kind(), from, m.View, m.Height}] == m.Digest()
+}
+
 func (w *watcher) once(k signed, d pbft.Digest) {
 	if old, ok := w.seen[k]; ok && old != d {
 		w.s.fail("equivocation: replica %d sends two %v for view %d height %d: %v and %v", k.who, k.kind, k.view, k.height, old, d)
