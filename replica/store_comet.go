@@ -113,10 +113,15 @@ func (s *diskStore) open(opts *pebble.Options) (d *db.PebbleDB, synced uint64, e
 	b, err := d.Get(key)
 	if err == nil && b != nil {
 		value, fault := unseal(key, b)
-		if n, ok := parseWALMark(value); fault == "" && ok {
+		n, ok := parseWALMark(value)
+		switch {
+		case fault != "":
+			err = &CorruptError{Folder: s.database(), Key: keyName(key), Detail: fault}
+		case !ok && len(value) != 0: // stores of the first days have no number yet
+			err = &CorruptError{Folder: s.database(), Key: keyName(key), Detail: "not the number of synced writes"}
+		default:
 			return d, n, nil
 		}
-		err = &CorruptError{Folder: s.database(), Key: keyName(key), Detail: "not a number of synced writes " + fault}
 	}
 	if err != nil {
 		return nil, 0, errors.Join(s.openFailure(err), d.Close())
