@@ -10,7 +10,7 @@ TESTFLAGS ?=
 # A module of its own, so that what only its tests need stays out of go.mod.
 CROSSCHECK := crypto/bls/crosscheck
 # Where goroutines run, and what they share.
-RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/...
+RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz-short cover cluster bench acceptance proto ci clean
