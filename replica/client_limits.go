@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/parley-bft/parley/crypto"
 )
 
 // ClientLimits bound what clients can make one replica hold. The memory is at
@@ -96,4 +98,45 @@ func (l ClientLimits) Validate() error {
 		}
 	}
 	return nil
+}
+
+// withDefaults fills what is zero, with room for the largest request that the
+// parameters permit.
+func (l ClientLimits) withDefaults(p crypto.Parameters) ClientLimits {
+	d := DefaultClientLimits()
+	d.ClientBytes = max(d.ClientBytes, maxRequestBytes(p))
+	orDefault(&l.MaxConnections, d.MaxConnections)
+	orDefault(&l.ConnectionsPerClient, d.ConnectionsPerClient)
+	orDefault(&l.MaxHandshakes, d.MaxHandshakes)
+	orDefault(&l.HandshakeTimeout, d.HandshakeTimeout)
+	orDefault(&l.StreamsPerConnection, d.StreamsPerConnection)
+	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)
+	orDefault(&l.SessionEntries, d.SessionEntries)
+	orDefault(&l.SessionBytes, d.SessionBytes)
+	orDefault(&l.ClientRequests, d.ClientRequests)
+	orDefault(&l.ClientBytes, d.ClientBytes)
+	orDefault(&l.Verifiers, d.Verifiers)
+	orDefault(&l.Calls, d.Calls)
+	orDefault(&l.CallsPerClient, d.CallsPerClient)
+	orDefault(&l.CallTimeout, d.CallTimeout)
+	orDefault(&l.MaxQueryBytes, d.MaxQueryBytes)
+	orDefault(&l.TotalRequests, max(d.TotalRequests, l.ClientRequests))
+	orDefault(&l.TotalBytes, max(d.TotalBytes, 4*l.ClientBytes))
+	return l
+}
+
+// validateFor is Validate for a cluster with these parameters.
+func (l ClientLimits) validateFor(p crypto.Parameters) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	if need := maxRequestBytes(p); l.ClientBytes < need {
+		return fmt.Errorf("client limits: ClientBytes is %d: the largest request of this cluster has %d bytes, set at least that", l.ClientBytes, need)
+	}
+	return nil
+}
+
+// maxRequestBytes is the size of the largest request that the parameters permit.
+func maxRequestBytes(p crypto.Parameters) int {
+	return int(p.MaxOperationBytes) + 4*int(p.MaxRequestOperations) + crypto.RequestOverhead
 }

@@ -54,12 +54,9 @@ func frontendOf(cfg *Config) (frontend, error) {
 	}
 	address := cfg.ClientListen
 	orDefault(&address, cfg.Roster.Member(self).ClientAddress)
-	limits := DefaultClientLimits()
-	limits.ClientBytes = max(limits.ClientBytes, maxRequestBytes(cfg.Roster.Cluster.Parameters))
-	limits.TotalBytes = max(limits.TotalBytes, 4*limits.ClientBytes)
 	return newClientServer(clientServerConfig{
 		Listener: cfg.ClientListener, Address: address, Key: cfg.Keys.TLS, Roster: cfg.Roster,
-		Requests: ed25519.NewVerifier(verifierKeys), Limits: limits, Logger: cfg.Logger,
+		Requests: ed25519.NewVerifier(verifierKeys), Limits: cfg.Clients, Logger: cfg.Logger,
 	})
 }
 
@@ -77,21 +74,6 @@ type clientServerConfig struct {
 	Logger   *slog.Logger
 }
 
-func (c *clientServerConfig) validate() error {
-	if err := c.Limits.Validate(); err != nil {
-		return err
-	}
-	if need := maxRequestBytes(c.Roster.Cluster.Parameters); c.Limits.ClientBytes < need {
-		return fmt.Errorf("client limits: ClientBytes is %d: the largest request of this cluster has %d bytes, set at least that", c.Limits.ClientBytes, need)
-	}
-	return nil
-}
-
-// maxRequestBytes is the size of the largest request that the parameters permit.
-func maxRequestBytes(p crypto.Parameters) int {
-	return int(p.MaxOperationBytes) + 4*int(p.MaxRequestOperations) + crypto.RequestOverhead
-}
-
 // clientMethods are the methods that exist on the client port; everything else is
 // refused before it is looked at.
 var clientMethods = map[string]bool{
@@ -106,7 +88,7 @@ var clientMethods = map[string]bool{
 }
 
 func newClientServer(c clientServerConfig) (*clientServer, error) {
-	if err := c.validate(); err != nil {
+	if err := c.Limits.validateFor(c.Roster.Cluster.Parameters); err != nil {
 		return nil, err
 	}
 	certificate, err := tlsid.Certificate(c.Key)

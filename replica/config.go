@@ -76,6 +76,9 @@ type Config struct {
 	MaxPoolPerClient int
 	// ReceiveBytes bounds what was received from one peer and not yet taken: 16 MiB.
 	ReceiveBytes int
+	// Clients bounds what clients can make this replica hold. A zero field stands
+	// for that of DefaultClientLimits, or more if the cluster's requests need it.
+	Clients ClientLimits
 	// VerifyWorkers is how many goroutines share the verification of one large
 	// block: the number of processors.
 	VerifyWorkers int
@@ -138,6 +141,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxPoolBytes, max(64<<20, 2*int(p.MaxBlockBytes)))
 	orDefault(&c.MaxPoolPerClient, 1024)
 	orDefault(&c.ReceiveBytes, 16<<20)
+	c.Clients = c.Clients.withDefaults(*p)
 	orDefault(&c.SubmitLife, min(time.Minute, time.Duration(p.MaxRequestLife)))
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -174,6 +178,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.Timeouts.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := c.Clients.validateFor(c.Roster.Cluster.Parameters); err != nil {
+		return fmt.Errorf("%w: Clients: %w", ErrConfig, err)
 	}
 	switch {
 	case c.Tick < time.Millisecond || c.Tick > time.Second:

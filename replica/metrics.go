@@ -152,6 +152,11 @@ func newStateCollector(s *Server) *stateCollector {
 	add("peer_rtt_seconds", "Smoothed round trip.", "peer")
 	add("peer_queued_messages", "Messages that wait to be sent.", "peer", "lane")
 	add("peer_dropped_total", "Messages that were never sent, by reason.", "peer", "reason")
+	add("client_connections", "Authenticated connections of clients.")
+	add("client_sessions", "Open sessions of clients.")
+	add("client_queue", "What clients have waiting for their signatures to be checked.", "unit")
+	add("client_events_total", "What the client port has seen and done.", "event")
+	add("client_refused_total", "Requests refused at the client port, by reason.", "reason")
 	return c
 }
 
@@ -225,6 +230,27 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		count("view_changes_total", p.counters.ViewChanges)
 		for cause, n := range p.counters.Suspicions {
 			count("suspicions_total", n, pbft.Cause(cause).String())
+		}
+	}
+	if f := c.s.clients.Load(); f != nil {
+		n := (*f).clientCounters()
+		gauge("client_connections", float64(n.Connections))
+		gauge("client_sessions", float64(n.Sessions))
+		gauge("client_queue", float64(n.QueuedRequests), "requests")
+		gauge("client_queue", float64(n.QueuedBytes), "bytes")
+		gauge("client_queue", float64(n.QueuedClients), "clients")
+		for _, e := range []struct {
+			name string
+			n    uint64
+		}{
+			{"request", n.Requests}, {"verified", n.Verified}, {"from_cache", n.FromCache}, {"reply", n.Replies},
+			{"unheard_reply", n.Unheard}, {"slow_reader", n.SlowReaders}, {"evicted_connection", n.Evicted},
+			{"bad_handshake", n.BadHandshakes}, {"call", n.Calls}, {"busy_call", n.CallsBusy},
+		} {
+			count("client_events_total", e.n, e.name)
+		}
+		for why, n := range n.Refused {
+			count("client_refused_total", n, why)
 		}
 	}
 	for _, p := range c.s.transport.Peers() {

@@ -77,6 +77,8 @@ type frontend interface {
 	// when no goroutine of the frontend runs any more. Neither method of the
 	// replySink is called afterwards.
 	stop(ctx context.Context) error
+	// clientCounters returns what was counted so far.
+	clientCounters() ClientCounters
 }
 
 // newFrontend makes the client-facing side of a server. It is nil where that side

@@ -50,8 +50,10 @@ type Server struct {
 	outbox    *outbox
 	writer    *logWriter
 	frontend  frontend
-	admin     *admin
-	local     *localClient
+	// clients is the frontend once it has started, for the metrics.
+	clients atomic.Pointer[frontend]
+	admin   *admin
+	local   *localClient
 
 	node      *Node // the protocol goroutine's
 	events    *queue[func(*Node)]
@@ -168,6 +170,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 			undo = nil
 			return nil, errors.Join(err, s.Stop(ctx))
 		}
+		s.clients.Store(&s.frontend)
 	}
 	s.logger.Info("replica is up", "cluster", cfg.Roster.Cluster.Name, "id", self, "epoch", s.epoch, "committed", s.published.Load().committed)
 	return s, nil
