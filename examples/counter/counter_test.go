@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,9 +57,17 @@ func TestRun(t *testing.T) {
 		var out bytes.Buffer
 		require.NoError(t, run(t.Context(), dir, &out))
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		require.Len(t, lines, 8)
-		for i, line := range lines {
-			require.Equal(t, fmt.Sprintf("replica-%d: the counter is %d", 1+i%3, 8*start+i+1), line)
+		require.Len(t, lines, 9)
+		stopped, ok := strings.CutSuffix(lines[4], ", the primary, has stopped")
+		require.True(t, ok, lines[4])
+		for i, line := range slices.Delete(lines, 4, 5) {
+			name, _, _ := strings.Cut(line, ":")
+			require.Equal(t, fmt.Sprintf("%s: the counter is %d", name, 8*start+i+1), line)
+			if i < 4 {
+				require.Equal(t, fmt.Sprintf("replica-%d", i), name)
+			} else {
+				require.NotEqual(t, stopped, name)
+			}
 		}
 	}
 }

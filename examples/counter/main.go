@@ -24,6 +24,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/parley-bft/parley/replica"
 )
@@ -60,13 +61,17 @@ func run(ctx context.Context, dir string, out io.Writer) error {
 	}
 	defer cluster.Close()
 
+	running := slices.Clone(cluster.Servers)
 	for i := range 8 {
 		if i == 4 { // one replica of four may fail, the primary too
-			if err := cluster.Servers[0].Stop(ctx); err != nil {
+			primary := running[0].Status().Primary
+			if err := running[primary].Stop(ctx); err != nil {
 				return err
 			}
+			fmt.Fprintf(out, "%s, the primary, has stopped\n", running[primary].Status().Name)
+			running = slices.Delete(running, int(primary), int(primary)+1)
 		}
-		server := cluster.Servers[1+i%3] // whichever
+		server := running[i%len(running)] // whichever
 		result, err := server.Submit(ctx, []byte("1"))
 		if err != nil {
 			return err
