@@ -120,6 +120,9 @@ type DiskFullError struct {
 }
 
 func (e *DiskFullError) Error() string {
+	if e.Reserve == 0 {
+		return fmt.Sprintf("%v: no space left where %s is: free some space and start again", ErrDiskFull, e.Folder)
+	}
 	return fmt.Sprintf("%v: %d bytes free where %s is, %d are the reserve: free some space, or lower the reserve, and start again",
 		ErrDiskFull, e.Free, e.Folder, e.Reserve)
 }

@@ -105,7 +105,8 @@ await() {
 
 case $command in
 start)
-	[[ -x $parley ]] || (cd "$root" && go build -o bin/parley ./cmd/parley)
+	# Always: a program of an earlier version must not go on unnoticed.
+	[[ -n ${PARLEY:-} ]] || (cd "$root" && go build -o bin/parley ./cmd/parley)
 	if [[ ! -f $dir/cluster.json ]]; then
 		"$parley" init --dir "$dir" --replicas "$replicas" --base-port "$port" >/dev/null
 	fi

@@ -110,8 +110,9 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 		}
 		return err
 	}
-	fmt.Fprintf(out, "\nTalk to it from another terminal:\n  parley put --dir %s colour green\n  parley get --dir %s colour\n  parley status --dir %s\n\nCtrl-C stops it.\n",
-		c.plan.dir, c.plan.dir, c.plan.dir)
+	me := invocation()
+	fmt.Fprintf(out, "\nTalk to it from another terminal:\n  %s put --dir %s colour green\n  %s get --dir %s colour\n  %s status --dir %s\n\nCtrl-C stops it.\n",
+		me, c.plan.dir, me, c.plan.dir, me, c.plan.dir)
 	return c.watch(cmd.Context(), s, ros, out)
 }
 

@@ -65,8 +65,8 @@ again to repair a replica: start it with an empty data folder, and it rejoins.`,
 			for _, w := range made.cluster.Warnings() {
 				fmt.Fprintf(out, "Note: %s.\n", w)
 			}
-			fmt.Fprintf(out, "Start each replica:   parley start --dir %s\n", replicaDir(p.dir, 0))
-			fmt.Fprintf(out, "or all of them here:  parley cluster --dir %s\n", p.dir)
+			fmt.Fprintf(out, "Start each replica:   %s start --dir %s\n", invocation(), replicaDir(p.dir, 0))
+			fmt.Fprintf(out, "or all of them here:  %s cluster --dir %s\n", invocation(), p.dir)
 			return nil
 		},
 	}

@@ -106,7 +106,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"start", "--cluster", "a", "--key", "b", "--data", "c", "--reserve", "-7"}, "--reserve is -7"},
 		{[]string{"put", "k", "v"}, "--dir is missing"},
 		{[]string{"put", "k"}, "VALUE is missing"},
-		{[]string{"put"}, "KEY and VALUE is missing"},
+		{[]string{"put"}, "KEY and VALUE are missing"},
 		{[]string{"put", "a", "b", "c"}, `unexpected argument "c"`},
 		{[]string{"put", "--dir", dir, "--timeout", "-1s", "a", "b"}, "--timeout is -1s"},
 		{[]string{"put", "--timeout", "soon", "a", "b"}, `invalid argument "soon"`},

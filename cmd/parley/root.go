@@ -84,7 +84,12 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return usagef(cmd, "unexpected argument %q", args[0])
 		}
 		if len(args) < len(names) {
-			return usagef(cmd, "%s is missing: 'parley %s'", strings.Join(names[len(args):], " and "), cmd.Use)
+			missing := names[len(args):]
+			verb := "is"
+			if len(missing) > 1 {
+				verb = "are"
+			}
+			return usagef(cmd, "%s %s missing: 'parley %s'", strings.Join(missing, " and "), verb, cmd.Use)
 		}
 		return usagef(cmd, "unexpected argument %q: 'parley %s'", args[len(names)], cmd.Use)
 	}

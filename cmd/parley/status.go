@@ -54,7 +54,7 @@ Exit code 1 if too few replicas to make progress can be reached.`,
 				return err
 			}
 			if !d.quorum(&s) {
-				return fmt.Errorf("%d of %d replicas can be reached, too few to make progress: start the others", s.Reachable, len(s.Replicas))
+				return fmt.Errorf("%d of %d replicas can be reached, too few to make progress: the table says why for each; start those that do not run", s.Reachable, len(s.Replicas))
 			}
 			return nil
 		},
@@ -110,7 +110,7 @@ func printState(out io.Writer, d *directory, s *clusterState, asJSON bool) error
 			name += " *"
 		}
 		if !r.Reachable {
-			t.row(name, "-", "-", "-", "-", "-", "-", "-", "-", "UNREACHABLE: "+r.Error, "")
+			t.row(name, "-", "-", "-", "-", "-", "-", "-", "-", "UNREACHABLE: "+longHex.ReplaceAllString(r.Error, "$1.."), "")
 			continue
 		}
 		st := r.Status

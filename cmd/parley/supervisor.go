@@ -68,7 +68,7 @@ func (s *supervisor) watch(c *child) {
 	}
 	s.mu.Unlock()
 	if !s.restart {
-		fmt.Fprintf(s.out, "  start it again: parley start --dir %s\n", replicaDir(s.dir, c.index))
+		fmt.Fprintf(s.out, "  start it again: %s start --dir %s\n", invocation(), replicaDir(s.dir, c.index))
 		return
 	}
 	time.Sleep(restartPause)

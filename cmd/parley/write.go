@@ -26,6 +26,9 @@ When the command succeeds the write is durable on a quorum of replicas.`,
 			if err != nil {
 				return err
 			}
+			if err := checkRecord([]byte(args[0]), v, kv.DefaultLimits()); err != nil {
+				return err
+			}
 			r, a, err := o.submit(cmd, kv.Put([]byte(args[0]), v))
 			if err == nil {
 				err = judge(&r)
@@ -53,6 +56,9 @@ func newDelete() *cobra.Command {
 		Example: `  parley del --dir demo colour`,
 		Args:    exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkRecord([]byte(args[0]), nil, kv.DefaultLimits()); err != nil {
+				return err
+			}
 			r, a, err := o.submit(cmd, kv.Delete([]byte(args[0])))
 			if err == nil {
 				err = judge(&r)
@@ -103,6 +109,9 @@ Exit code 4 says that the condition does not hold; nothing was changed.`,
 			key := []byte(args[0])
 			v, err := value(cmd, args[len(args)-1])
 			if err != nil {
+				return err
+			}
+			if err := checkRecord(key, v, kv.DefaultLimits()); err != nil {
 				return err
 			}
 			var op []byte
