@@ -27,6 +27,9 @@ type DiskStoreConfig struct {
 	// FreeSpace returns the bytes that are free where dir is; nil asks the system.
 	FreeSpace func(dir string) (uint64, error)
 	Logger    *slog.Logger
+
+	// disk replaces the system's files, in tests.
+	disk vfs.FS
 }
 
 // diskStore is the database behind a Store.
@@ -36,6 +39,8 @@ type diskStore struct {
 	watch io.Closer // for operations that take too long
 
 	failed atomic.Pointer[error]
+	// broken is closed with the first failure.
+	broken chan struct{}
 	// unsynced: something was written that no sync has covered.
 	unsynced atomic.Bool
 	// syncs makes synced writes wait for each other; synced counts them (walMark).
@@ -49,6 +54,10 @@ type diskStore struct {
 
 var _ Store = (*diskStore)(nil)
 
+// brokenClose is how long the database may take to close after it has failed. What
+// it still holds then goes with the process; what was synced is on the disk.
+const brokenClose = 2 * time.Second
+
 // slowDisk is how long one operation of the disk may take before it is logged.
 const slowDisk = 5 * time.Second
 
@@ -58,12 +67,15 @@ func openDiskStore(cfg DiskStoreConfig) (_ *diskStore, err error) {
 	if cfg.FreeSpace == nil {
 		cfg.FreeSpace = freeSpace
 	}
-	s := &diskStore{cfg: cfg}
+	s := &diskStore{cfg: cfg, broken: make(chan struct{})}
 	if err := s.guardSpace(); err != nil {
 		return nil, err
 	}
 	// Ours and not the default, which goes on watching after an open that failed.
-	disk, watch := vfs.WithDiskHealthChecks(vfs.Default, slowDisk, func(info vfs.DiskSlowInfo) {
+	if cfg.disk == nil {
+		cfg.disk = vfs.Default
+	}
+	disk, watch := vfs.WithDiskHealthChecks(cfg.disk, slowDisk, func(info vfs.DiskSlowInfo) {
 		if cfg.Logger != nil {
 			cfg.Logger.Warn("the disk is slow", "operation", info.OpType.String(), "file", info.Path, "for", info.Duration)
 		}
@@ -164,73 +176,6 @@ func (s *diskStore) checkWAL(opts *pebble.Options) error {
 	return nil
 }
 
-// storeLogger takes what the database says. It calls Fatalf after errors that it
-// cannot live with and expects not to come back; the default ends the process.
-type storeLogger struct{ s *diskStore }
-
-func (l storeLogger) Infof(format string, args ...any) {
-	if log := l.s.cfg.Logger; log != nil {
-		log.Debug("store: " + fmt.Sprintf(format, args...))
-	}
-}
-
-func (l storeLogger) Errorf(format string, args ...any) {
-	if log := l.s.cfg.Logger; log != nil {
-		log.Error("store: " + fmt.Sprintf(format, args...))
-	}
-}
-
-// storePanic unwinds the database to the call of ours that it is in. In one of
-// its own goroutines it ends the process, as the database wants it: nothing that
-// was not synced has left this replica.
-type storePanic struct{ err error }
-
-func (l storeLogger) Fatalf(format string, args ...any) {
-	var cause error
-	for _, a := range args {
-		if err, ok := a.(error); ok {
-			cause = err
-		}
-	}
-	err := fmt.Errorf(format, args...)
-	if cause != nil {
-		err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), cause)
-	}
-	panic(storePanic{l.s.fail("database", err)})
-}
-
-func (s *diskStore) rescue(op string, err *error) {
-	switch p := recover().(type) {
-	case nil:
-	case storePanic:
-		*err = p.err
-	case error:
-		// The database panics with errors of reads that it has no other way to report.
-		*err = s.fail(op, p)
-	default:
-		panic(p)
-	}
-}
-
-func (s *diskStore) fail(op string, err error) error {
-	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrCorrupt) {
-		err = &CorruptError{Folder: s.cfg.Dir, Key: op, Detail: err.Error()}
-	}
-	wrapped := storeFailure(op, s.cfg.Dir, err)
-	if errors.Is(err, ErrStore) {
-		wrapped = err
-	}
-	s.failed.CompareAndSwap(nil, &wrapped)
-	return *s.failed.Load()
-}
-
-func (s *diskStore) err() error {
-	if p := s.failed.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
 func (s *diskStore) guardSpace() error {
 	if s.cfg.Reserve == 0 {
 		return nil
@@ -282,9 +227,13 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 	if err := s.guardSpace(); err != nil {
 		return err
 	}
-	defer s.rescue("write", &err)
 	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
+	written := false
+	defer func() {
+		if !written {
+			_ = b.Close()
+		}
+	}()
 	if sync {
 		s.syncs.Lock()
 		defer s.syncs.Unlock()
@@ -307,13 +256,32 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 			return s.fail("write", err)
 		}
 	}
-	if sync {
-		err = b.WriteSync()
-	} else {
-		err = b.Write()
-	}
-	if err != nil {
-		return s.fail("write", err)
+	written = true
+	return s.commit(b, sync)
+}
+
+// commit writes a batch and closes it. It returns when that is done or the store
+// has failed: the database leaves its locks held where a write fails, and then
+// everybody who writes at the same time waits for ever.
+func (s *diskStore) commit(b db.Batch, sync bool) error {
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { ended <- err }()
+		defer s.rescue("write", &err)
+		if sync {
+			err = b.WriteSync()
+		} else {
+			err = b.Write()
+		}
+		err = errors.Join(err, b.Close())
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return s.fail("write", err)
+		}
+	case <-s.broken:
 	}
 	return s.err()
 }
@@ -467,9 +435,23 @@ func (s *diskStore) Close() (err error) {
 		s.users.Lock()
 		defer s.users.Unlock()
 		s.shut = true
-		defer s.rescue("close", &err)
-		if cerr := errors.Join(s.db.Close(), s.watch.Close()); cerr != nil {
-			err = storeFailure("close", s.cfg.Dir, cerr)
+		ended := make(chan error, 1)
+		go func() {
+			var cerr error
+			defer func() { ended <- cerr }()
+			defer s.rescue("close", &cerr)
+			cerr = errors.Join(s.db.Close(), s.watch.Close())
+		}()
+		var enough <-chan time.Time // never, unless the database may be stuck
+		if s.err() != nil {
+			enough = time.After(brokenClose)
+		}
+		select {
+		case cerr := <-ended:
+			if cerr != nil {
+				err = storeFailure("close", s.cfg.Dir, cerr)
+			}
+		case <-enough:
 		}
 	})
 	return err

@@ -1,0 +1,82 @@
+package replica
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/vfs"
+	"github.com/cockroachdb/pebble/vfs/errorfs"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// fullStore names a folder to a process that fills its disk.
+const fullStore = "PARLEY_TEST_FULL_STORE"
+
+// When the disk is full in the middle of writes from several goroutines, all of
+// them hear of it, and the store can be closed. In a process of its own, because
+// the database leaves goroutines behind.
+func TestFullDiskHoldsNobodyUp(t *testing.T) {
+	dir := os.Getenv(fullStore)
+	if dir == "" {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestFullDiskHoldsNobodyUp$", "-test.timeout", "1m")
+		cmd.Env = append(os.Environ(), fullStore+"="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return
+	}
+	for i := range 8 {
+		s := fillDisk(t, filepath.Join(dir, strconv.Itoa(i)))
+		require.ErrorIs(t, s.Write(nil, true), ErrDiskFull)
+		_, err := s.Get(pbft.RecordKey{Kind: 4})
+		require.ErrorIs(t, err, ErrDiskFull)
+		if i == 7 {
+			_ = s.Close()
+		}
+	}
+	if !t.Failed() {
+		os.Exit(0)
+	}
+}
+
+// fillDisk returns a store whose disk became full while four goroutines wrote.
+func fillDisk(t *testing.T, dir string) *diskStore {
+	require.NoError(t, makeDirs(dir))
+	var full atomic.Bool
+	s, err := openDiskStore(DiskStoreConfig{Dir: dir, disk: errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op, path string) error {
+		if full.Load() && op == errorfs.OpFileWrite && strings.HasSuffix(path, ".log") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))})
+	require.NoError(t, err)
+	value := string(make([]byte, 40_000))
+	var writers, progress sync.WaitGroup
+	for w := range uint64(4) {
+		progress.Add(1)
+		writers.Go(func() {
+			for i := uint64(0); ; i++ {
+				if err := s.Write([]pbft.Record{put(4, w<<32|i, value)}, w == 0); err != nil {
+					assert.ErrorIs(t, err, ErrDiskFull)
+					return
+				}
+				if i == 3 {
+					progress.Done()
+				}
+			}
+		})
+	}
+	progress.Wait()
+	full.Store(true)
+	writers.Wait()
+	return s
+}
