@@ -43,8 +43,8 @@ func (s *Server) refused(r *pbft.Request, why pbft.Drop) {
 	if s.local.refused(r, why) {
 		return
 	}
-	if s.frontend != nil {
-		s.frontend.Refused(r, why)
+	if f := s.clients.Load(); f != nil {
+		(*f).Refused(r, why)
 	}
 }
 
@@ -53,8 +53,8 @@ func (s *Server) deliver(h pbft.Height, replies []statemachine.Reply) {
 		return
 	}
 	s.local.deliver(h, replies)
-	if s.frontend != nil {
-		s.frontend.Deliver(s.epoch, h, replies)
+	if f := s.clients.Load(); f != nil {
+		(*f).Deliver(s.epoch, h, replies)
 	}
 }
 

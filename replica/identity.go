@@ -224,6 +224,9 @@ func openDataDir(path string, want Identity, cfg DiskStoreConfig) (_ *dataDir, e
 	switch {
 	case born == BornFollower:
 		d.follower, d.reason = true, "the first start as a follower was interrupted"
+	case born == BornVoter && id == nil:
+		// The log may be another replica's: to vote on it would be to vote twice.
+		return nil, &CorruptError{Folder: path, Key: identityFile, Detail: "the file is missing beside the log of a replica that has voted"}
 	case born == BornVoter:
 	case id == nil:
 		d.follower, d.reason = true, "the data folder has no identity and no log"

@@ -12,6 +12,11 @@ import (
 // errGap: the log does not hold what is needed to go on from the state at hand.
 var errGap = errors.New("log has a gap")
 
+func gap(format string, args ...any) error {
+	return fmt.Errorf("%w: %s: the disk lost something that was written: move the data folder away and start with an empty one: the replica rejoins as a follower",
+		errGap, fmt.Sprintf(format, args...))
+}
+
 // recovered is where a replica stands after it read its disk.
 type recovered struct {
 	// executed is how far the core may take it that blocks are executed.

@@ -250,14 +250,14 @@ func replay(r *runner, to pbft.Height, done func(*pbft.Block, *statemachine.Exec
 			return n, err
 		}
 		if !ok {
-			return n, fmt.Errorf("%w: no committed block at height %d", errGap, h)
+			return n, gap("no committed block at height %d", h)
 		}
 		p, err := getBlock(r.store, ref)
 		if err != nil {
 			return n, err
 		}
 		if p == nil {
-			return n, fmt.Errorf("%w: block %v is not there", errGap, ref)
+			return n, gap("block %v is not there", ref)
 		}
 		x, err := r.apply(p.Block)
 		if err != nil {

@@ -50,7 +50,8 @@ type Server struct {
 	outbox    *outbox
 	writer    *logWriter
 	frontend  frontend
-	// clients is the frontend once it has started, for the metrics.
+	// clients is the frontend once it has started: what the execution and protocol
+	// goroutines see of it.
 	clients atomic.Pointer[frontend]
 	admin   *admin
 	local   *localClient
@@ -171,6 +172,9 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 			return nil, errors.Join(err, s.Stop(ctx))
 		}
 		s.clients.Store(&s.frontend)
+	}
+	for _, w := range cfg.Roster.Cluster.Warnings() {
+		s.logger.Warn("cluster file: " + w)
 	}
 	s.logger.Info("replica is up", "cluster", cfg.Roster.Cluster.Name, "id", self, "epoch", s.epoch, "committed", s.published.Load().committed)
 	return s, nil

@@ -273,6 +273,11 @@ func TestDataDirIdentity(t *testing.T) {
 	require.False(t, d.follower, "it has its log")
 	require.NoError(t, d.close())
 
+	require.NoError(t, os.Remove(filepath.Join(dir, identityFile)))
+	_, err = openDataDir(dir, id, DiskStoreConfig{})
+	require.ErrorIs(t, err, ErrCorrupt, "whose log this is nobody knows")
+	require.ErrorContains(t, err, identityFile)
+
 	require.NoError(t, os.WriteFile(filepath.Join(dir, identityFile), []byte(`{"format": 99, "new": 1}`), 0o600))
 	_, err = openDataDir(dir, id, DiskStoreConfig{})
 	require.ErrorIs(t, err, ErrIdentity)
