@@ -34,7 +34,7 @@ lint: ## gofmt, go vet and staticcheck
 	$(GO) tool staticcheck ./...
 	staticcheck=$$($(GO) tool -n staticcheck) && cd $(CROSSCHECK) && $(GO) vet ./... && "$$staticcheck" ./...
 
-fuzz-short: ## every fuzz target for FUZZTIME (3s)
+fuzz-short: ## every fuzz target for FUZZTIME (3s; 200x for a count of runs)
 	.ci/fuzz $(FUZZTIME)
 
 cover: ## coverage of each package, and of all

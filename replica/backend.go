@@ -102,7 +102,7 @@ func (s *Server) ReadIndex(context.Context) (pbft.Height, *pbft.Certificate, err
 // ReceiptAt implements backend.
 func (s *Server) ReceiptAt(_ context.Context, h pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
 	at := s.published.Load()
-	p, err := s.archive.receiptAt(h, s.runner.gate.height(), at.stable, at.oldest, request, op)
+	p, err := s.archive.receiptAt(h, s.runner.gate.height(), at.snapshot, at.oldest, request, op)
 	if err != nil {
 		return nil, err
 	}

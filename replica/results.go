@@ -20,6 +20,9 @@ type resultArchive struct {
 	every  pbft.Height // at most so many blocks lie between two checkpoints
 	retain int64       // heights below the stable snapshot; negative: keep nothing
 	floor  atomic.Uint64
+	// sealed is the last stable snapshot whose certificate is archived: what is not
+	// certified below it never will be.
+	sealed atomic.Uint64
 }
 
 func encodeReplies(replies []statemachine.Reply) []byte {
@@ -110,7 +113,13 @@ func (a *resultArchive) certified(c *pbft.CheckpointCertificate) error {
 	if a.off() {
 		return nil
 	}
-	return a.store.WriteHost([]HostRecord{{Key: HostKey{HostCertified, c.Height}, Value: c.Encode()}}, false)
+	if err := a.store.WriteHost([]HostRecord{{Key: HostKey{HostCertified, c.Height}, Value: c.Encode()}}, false); err != nil {
+		return err
+	}
+	if c.Height%a.every == 0 && uint64(c.Height) > a.sealed.Load() {
+		a.sealed.Store(uint64(c.Height))
+	}
+	return nil
 }
 
 // prune forgets what lies so far below a stable snapshot.
@@ -140,8 +149,8 @@ func (a *resultArchive) prune(stable pbft.Height) error {
 }
 
 // receiptAt puts together what proves one result; see backend.ReceiptAt. oldest is
-// the lowest block in the log, stable the latest stable checkpoint.
-func (a *resultArchive) receiptAt(h, executed, stable, oldest pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
+// the lowest block in the log, snapshot the latest stable checkpoint with a snapshot.
+func (a *resultArchive) receiptAt(h, executed, snapshot, oldest pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
 	if a.off() || h < pbft.Height(a.floor.Load()) {
 		return nil, fmt.Errorf("results of block %d: %w", h, ErrPruned)
 	}
@@ -180,7 +189,7 @@ func (a *resultArchive) receiptAt(h, executed, stable, oldest pbft.Height, reque
 	} else if op != 0 {
 		return nil, fmt.Errorf("operation %d of request %v, which did not run: %w", op, request, ErrNoSuchResult)
 	}
-	return p, a.prove(p, h, stable)
+	return p, a.prove(p, h, snapshot)
 }
 
 // operation finds the operation's digest in the block.
@@ -210,7 +219,7 @@ func (a *resultArchive) operation(h, oldest pbft.Height, request pbft.Digest, op
 }
 
 // prove adds path and certificate.
-func (a *resultArchive) prove(p *receiptParts, h, stable pbft.Height) error {
+func (a *resultArchive) prove(p *receiptParts, h, snapshot pbft.Height) error {
 	var at pbft.Height
 	var leaves []crypto.Digest
 	err := a.store.ScanHost(HostLeaves, h, h+a.every+1, func(k HostKey, v []byte) error {
@@ -232,8 +241,9 @@ func (a *resultArchive) prove(p *receiptParts, h, stable pbft.Height) error {
 		return err
 	}
 	if value == nil {
-		if stable > at {
-			// A later checkpoint was certified first; this one's votes are gone.
+		if snapshot > at && pbft.Height(a.sealed.Load()) > at {
+			// Votes count down to the stable snapshot; this one's came too late. Above
+			// it a later checkpoint may be certified first: a snapshot takes its time.
 			return fmt.Errorf("checkpoint %d: this replica has no certificate of it: %w", at, ErrPruned)
 		}
 		return fmt.Errorf("checkpoint %d: %w", at, ErrNotCertified)
