@@ -161,7 +161,9 @@ func (c *Core) pushCheckpoints(to ReplicaID, m *Status, out *Output) {
 		return
 	}
 	for _, s := range c.statements {
-		if s.Height > m.Stable || c.IsSnapshot(s.Height) && s.Height > m.Snapshot {
+		// Those certified here are gone; one below the peer's stable checkpoint still
+		// wants its certificate, or the receipts of its interval would be lost.
+		if s.Height > m.Snapshot {
 			out.durable(to, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
 		}
 	}
