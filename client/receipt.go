@@ -52,9 +52,13 @@ func (c *Client) Receipt(ctx context.Context, ref Ref, op []byte) (*receipt.Rece
 		case <-c.ctx.Done():
 			return nil, ErrClosed
 		}
-		pause = min(2*pause, time.Second)
+		pause = min(2*pause, receiptPause)
 	}
 }
+
+// receiptPause is the longest pause between two rounds: under load a replica that
+// keeps few blocks discards one soon after it is certified.
+const receiptPause = 200 * time.Millisecond
 
 // receiptTimeout bounds how long one replica can keep us waiting.
 const receiptTimeout = 5 * time.Second
@@ -70,7 +74,7 @@ func (c *Client) receiptFrom(ctx context.Context, l *link, ref Ref, op []byte) (
 	switch m.State {
 	case api.ReceiptResponse_STATE_FOUND:
 	case api.ReceiptResponse_STATE_PRUNED:
-		return nil, true, errors.New("discarded")
+		return nil, true, errors.New("it has discarded the block (how many it keeps: receiptBlocks in its replica.json)")
 	case api.ReceiptResponse_STATE_UNKNOWN:
 		return nil, true, errors.New("no such result")
 	default:

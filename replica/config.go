@@ -57,7 +57,8 @@ type Config struct {
 	ProgressRTTs int
 
 	// Retain is how many blocks below the last stable snapshot stay for peers that
-	// lag: one checkpoint interval.
+	// lag and for receipts: one checkpoint interval, and at least DefaultRetain, so
+	// that a short interval does not discard what was answered a moment ago.
 	Retain pbft.Height
 	// ReceiptRetain is for how many blocks below the last stable snapshot results
 	// stay, for receipts: as many as Retain, which is also the most, because a
@@ -121,6 +122,9 @@ func configError(field string, value any, remedy string) error {
 	return fmt.Errorf("%w: %s is %v: %s", ErrConfig, field, value, remedy)
 }
 
+// DefaultRetain is the least that Config.Retain is when it is not set.
+const DefaultRetain pbft.Height = 1024
+
 // withDefaults must be called on a config that has its Roster.
 func (c Config) withDefaults() Config {
 	p := &c.Roster.Cluster.Parameters
@@ -134,7 +138,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Tick, 10*time.Millisecond)
 	orDefault(&c.Timeouts, pbft.DefaultTimeouts())
 	orDefault(&c.ProgressRTTs, 20)
-	orDefault(&c.Retain, pbft.Height(p.CheckpointEvery))
+	orDefault(&c.Retain, max(pbft.Height(p.CheckpointEvery), DefaultRetain))
 	orDefault(&c.ReceiptRetain, int64(c.Retain))
 	orDefault(&c.Reserve, 256<<20)
 	orDefault(&c.ChunkBytes, snapshot.DefaultChunkSize)

@@ -54,6 +54,20 @@ func TestConfigValidate(t *testing.T) {
 	require.NoError(t, good.Validate())
 }
 
+// A receipt can be had for a while also where snapshots are frequent.
+func TestDefaultRetain(t *testing.T) {
+	address := func(i int) (string, string) {
+		return fmt.Sprintf("127.0.0.1:%d", 2*i+1), fmt.Sprintf("127.0.0.1:%d", 2*i+2)
+	}
+	for every, want := range map[uint64]pbft.Height{16: DefaultRetain, 4096: 4096} {
+		p := testParameters()
+		p.CheckpointEvery, p.LogMax = every, 4*every
+		c := Config{Roster: clusterFor(t, keysFor(t, 4), p, address)}.withDefaults()
+		require.Equal(t, want, c.Retain)
+		require.EqualValues(t, want, c.ReceiptRetain)
+	}
+}
+
 func TestDigestSetForgetsTheOldest(t *testing.T) {
 	s := newDigestSet(160)
 	at := func(i int) (d crypto.Digest) { return crypto.Hash("x", fmt.Append(nil, i)) }

@@ -218,7 +218,7 @@ func (c *testCluster) folder(i int) string { return filepath.Join(c.dir, fmt.Spr
 func (c *testCluster) config(i int) Config {
 	cfg := Config{
 		Roster: c.roster, Keys: c.keys[i], DataDir: c.folder(i), Machine: c.machines[i],
-		Logger: c.logger, Reserve: -1, ChunkBytes: 1 << 10, Tick: 5 * time.Millisecond,
+		Logger: c.logger, Reserve: -1, ChunkBytes: 1 << 10, Tick: 5 * time.Millisecond, Retain: 16,
 		PeerListener: c.listeners[i],
 	}
 	c.listeners[i] = nil

@@ -76,7 +76,11 @@ type trial struct {
 
 func newTrial(t *testing.T, replicas int, more ...string) *trial {
 	t.Helper()
-	dir := makeCluster(t, replicas, more...)
+	return startTrial(t, makeCluster(t, replicas, more...), replicas)
+}
+
+func startTrial(t *testing.T, dir string, replicas int) *trial {
+	t.Helper()
 	x := &trial{T: t, n: replicas}
 	x.processes = startProcesses(t, dir, replicas)
 	to := target{dir: dir, cluster: clusterFilePath(dir)}
@@ -262,7 +266,17 @@ func TestAcceptanceAllKilled(t *testing.T) {
 // A replica is away until the others have discarded what it lacks.
 func TestAcceptanceAway(t *testing.T) {
 	file, n := acceptanceRecords(t, 30_000)
-	x := newTrial(t, 4, "--checkpoint-every", "8", "--window", "8")
+	dir := makeCluster(t, 4, "--checkpoint-every", "8", "--window", "8")
+	for i := range 4 {
+		path := replicaConfigPath(replicaDir(dir, i))
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		var c localConfig
+		require.NoError(t, json.Unmarshal(data, &c))
+		c.RetainBlocks = 8
+		require.NoError(t, c.write(path))
+	}
+	x := startTrial(t, dir, 4)
 	away := x.backup()
 	must(t, "put", "--dir", x.dir, "parley/hello", "hello")
 	x.kill(away)

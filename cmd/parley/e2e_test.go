@@ -92,7 +92,7 @@ func TestFourProcesses(t *testing.T) {
 	var loaded outcome
 	var loading sync.WaitGroup
 	loading.Go(func() {
-		loaded = parley(t, "load", "--json", "--concurrency", "256", file)
+		loaded = parley(t, "load", "--json", "--concurrency", "256", "--receipts", filepath.Join(tmp, "receipts"), "--sample", "20", file)
 	})
 	awaitStatus(t, dir, func(s *clusterState) bool { return s.Executed > first.Executed })
 	p.kill(first.Primary)
@@ -104,8 +104,13 @@ func TestFourProcesses(t *testing.T) {
 	var sum loadSummary
 	require.NoError(t, json.Unmarshal([]byte(loaded.out), &sum))
 	require.Equal(t, lines, sum.Loaded)
+	require.Equal(t, 20, sum.Receipts)
 	require.Contains(t, must(t, "verify-load", "--every-replica", "--exactly-once", file), "All state digests are equal.")
 	must(t, "verify-load", file)
+	receipts, err := filepath.Glob(filepath.Join(tmp, "receipts", "*.receipt"))
+	require.NoError(t, err)
+	require.Len(t, receipts, 20)
+	require.Contains(t, must(t, append([]string{"verify-receipt", "-q"}, receipts...)...), "20 receipts verify")
 
 	// What verify-load is for.
 	must(t, "put", "key5", "something else")

@@ -41,9 +41,11 @@ type localConfig struct {
 	// PoolMiB and PoolPerClient bound the requests that wait here.
 	PoolMiB       int `json:"poolMiB,omitempty"`
 	PoolPerClient int `json:"poolPerClient,omitempty"`
-	// RetainBlocks stay below the last snapshot for replicas that lag.
+	// RetainBlocks stay below the last snapshot for replicas that lag and for
+	// receipts: a checkpoint interval, at least 1024.
 	RetainBlocks uint64 `json:"retainBlocks,omitempty"`
-	// ReceiptBlocks is for how many blocks receipts can be had.
+	// ReceiptBlocks is for how many blocks below the last snapshot receipts can be
+	// had: as many as RetainBlocks, which is the most. -1: none.
 	ReceiptBlocks int64 `json:"receiptBlocks,omitempty"`
 	// Tick is the unit of the protocol's timeouts.
 	Tick crypto.Duration `json:"tick,omitempty"`
