@@ -56,6 +56,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 		&cobra.Group{ID: "cluster", Title: "Clusters and replicas:"},
 		&cobra.Group{ID: "data", Title: "The key-value store:"},
 		&cobra.Group{ID: "proof", Title: "Proofs:"},
+		&cobra.Group{ID: "test", Title: "Testing Parley:"},
 	)
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -66,6 +67,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
 	add("proof", newVerifyReceipt())
+	add("test", newChaos())
 	root.AddCommand(newVersion(), &cobra.Command{
 		Use:   "exit-codes",
 		Short: "What the exit codes mean",
