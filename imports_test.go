@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -16,9 +17,10 @@ import (
 const module = "github.com/parley-bft/parley/"
 
 // allowed says which packages of this module a folder may import: the picture in
-// ARCHITECTURE.md. A folder inherits the row of the longest prefix that has one;
-// a prefix as a value allows everything below it.
+// ARCHITECTURE.md. A folder inherits the row of the longest prefix that has one,
+// and must have one; a prefix as a value allows everything below it.
 var allowed = map[string][]string{
+	".":              {},
 	"crypto":         {"crypto"},
 	"pbft":           {"crypto"},
 	"statemachine":   {"crypto", "statemachine"},
@@ -72,12 +74,18 @@ func TestImports(t *testing.T) {
 		}
 		files++
 		dir := path.Dir(filepath.ToSlash(file))
+		row, found := longest(dir)
+		if !found {
+			t.Errorf("%s: the folder %s has no row in the table in imports_test.go: add one there and in ARCHITECTURE.md", file, dir)
+		}
 		for _, spec := range f.Imports {
 			name, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				return err
 			}
-			checkImport(t, file, dir, name)
+			if problem := checkImport(row, dir, name); problem != "" {
+				t.Errorf("%s imports %s, %s", file, name, problem)
+			}
 		}
 		return nil
 	})
@@ -85,36 +93,62 @@ func TestImports(t *testing.T) {
 	require.Greater(t, files, 100, "the walk found too few files")
 }
 
-func checkImport(t *testing.T, file, dir, name string) {
+// checkImport says what is wrong with an import of the package in dir, whose row
+// of the table is the given one.
+func checkImport(row, dir, name string) string {
 	if local, ok := strings.CutPrefix(name, module); ok {
-		if row, found := longest(dir); found && !within(local, allowed[row]) {
-			t.Errorf("%s imports %s: the row %q of the table in imports_test.go does not allow it", file, name, row)
+		if !within(local, allowed[row]) {
+			return fmt.Sprintf("which the row %q of the table in imports_test.go does not allow", row)
 		}
-		return
+		return ""
 	}
 	first, _, _ := strings.Cut(name, "/")
 	if !strings.Contains(first, ".") {
-		return // the standard library
+		return "" // the standard library
 	}
 	for library, folders := range outside {
 		if name == library || strings.HasPrefix(name, library+"/") {
 			if !within(dir, folders) {
-				t.Errorf("%s imports %s, which belongs in %v only", file, name, folders)
+				return fmt.Sprintf("which belongs in %v only", folders)
 			}
-			return
+			return ""
 		}
 	}
-	t.Errorf("%s imports %s, which is not in the table of libraries in imports_test.go: say in ARCHITECTURE.md why it is needed", file, name)
+	return "which is not in the table of libraries in imports_test.go: say in ARCHITECTURE.md why it is needed"
 }
 
-// longest returns the longest prefix of dir that has a row.
+// longest returns the longest prefix of dir that has a row. The row of the root is
+// for the root alone.
 func longest(dir string) (string, bool) {
+	if dir == "." {
+		return dir, true
+	}
 	for at := dir; at != "."; at = path.Dir(at) {
 		if _, ok := allowed[at]; ok {
 			return at, true
 		}
 	}
 	return "", false
+}
+
+// TestImportsNotices is the test of the test.
+func TestImportsNotices(t *testing.T) {
+	for dir, want := range map[string]string{
+		".": ".", "client": "client", "client/receipt": "client/receipt", "client/receipt/deep": "client/receipt",
+		"crypto/bls": "crypto", "newcomer": "", "newcomer/deep": "", "cryptography": "",
+	} {
+		row, found := longest(dir)
+		require.Equal(t, want, row, dir)
+		require.Equal(t, want != "", found, dir)
+	}
+	require.Empty(t, checkImport("pbft", "pbft", module+"crypto/canon"))
+	require.Empty(t, checkImport("cmd", "cmd/parley", module+"replica"))
+	require.Empty(t, checkImport("pbft", "pbft", "encoding/json"))
+	require.Contains(t, checkImport("pbft", "pbft", module+"replica"), `the row "pbft"`)
+	require.Contains(t, checkImport(".", ".", module+"crypto"), `the row "."`)
+	require.Contains(t, checkImport("", "newcomer", module+"crypto"), `the row ""`)
+	require.Contains(t, checkImport("pbft", "pbft", "github.com/spf13/cobra"), "[cmd] only")
+	require.Contains(t, checkImport("pbft", "pbft", "example.org/x"), "not in the table")
 }
 
 func within(name string, prefixes []string) bool {
