@@ -98,17 +98,25 @@ func (x *trial) state() clusterState { return x.direct.states(x.Context(), 2*tim
 func (x *trial) await(what string, ok func(*clusterState) bool) time.Duration {
 	x.Helper()
 	begin := time.Now()
-	for {
-		s := x.state()
-		if ok(&s) {
-			return time.Since(begin)
-		}
-		if time.Since(begin) > 3*time.Minute {
-			var b bytes.Buffer
-			_ = printState(&b, x.direct, &s, false)
-			x.Fatalf("waited in vain for: %s\n%s", what, b.String())
-		}
-		time.Sleep(10 * time.Millisecond)
+	var s clusterState
+	if !poll(x.Context(), 3*time.Minute, func() bool { s = x.state(); return ok(&s) }) {
+		var b bytes.Buffer
+		_ = printState(&b, x.direct, &s, false)
+		x.Fatalf("waited in vain for: %s\n%s", what, b.String())
+	}
+	return time.Since(begin)
+}
+
+// let lets time go by: for what a trial measures over a time, or for what must not
+// happen, of which no state tells that it will not happen yet.
+func (x *trial) let(pass time.Duration) {
+	x.Helper()
+	timer := time.NewTimer(pass)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-x.Context().Done():
+		x.Fatal(x.Context().Err())
 	}
 }
 
@@ -143,8 +151,8 @@ func (x *trial) load(file string, more ...string) *loading {
 // until waits until so many records have been executed.
 func (l *loading) until(records int) {
 	l.x.Helper()
-	for l.x.revision() < uint64(records) {
-		time.Sleep(5 * time.Millisecond)
+	if !poll(l.x.Context(), 5*time.Minute, func() bool { return l.x.revision() >= uint64(records) }) {
+		l.x.Fatalf("waited in vain for %d records, %d are there\n%s", records, l.x.revision(), &l.err)
 	}
 }
 
@@ -335,18 +343,22 @@ func TestAcceptanceTwoDown(t *testing.T) {
 	b := x.backup()
 	x.kill(a)
 	x.kill(b)
-	time.Sleep(time.Second) // what was under way settles
-	stuck := x.state()
+	down := time.Now()
 	o := parley(t, "put", "--dir", x.dir, "--timeout", "3s", "while", "stuck")
 	require.Equal(t, exitUnknown, o.code, o.err)
+	// What was under way has settled during those seconds. That nothing commits has
+	// to be watched, for an outage of more than a few timeouts.
+	stuck := x.state()
+	x.let(10 * time.Second)
 	still := x.state()
 	require.Equal(t, stuck.Committed, still.Committed, "two of four must not commit")
-	x.Logf("two of four are down: no commit for more than 4 s at height %d, view %d", still.Committed, still.View)
-	time.Sleep(10 * time.Second) // an outage of more than a few timeouts
+	require.Equal(t, 2, still.Reachable)
+	x.Logf("two of four are down: no commit for more than 10 s at height %d, view %d", still.Committed, still.View)
+	outage := time.Since(down)
 	begin := time.Now()
 	x.start(b)
 	x.await("commits with three", func(s *clusterState) bool { return s.Committed > still.Committed })
-	x.Logf("one returned after an outage of %d s, and commits go on %.2f s after its start, in view %d", 15, time.Since(begin).Seconds(), x.state().View)
+	x.Logf("one returned after an outage of %.0f s, and commits go on %.2f s after its start, in view %d", outage.Seconds(), time.Since(begin).Seconds(), x.state().View)
 	x.start(a)
 	l.finish()
 	x.verify(file)
@@ -357,9 +369,16 @@ func TestAcceptanceIdle(t *testing.T) {
 	length := time.Minute
 	x := newTrial(t, 4)
 	must(t, "put", "--dir", x.dir, "a", "b")
-	time.Sleep(2 * time.Second)
+	x.await("all replicas have executed and certified everything", func(s *clusterState) bool {
+		for i := range s.Replicas {
+			if st := s.Replicas[i].Status; st == nil || st.Executed != s.Committed || st.Stable != s.Committed {
+				return false
+			}
+		}
+		return true
+	})
 	before, cpu, disk := x.state(), x.cpu(), folderSize(t, x.dir)
-	time.Sleep(length)
+	x.let(length)
 	after := x.state()
 	x.Logf("%v of idling: %d blocks made, view %d then %d, %.2f CPU seconds by all %d replicas, %d bytes more on disk",
 		length, after.Committed-before.Committed, before.View, after.View, x.cpu()-cpu, x.n, folderSize(t, x.dir)-disk)

@@ -22,10 +22,7 @@ func TestProgressWithoutATerminal(t *testing.T) {
 		var out bytes.Buffer
 		finished := make(chan struct{})
 		begin := time.Now()
-		go func() {
-			time.Sleep(3500 * time.Millisecond)
-			close(finished)
-		}()
+		time.AfterFunc(3500*time.Millisecond, func() { close(finished) })
 		showProgress(&out, "loaded", 1000, finished, func() int { return int(time.Since(begin) / time.Second * 100) })
 		require.Equal(t, "loaded 100 of 1000, 100/s, 9s left\nloaded 200 of 1000, 100/s, 8s left\nloaded 300 of 1000, 100/s, 7s left\n", out.String())
 	})

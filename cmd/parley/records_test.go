@@ -153,8 +153,7 @@ func (l *lockedDelay) Do(ctx context.Context, op []byte) (client.Answer, error) 
 	l.mu.Lock()
 	d := l.f.delay("")
 	l.mu.Unlock()
-	time.Sleep(d)
-	plain := &fakeCluster{faults: l.f.faults}
+	plain := &fakeCluster{faults: l.f.faults, delay: func(string) time.Duration { return d }}
 	a, err := plain.Do(ctx, op)
 	l.f.mu.Lock()
 	l.f.puts = append(l.f.puts, string(op))
