@@ -33,10 +33,18 @@ type verifyStage struct {
 	lazy     bool // votes are not verified one by one
 	lazyCP   bool
 	workers  chan struct{} // tokens for the extra goroutines of large blocks
-	metrics  *metrics
+	metrics  stageCounts
 	post     func(func(*Node)) bool
 	bounds   atomic.Pointer[tallyBounds]
 	wg       sync.WaitGroup
+}
+
+// stageCounts counts what came, and what of it was of no use.
+type stageCounts interface {
+	received(k pbft.MessageKind, bytes int)
+	malformed(from pbft.ReplicaID)
+	dropped(from pbft.ReplicaID, m pbft.Message, why pbft.Drop)
+	rejected(requests int) // of a Forward
 }
 
 // tallyBounds are the votes of use, as of a moment ago: the others need not be
@@ -160,9 +168,6 @@ func (b *verifiedBatch) deliver(n *Node) {
 // verify decodes and checks messages of one peer, the signatures of votes
 // together.
 func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte) (out verifiedBatch) {
-	drop := func(m pbft.Message, why pbft.Drop) {
-		s.metrics.dropped(m.Kind(), why)
-	}
 	for _, raw := range raws {
 		epoch, m, err := pbft.Decode(raw)
 		if err != nil {
@@ -170,58 +175,70 @@ func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte) (out verifiedBa
 			continue
 		}
 		s.metrics.received(m.Kind(), len(raw))
-		if epoch != s.epoch {
-			drop(m, pbft.DropEpoch)
-			continue
-		}
-		switch m := m.(type) {
-		case *pbft.Vote:
-			if why := s.checkVote(from, m); why != pbft.NoDrop {
-				drop(m, why)
-			} else {
-				out.votes = append(out.votes, m)
-			}
-			continue
-		case *pbft.CheckpointVote:
-			if why := s.verifier.CheckCheckpointVote(from, m); why != pbft.NoDrop {
-				drop(m, why)
-			} else {
-				out.cvotes = append(out.cvotes, m)
-			}
-			continue
-		case *pbft.PrePrepare:
-			if why := s.checkPosition(m); why != pbft.NoDrop {
-				drop(m, why)
-				continue
-			}
-			s.share(from, m)
-		case *pbft.Bundle:
-			if b := s.bounds.Load(); b != nil && m.Height() <= b.stable {
-				drop(m, pbft.DropDuplicate)
-				continue
-			}
-		}
-		v, why := s.verifier.Verify(from, m)
-		if why != pbft.NoDrop {
-			drop(m, why)
-			continue
-		}
-		if n := v.Rejected(); n > 0 {
-			s.metrics.rejectedRequests.Add(float64(n))
-		}
-		s.learn(v.Message())
-		out.messages = append(out.messages, v)
+		s.check(from, epoch, m, &out)
 	}
-	if !s.lazy {
-		out.votes = keepGood(s, out.votes, s.verifier.VerifyVotes)
-	}
-	if !s.lazyCP {
-		out.cvotes = keepGood(s, out.cvotes, s.verifier.VerifyCheckpointVotes)
-	}
+	s.signatures(from, &out)
 	return out
 }
 
-func keepGood[V pbft.Message](s *verifyStage, votes []V, check func([]V) []pbft.Drop) []V {
+// check adds a message to those that are good; of votes all but the signature is
+// checked.
+func (s *verifyStage) check(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Message, out *verifiedBatch) {
+	if epoch != s.epoch {
+		s.metrics.dropped(from, m, pbft.DropEpoch)
+		return
+	}
+	switch m := m.(type) {
+	case *pbft.Vote:
+		if why := s.checkVote(from, m); why != pbft.NoDrop {
+			s.metrics.dropped(from, m, why)
+		} else {
+			out.votes = append(out.votes, m)
+		}
+		return
+	case *pbft.CheckpointVote:
+		if why := s.verifier.CheckCheckpointVote(from, m); why != pbft.NoDrop {
+			s.metrics.dropped(from, m, why)
+		} else {
+			out.cvotes = append(out.cvotes, m)
+		}
+		return
+	case *pbft.PrePrepare:
+		if why := s.checkPosition(m); why != pbft.NoDrop {
+			s.metrics.dropped(from, m, why)
+			return
+		}
+		s.share(from, m)
+	case *pbft.Bundle:
+		if b := s.bounds.Load(); b != nil && m.Height() <= b.stable {
+			s.metrics.dropped(from, m, pbft.DropDuplicate)
+			return
+		}
+	}
+	v, why := s.verifier.Verify(from, m)
+	if why != pbft.NoDrop {
+		s.metrics.dropped(from, m, why)
+		return
+	}
+	if n := v.Rejected(); n > 0 {
+		s.metrics.rejected(n)
+	}
+	s.learn(v.Message())
+	out.messages = append(out.messages, v)
+}
+
+// signatures leaves out votes whose signature is bad, where each has to have a good
+// one.
+func (s *verifyStage) signatures(from pbft.ReplicaID, out *verifiedBatch) {
+	if !s.lazy {
+		out.votes = keepGood(s, from, out.votes, s.verifier.VerifyVotes)
+	}
+	if !s.lazyCP {
+		out.cvotes = keepGood(s, from, out.cvotes, s.verifier.VerifyCheckpointVotes)
+	}
+}
+
+func keepGood[V pbft.Message](s *verifyStage, from pbft.ReplicaID, votes []V, check func([]V) []pbft.Drop) []V {
 	if len(votes) == 0 {
 		return votes
 	}
@@ -230,7 +247,7 @@ func keepGood[V pbft.Message](s *verifyStage, votes []V, check func([]V) []pbft.
 		if why == pbft.NoDrop {
 			good = append(good, votes[i])
 		} else {
-			s.metrics.dropped(votes[i].Kind(), why)
+			s.metrics.dropped(from, votes[i], why)
 		}
 	}
 	return good

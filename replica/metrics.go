@@ -86,9 +86,11 @@ func (m *metrics) sent(k pbft.MessageKind, n int) {
 	m.sentBytes.WithLabelValues(k.String()).Add(float64(n))
 }
 
-func (m *metrics) dropped(k pbft.MessageKind, why pbft.Drop) {
-	m.drops.WithLabelValues(k.String(), why.String()).Inc()
+func (m *metrics) dropped(_ pbft.ReplicaID, msg pbft.Message, why pbft.Drop) {
+	m.drops.WithLabelValues(msg.Kind().String(), why.String()).Inc()
 }
+
+func (m *metrics) rejected(requests int) { m.rejectedRequests.Add(float64(requests)) }
 
 func (m *metrics) malformed(from pbft.ReplicaID) {
 	m.malformedFrom.WithLabelValues(idLabel(from)).Inc()

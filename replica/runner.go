@@ -31,6 +31,10 @@ type runner struct {
 	installed    func(b *pbft.Bundle, err error)
 	fail         func(err error)
 	observe      func(b *pbft.Block)
+	// applied, if not nil, sees every block that the executor ran, also in a replay.
+	applied func(b *pbft.Block, x *statemachine.Execution)
+	// later writes a snapshot in the background; false if it never will.
+	later func(snapshotJob) bool
 
 	jobs  *queue[runnerJob]
 	snaps *queue[snapshotJob]
@@ -39,13 +43,20 @@ type runner struct {
 	pending bool
 	// replayTo is how far the log is to be replayed once the state is there.
 	replayTo pbft.Height
+	waiting  []*pbft.Block // for the state
 }
 
 // runnerJob is blocks to execute or a state to install.
 type runnerJob struct {
 	blocks  []*pbft.Block
 	install *pbft.Bundle
-	files   *incoming
+	files   installable
+}
+
+// installable is a transferred snapshot of which every chunk is here.
+type installable interface {
+	// finish makes it one of the folder's snapshots, checked.
+	finish() error
 }
 
 type snapshotJob struct {
@@ -55,6 +66,7 @@ type snapshotJob struct {
 
 func (r *runner) start() {
 	r.jobs, r.snaps = newQueue[runnerJob](), newQueue[snapshotJob]()
+	r.later = r.snaps.put
 	r.wg.Add(2)
 	go r.run()
 	go r.writeSnapshots()
@@ -70,26 +82,31 @@ func (r *runner) stop() {
 func (r *runner) run() {
 	defer r.wg.Done()
 	defer r.snaps.close()
-	var waiting []*pbft.Block
 	for jobs, ok := r.jobs.takeAll(nil); ok; jobs, ok = r.jobs.takeAll(jobs) {
 		for i := range jobs {
-			var err error
-			if b := jobs[i].install; b != nil {
-				if err = r.install(b, jobs[i].files); err == nil && len(waiting) > 0 {
-					err = r.execute(waiting)
-					waiting = nil
-				}
-			} else if r.pending {
-				waiting = append(waiting, jobs[i].blocks...)
-			} else {
-				err = r.execute(jobs[i].blocks)
-			}
-			if err != nil {
+			if err := r.do(&jobs[i]); err != nil {
 				r.fail(err)
 				return
 			}
 		}
 	}
+}
+
+// do does one job. Blocks for which there is no state yet wait for it.
+func (r *runner) do(j *runnerJob) error {
+	switch {
+	case j.install == nil && r.pending:
+		r.waiting = append(r.waiting, j.blocks...)
+		return nil
+	case j.install == nil:
+		return r.execute(j.blocks)
+	}
+	if err := r.install(j.install, j.files); err != nil || r.pending {
+		return err
+	}
+	waiting := r.waiting
+	r.waiting = nil
+	return r.execute(waiting)
 }
 
 // requestBlock is the executor's view of a block.
@@ -116,6 +133,9 @@ func (r *runner) apply(b *pbft.Block) (statemachine.Execution, error) {
 	x, err := r.exec.Execute(requestBlock(b, b.Checkpoint || r.isSnapshot(b.Height)))
 	if err != nil {
 		return x, fmt.Errorf("execute block %d: %w", b.Height, err)
+	}
+	if r.applied != nil {
+		r.applied(b, &x)
 	}
 	return x, r.archive.executed(b.Height, &x)
 }
@@ -145,7 +165,7 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 		if err != nil {
 			return err
 		}
-		if !r.snaps.put(snapshotJob{info: *x.Checkpoint, snap: snap}) {
+		if !r.later(snapshotJob{info: *x.Checkpoint, snap: snap}) {
 			_ = snap.Close()
 		}
 	}
@@ -200,7 +220,7 @@ func (r *runner) writeSnapshot(j *snapshotJob) (pbft.Digest, error) {
 
 // install makes a transferred snapshot the state. Everything is on the disk and
 // checked before anything in memory is touched.
-func (r *runner) install(b *pbft.Bundle, files *incoming) error {
+func (r *runner) install(b *pbft.Bundle, files installable) error {
 	if err := files.finish(); errors.Is(err, snapshot.ErrCorrupt) {
 		r.installed(b, err)
 		return nil

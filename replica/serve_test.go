@@ -67,17 +67,17 @@ func TestServeLimits(t *testing.T) {
 	c.startAll()
 	c.put("a")
 	n := c.sims[0].Node()
-	before := c.sims[0].Pending(WorkOther)
+	before := c.sims[0].Pending(WorkFiles)
 	for range 1000 {
 		n.serveBlocks(1, &pbft.GetBlocks{From: 1})
 	}
-	require.Equal(t, n.cfg.Serve.Pending, c.sims[0].Pending(WorkOther)-before)
+	require.Equal(t, n.cfg.Serve.Pending, c.sims[0].Pending(WorkFiles)-before)
 	n.serveBlocks(2, &pbft.GetBlocks{From: 1})
-	require.Equal(t, n.cfg.Serve.Pending+1, c.sims[0].Pending(WorkOther)-before, "another peer has its own share")
+	require.Equal(t, n.cfg.Serve.Pending+1, c.sims[0].Pending(WorkFiles)-before, "another peer has its own share")
 	answers := 0
 	for range 1000 {
 		n.serveBlocks(1, &pbft.GetBlocks{From: 1})
-		for c.sims[0].Do(WorkOther) {
+		for c.sims[0].Do(WorkFiles) {
 			answers++
 		}
 	}

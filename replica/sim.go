@@ -1,7 +1,7 @@
 package replica
 
 import (
-	"fmt"
+	"errors"
 	"log/slog"
 
 	"github.com/parley-bft/parley/pbft"
@@ -14,13 +14,18 @@ type SimConfig struct {
 	// filled in.
 	Core     pbft.Config
 	Verifier *pbft.Verifier
-	Keys     pbft.Keys
-	Limits   statemachine.Limits
+	// Caches are those that the Verifier was made with; nil for a Verifier without.
+	Caches *SimCaches
+	// LazyVotes and LazyCheckpoints say that the votes are only verified as
+	// aggregates, as for a lazy scheme (see crypto.Scheme).
+	LazyVotes, LazyCheckpoints bool
+	Keys                       pbft.Keys
+	Limits                     statemachine.Limits
 	// Machine is the application in its initial state.
 	Machine statemachine.StateMachine
 	// Store and Snapshots are the replica's disk: give the same to the next Sim after
-	// a crash (and call Store.Crash).
-	Store     *MemoryStore
+	// a crash (and have the store lose what was not synced).
+	Store     Store
 	Snapshots *MemorySnapshots
 	Transfer  TransferConfig
 	Serve     ServeConfig
@@ -29,15 +34,19 @@ type SimConfig struct {
 	Voter bool
 	// ReceiptRetain as in Config.
 	ReceiptRetain int64
-	// Send gets every message for another replica, encoded.
+	// Send gets every message for another replica, encoded; see also
+	// SimHooks.Transmit.
 	Send func(to pbft.ReplicaID, raw []byte)
-	// Executed, if not nil, gets every block that was executed, with the replies.
+	// Executed, if not nil, gets every block that was executed, with the replies;
+	// not those of a replay.
 	Executed func(b *pbft.Block, replies []statemachine.Reply)
 	// Refused, Alarm and Evidence get what their namesakes of Host report; each may
 	// be nil.
 	Refused  func(r *pbft.Request, why pbft.Drop)
 	Alarm    func(a pbft.Alarm)
 	Evidence func(e *pbft.Evidence)
+	// Hooks let the caller look closer.
+	Hooks SimHooks
 }
 
 // Work is a kind of work that a simulated replica does beside its protocol.
@@ -51,8 +60,12 @@ const (
 	WorkExecute
 	// WorkSnapshot writes the next snapshot.
 	WorkSnapshot
-	// WorkOther is the rest: aggregating, serving peers, keeping chunks.
-	WorkOther
+	// WorkAggregate makes certificates, and signs votes for checkpoints.
+	WorkAggregate
+	// WorkFiles answers peers from the disk and prunes.
+	WorkFiles
+	// WorkTransfer keeps the chunks of a state transfer.
+	WorkTransfer
 	// Works is the number of kinds.
 	Works
 )
@@ -65,15 +78,15 @@ type Sim struct {
 	cfg    SimConfig
 	node   *Node
 	runner *runner
-	born   Born
+	stage  *verifyStage
+	writer logWriter
 	jobs   [Works][]func() error
 	batch  []*Batch
-	dirty  bool
-	// waiting are blocks that wait for the state to be installed.
-	waiting []*pbft.Block
-	err     error
-	epoch   pbft.Epoch
-	stats   SimStats
+	err    error
+	epoch  pbft.Epoch
+	stats  SimStats
+	// held is how many calls of Together are under way.
+	held int
 }
 
 // SimStats count what a Sim did not pass on.
@@ -90,13 +103,22 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.born = born; born == BornNot {
-		if s.born = BornFollower; cfg.Voter {
-			s.born = BornVoter
+	if born == BornNot {
+		if born = BornFollower; cfg.Voter {
+			born = BornVoter
 		}
-		if err := cfg.Store.WriteHost([]HostRecord{bornRecord(s.born)}, true); err != nil {
+		if err := cfg.Store.WriteHost([]HostRecord{bornRecord(born)}, true); err != nil {
 			return nil, err
 		}
+	}
+	s.writer = logWriter{store: cfg.Store, born: born}
+	caches := cfg.Caches
+	if caches == nil {
+		caches = NewSimCaches(1 << 10)
+	}
+	s.stage = &verifyStage{
+		epoch: s.epoch, self: cfg.Core.Self, verifier: cfg.Verifier, known: caches.known,
+		lazy: cfg.LazyVotes, lazyCP: cfg.LazyCheckpoints, metrics: simCounts{s},
 	}
 	retain := cfg.ReceiptRetain
 	if retain == 0 {
@@ -109,16 +131,25 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		deliver:      func(pbft.Height, []statemachine.Reply) {},
 		observe:      func(*pbft.Block) {},
 		executed:     func(h pbft.Height) { s.node.Executed(h) },
-		checkpointed: func(c pbft.CheckpointStatement) { s.node.Checkpointed(c) },
-		installed:    func(b *pbft.Bundle, err error) { s.node.Installed(b, err) },
-		fail:         func(err error) { s.fail(err) },
+		checkpointed: s.checkpointed,
+		installed:    s.installed,
+		fail:         s.fail,
+		later:        s.writeLater,
+	}
+	if f := cfg.Hooks.Applied; f != nil {
+		s.runner.applied = func(b *pbft.Block, x *statemachine.Execution) { f(s.runner.exec, b, x) }
 	}
 	rec, err := recoverState(s.runner, s.runner.logger)
 	if err != nil {
 		return nil, err
 	}
+	if f := cfg.Hooks.Stated; f != nil {
+		for _, st := range rec.statements {
+			f(st)
+		}
+	}
 	core := cfg.Core
-	core.Executed, core.Follower = rec.executed, s.born == BornFollower
+	core.Executed, core.Follower = rec.executed, born == BornFollower
 	core.CheckCertificate = cfg.Verifier.CheckCertificate
 	log, fault := logSeq(cfg.Store)
 	s.node, err = NewNode(NodeConfig{
@@ -157,36 +188,61 @@ func (s *Sim) fail(err error) {
 // Start begins to take part, at wall clock now.
 func (s *Sim) Start(now pbft.Time) { s.node.Start(now) }
 
+// Together runs f, which calls other methods of the Sim, and performs the effects
+// of all of them as one, like a replica that finds several events waiting.
+func (s *Sim) Together(f func()) {
+	s.held++
+	f()
+	s.held--
+	s.flush()
+}
+
+func (s *Sim) flush() {
+	if s.held > 0 {
+		return
+	}
+	s.node.Flush()
+	view, low, high := s.node.Core().TallyRange()
+	now := tallyBounds{view, low, high, s.node.Core().Stable()}
+	if b := s.stage.bounds.Load(); b == nil || *b != now {
+		s.stage.bounds.Store(&now)
+	}
+}
+
 // Tick is one unit of time.
 func (s *Sim) Tick(now pbft.Time) {
 	s.node.Tick(now)
-	s.node.Flush()
+	s.flush()
 }
 
 // Offer brings requests of clients, whose signatures the caller has checked.
 func (s *Sim) Offer(rs []*pbft.Request) {
+	for _, r := range rs {
+		s.stage.known.add(r)
+	}
 	s.node.Offer(rs)
-	s.node.Flush()
+	s.flush()
+}
+
+// Lookup answers a request that was executed already, from the session table.
+func (s *Sim) Lookup(r *pbft.Request) (statemachine.Reply, bool) {
+	return s.runner.exec.Lookup(r.Client, r.Seq, r.Digest())
 }
 
 // Receive takes a message as it came over the link from a peer.
 func (s *Sim) Receive(from pbft.ReplicaID, raw []byte) {
-	epoch, m, err := pbft.Decode(raw)
-	if err != nil {
-		s.stats.Malformed++
-		return
-	}
-	if epoch != s.epoch {
-		s.stats.WrongEpoch++
-		return
-	}
-	v, why := s.cfg.Verifier.Verify(from, m)
-	if why != pbft.NoDrop {
-		s.stats.Dropped++
-		return
-	}
-	s.node.Receive(v)
-	s.node.Flush()
+	b := s.stage.verify(from, [][]byte{raw})
+	b.deliver(s.node)
+	s.flush()
+}
+
+// Take takes a message that is already decoded and that nobody changes any more.
+func (s *Sim) Take(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Message) {
+	var b verifiedBatch
+	s.stage.check(from, epoch, m, &b)
+	s.stage.signatures(from, &b)
+	b.deliver(s.node)
+	s.flush()
 }
 
 // Pending is how much work of a kind waits.
@@ -204,17 +260,18 @@ func (s *Sim) Do(w Work) bool {
 		return false
 	}
 	if w == WorkDisk {
-		return s.sync()
+		return s.Write(len(s.batch))
 	}
 	if len(s.jobs[w]) == 0 {
 		return false
 	}
 	job := s.jobs[w][0]
+	s.jobs[w][0] = nil
 	s.jobs[w] = s.jobs[w][1:]
 	if err := job(); err != nil {
 		s.fail(err)
 	}
-	s.node.Flush()
+	s.flush()
 	return true
 }
 
@@ -230,28 +287,84 @@ func (s *Sim) Settle() {
 	}
 }
 
-// sync is logWriter.write and what follows it.
-func (s *Sim) sync() bool {
-	if len(s.batch) == 0 {
+// Write writes and syncs the first n batches that wait, as one group commit, and
+// releases their messages; false if there was nothing to do.
+func (s *Sim) Write(n int) bool {
+	if s.err != nil || n == 0 || len(s.batch) == 0 {
 		return false
 	}
-	w := logWriter{store: s.cfg.Store, metrics: nil, born: s.born, dirty: s.dirty}
-	batches := s.batch
-	s.batch = nil
-	if err := w.commit(batches); err != nil {
+	if s.crashes(SimBeforeWrite) {
+		return true
+	}
+	batches := s.batch[:n:n]
+	s.batch = s.batch[n:]
+	if err := s.writer.commit(batches); err != nil {
 		s.fail(err)
 		return true
 	}
-	s.born, s.dirty = w.born, w.dirty
+	if s.crashes(SimAfterSync) {
+		return true
+	}
 	for _, b := range batches {
-		own := b.Release(s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send, nil)
+		own := b.Release(s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send, s.signLater)
+		if s.err != nil || len(b.Durable) > 0 && s.crashes(SimReleased) {
+			return true
+		}
 		s.node.Persisted(b.Seq, own)
 	}
-	s.node.Flush()
+	s.flush()
 	return true
 }
 
+// Synced tells whether anything waits for the sync of the first n batches.
+func (s *Sim) Synced(n int) bool {
+	for _, b := range s.batch[:n] {
+		if len(b.Durable) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Crash ends the replica as a crash does, after the first n batches that wait have
+// reached the disk all the same. Nothing leaves it any more.
+func (s *Sim) Crash(n int) error {
+	if s.err == nil {
+		s.err = ErrSimCrashed
+	}
+	s.node.Fail()
+	if n == 0 {
+		return nil
+	}
+	return s.writer.commit(append(s.batch[:n:n], &Batch{Durable: []pbft.Envelope{{}}}))
+}
+
+// signLater is Server.signLater.
+func (s *Sim) signLater(e pbft.Envelope) bool {
+	if s.err != nil {
+		return true
+	}
+	if e.Message.Kind() != pbft.KindCheckpointVote {
+		return false
+	}
+	simHost{s}.later(WorkAggregate, func() error {
+		if own := ReleaseOne(e, s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send); own != nil && s.err == nil {
+			s.node.Own(own)
+		}
+		return nil
+	})
+	return true
+}
+
+// send gives a signed message to the caller.
 func (s *Sim) send(to pbft.ReplicaID, m pbft.Message) {
+	if s.err != nil {
+		return
+	}
+	if f := s.cfg.Hooks.Transmit; f != nil {
+		f(to, m)
+		return
+	}
 	raw := pbft.Encode(s.epoch, m)
 	if to != pbft.Everyone {
 		s.cfg.Send(to, raw)
@@ -262,6 +375,33 @@ func (s *Sim) send(to pbft.ReplicaID, m pbft.Message) {
 			s.cfg.Send(pbft.ReplicaID(id), raw)
 		}
 	}
+}
+
+// checkpointed reports a statement to the node.
+func (s *Sim) checkpointed(c pbft.CheckpointStatement) {
+	if f := s.cfg.Hooks.Stated; f != nil {
+		f(c)
+	}
+	s.node.Checkpointed(c)
+}
+
+func (s *Sim) installed(b *pbft.Bundle, err error) {
+	if f := s.cfg.Hooks.Installed; f != nil {
+		f(s.runner.exec, b, err)
+	}
+	s.node.Installed(b, err)
+}
+
+// writeLater has a snapshot written as WorkSnapshot.
+func (s *Sim) writeLater(j snapshotJob) bool {
+	simHost{s}.later(WorkSnapshot, func() error {
+		root, err := s.runner.writeSnapshot(&j)
+		if err == nil {
+			s.checkpointed(statement(&j.info, root))
+		}
+		return err
+	})
+	return true
 }
 
 // simHost is the Sim as its Node sees it.
@@ -279,61 +419,29 @@ func (h simHost) Send(to pbft.ReplicaID, m pbft.Message) {
 
 func (h simHost) Execute(blocks []*pbft.Block) {
 	for _, b := range blocks {
-		h.later(WorkExecute, func() error { return h.s.execute(b) })
+		h.later(WorkExecute, func() error {
+			return h.s.runner.do(&runnerJob{blocks: []*pbft.Block{b}})
+		})
 	}
-}
-
-func (s *Sim) execute(b *pbft.Block) error {
-	r := s.runner
-	if uint64(b.Height) <= r.exec.Position().Height {
-		return nil
-	}
-	if r.pending {
-		s.waiting = append(s.waiting, b) // for the state to be installed
-		return nil
-	}
-	x, err := r.apply(b)
-	if err != nil {
-		return err
-	}
-	if s.cfg.Executed != nil {
-		s.cfg.Executed(b, x.Replies)
-	}
-	r.gate.raise(b.Height)
-	s.node.Executed(b.Height)
-	if x.Checkpoint == nil {
-		return nil
-	}
-	if !r.isSnapshot(b.Height) {
-		s.node.Checkpointed(statement(x.Checkpoint, pbft.Digest{}))
-		return nil
-	}
-	snap, err := r.exec.Snapshot()
-	if err != nil {
-		return err
-	}
-	job := snapshotJob{info: *x.Checkpoint, snap: snap}
-	s.jobs[WorkSnapshot] = append(s.jobs[WorkSnapshot], func() error {
-		root, err := r.writeSnapshot(&job)
-		if err == nil {
-			s.node.Checkpointed(statement(&job.info, root))
-		}
-		return err
-	})
-	return nil
 }
 
 func (h simHost) Aggregate(p *pbft.Pending) {
-	h.later(WorkOther, func() error {
+	h.later(WorkAggregate, func() error {
 		c, culprits := h.s.cfg.Verifier.Aggregate(p)
+		if f := h.s.cfg.Hooks.Certified; f != nil {
+			f(c, culprits)
+		}
 		h.s.node.Aggregated(p, c, culprits)
 		return nil
 	})
 }
 
 func (h simHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
-	h.later(WorkOther, func() error {
+	h.later(WorkAggregate, func() error {
 		c, culprits := h.s.cfg.Verifier.AggregateCheckpoint(p)
+		if f := h.s.cfg.Hooks.CheckpointCertified; f != nil {
+			f(c, culprits)
+		}
 		h.s.node.AggregatedCheckpoint(p, c, culprits)
 		if c == nil {
 			return nil
@@ -343,13 +451,16 @@ func (h simHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 }
 
 func (h simHost) Serve(v *Serving) {
-	h.later(WorkOther, func() error {
+	h.later(WorkFiles, func() error {
 		var m pbft.Message
 		var err error
 		if _, blocks := v.Ask.(*pbft.GetBlocks); blocks {
 			m, err = v.Blocks(h.s.cfg.Store)
 		} else {
-			m = h.s.cfg.Snapshots.answer(v.Ask)
+			m, err = h.s.cfg.Snapshots.answer(v.Ask)
+		}
+		if err != nil && !errors.Is(err, ErrStore) {
+			err = nil // the peer asks somebody else
 		}
 		if m != nil && err == nil {
 			h.Send(v.To, m)
@@ -375,7 +486,10 @@ func (h simHost) Refused(r *pbft.Request, why pbft.Drop) {
 }
 
 func (h simHost) Stable(b *pbft.Bundle) {
-	h.later(WorkOther, func() error {
+	if f := h.s.cfg.Hooks.Stable; f != nil {
+		f(b)
+	}
+	h.later(WorkFiles, func() error {
 		r := h.s.runner
 		err := r.archive.certified(b.Checkpoint)
 		if err == nil && r.isSnapshot(b.Height()) {
@@ -400,7 +514,7 @@ func (h simHost) Alarm(a pbft.Alarm) {
 }
 
 func (h simHost) OpenTransfer(b *pbft.Bundle) {
-	h.later(WorkOther, func() error {
+	h.later(WorkTransfer, func() error {
 		manifest, have := h.s.cfg.Snapshots.begin(b.Height(), func(m []byte) error {
 			_, err := CheckManifest(b, m)
 			return err
@@ -411,35 +525,37 @@ func (h simHost) OpenTransfer(b *pbft.Bundle) {
 }
 
 func (h simHost) SaveManifest(height pbft.Height, data []byte) {
-	h.later(WorkOther, func() error {
-		h.s.cfg.Snapshots.save(height, data)
-		h.s.node.ManifestSaved(height, data)
-		return nil
+	h.later(WorkTransfer, func() error {
+		ok, err := h.s.cfg.Snapshots.save(height, data)
+		if ok && err == nil {
+			h.s.node.ManifestSaved(height, data)
+		}
+		return err
 	})
 }
 
 func (h simHost) CheckChunk(height pbft.Height, index uint32, from pbft.ReplicaID, data []byte) {
-	h.later(WorkOther, func() error {
-		h.s.node.ChunkChecked(height, index, from, h.s.cfg.Snapshots.put(height, index, data))
+	h.later(WorkTransfer, func() error {
+		snaps := h.s.cfg.Snapshots
+		if !snaps.transferring(height) {
+			return nil
+		}
+		good, err := snaps.put(index, data)
+		if err != nil {
+			return err
+		}
+		if f := h.s.cfg.Hooks.Poisoned; f != nil && !good {
+			f(from)
+		}
+		h.s.node.ChunkChecked(height, index, from, good)
 		return nil
 	})
 }
 
 func (h simHost) Install(b *pbft.Bundle) {
-	h.later(WorkExecute, func() error {
-		s := h.s
-		if err := s.cfg.Snapshots.finish(b.Height()); err != nil {
-			return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
-		}
-		if err := s.runner.adopt(b); err != nil {
-			return err
-		}
-		waiting := s.waiting
-		s.waiting = nil
-		for _, b := range waiting {
-			if err := s.execute(b); err != nil {
-				return err
-			}
+	h.later(WorkTransfer, func() error {
+		if files := h.s.cfg.Snapshots.hand(b.Height()); files != nil {
+			h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{install: b, files: files}) })
 		}
 		return nil
 	})

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -45,14 +44,19 @@ type MemorySnapshots struct {
 	chunkSize int
 	held      map[pbft.Height]*memorySnapshot
 	transfer  *memoryTransfer
+	fault     func(op string) error
 }
 
 type memorySnapshot struct {
 	data     []byte
 	manifest *snapshot.Manifest
+	served   []byte // what peers get as the manifest
+	state    pbft.Digest
 }
 
+// memoryTransfer is a transfer under way: incoming, in memory.
 type memoryTransfer struct {
+	folder   *MemorySnapshots
 	height   pbft.Height
 	manifest []byte
 	parsed   *snapshot.Manifest
@@ -75,20 +79,57 @@ func (s *MemorySnapshots) Heights() []pbft.Height {
 	return all
 }
 
+// Fault makes every later call ask f, with "write", "read" or "remove", whether it
+// fails, as it does with a disk that fails or is full. A nil f asks nobody.
+func (s *MemorySnapshots) Fault(f func(op string) error) { s.fault = f }
+
+func (s *MemorySnapshots) ask(op string) error {
+	if s.fault == nil {
+		return nil
+	}
+	return s.fault(op)
+}
+
+// State returns the state digest of a snapshot as a checkpoint certifies it.
+func (s *MemorySnapshots) State(h pbft.Height) (pbft.Digest, bool) {
+	m := s.held[h]
+	if m == nil {
+		return pbft.Digest{}, false
+	}
+	return m.state, true
+}
+
+// Clone returns a copy, as of a disk image.
+func (s *MemorySnapshots) Clone() *MemorySnapshots {
+	c := NewMemorySnapshots(s.chunkSize)
+	for h, m := range s.held {
+		c.held[h] = m
+	}
+	if t := s.transfer; t != nil {
+		c.transfer = &memoryTransfer{folder: c, height: t.height, manifest: t.manifest, parsed: t.parsed, chunks: slices.Clone(t.chunks)}
+	}
+	return c
+}
+
 // Damage flips a bit of a snapshot's bytes on the "disk".
 func (s *MemorySnapshots) Damage(h pbft.Height) bool {
 	m := s.held[h]
 	if m == nil {
 		return false
 	}
-	m.data = append([]byte(nil), m.data...)
-	m.data[len(m.data)-1] ^= 1
+	bad := *m
+	bad.data = append([]byte(nil), m.data...)
+	bad.data[len(bad.data)-1] ^= 1
+	s.held[h] = &bad
 	return true
 }
 
 func (s *MemorySnapshots) where() string { return "memory" }
 
 func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, error) {
+	if err := s.ask("write"); err != nil {
+		return crypto.Digest{}, err
+	}
 	var b bytes.Buffer
 	if _, err := src.WriteTo(&b); err != nil {
 		return crypto.Digest{}, err
@@ -97,8 +138,23 @@ func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, 
 	if err != nil {
 		return crypto.Digest{}, err
 	}
-	s.held[h] = &memorySnapshot{data: b.Bytes(), manifest: m}
+	held, err := newMemorySnapshot(b.Bytes(), m)
+	if err != nil {
+		return crypto.Digest{}, err
+	}
+	s.held[h] = held
 	return m.Root(), nil
+}
+
+func newMemorySnapshot(data []byte, m *snapshot.Manifest) (*memorySnapshot, error) {
+	header, err := statemachine.ReadHeader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %d: %w: %w", m.Height, snapshot.ErrCorrupt, err)
+	}
+	return &memorySnapshot{
+		data: data, manifest: m, served: encodeManifest(&header, m),
+		state: statemachine.StateDigest(header.AppDigest, header.SessionsDigest, m.Root()),
+	}, nil
 }
 
 func (s *MemorySnapshots) root(h pbft.Height) (crypto.Digest, bool) {
@@ -121,6 +177,9 @@ func (m *memorySnapshot) chunk(i int) []byte {
 }
 
 func (s *MemorySnapshots) verify(h pbft.Height) error {
+	if err := s.ask("read"); err != nil {
+		return err
+	}
 	m := s.held[h]
 	if m == nil {
 		return fmt.Errorf("snapshot %d: %w: it is missing", h, snapshot.ErrCorrupt)
@@ -156,67 +215,122 @@ func (s *MemorySnapshots) prune(stable pbft.Height) error {
 }
 
 // answer is snapshotFolder.answer.
-func (s *MemorySnapshots) answer(ask pbft.Message) pbft.Message {
+func (s *MemorySnapshots) answer(ask pbft.Message) (pbft.Message, error) {
 	switch m := ask.(type) {
 	case *pbft.GetManifest:
 		out := &pbft.Manifest{Height: m.Height}
-		if o := s.held[m.Height]; o != nil && s.verify(m.Height) == nil {
-			header, err := statemachine.ReadHeader(bytes.NewReader(o.data))
-			if err == nil {
-				out.Data = encodeManifest(&header, o.manifest)
-			}
+		if o := s.held[m.Height]; o != nil {
+			out.Data = o.served
 		}
-		return out
+		return out, nil
 	case *pbft.GetChunk:
 		out := &pbft.Chunk{Height: m.Height, Index: m.Index}
-		if o := s.held[m.Height]; o != nil && int64(m.Index) < int64(len(o.manifest.Chunks)) && s.verify(m.Height) == nil {
-			out.Data = o.chunk(int(m.Index))
+		o := s.held[m.Height]
+		if o == nil || int64(m.Index) >= int64(len(o.manifest.Chunks)) {
+			return out, nil
 		}
-		return out
+		if err := s.ask("read"); err != nil {
+			return out, err
+		}
+		if err := o.manifest.Verify(int(m.Index), o.chunk(int(m.Index))); err != nil {
+			return out, err
+		}
+		out.Data = o.chunk(int(m.Index))
+		return out, nil
 	}
-	return nil
+	return nil, fmt.Errorf("replica: %v asks for no file", ask.Kind())
 }
 
-// The transfer that is under way, as in incoming.
-
+// begin is snapshotFolder.begin.
 func (s *MemorySnapshots) begin(h pbft.Height, check func([]byte) error) (manifest []byte, have []uint32) {
-	if t := s.transfer; t == nil || t.height != h || t.manifest == nil || check(t.manifest) != nil {
-		s.transfer = &memoryTransfer{height: h}
+	t := s.transfer
+	if t == nil || t.height != h {
+		t = &memoryTransfer{folder: s, height: h}
+		s.transfer = t
+	}
+	if o := s.held[h]; t.manifest == nil && o != nil && s.verify(h) == nil {
+		// A transfer that ended right before a crash may have left the whole snapshot.
+		t.manifest, t.parsed = o.served, o.manifest
+		for i := range o.manifest.Chunks {
+			t.chunks = append(t.chunks, o.chunk(i))
+		}
+	}
+	if t.manifest == nil || check(t.manifest) != nil {
+		s.transfer = &memoryTransfer{folder: s, height: h}
 		return nil, nil
 	}
-	for i, c := range s.transfer.chunks {
+	for i, c := range t.chunks {
 		if c != nil {
 			have = append(have, uint32(i))
 		}
 	}
-	return s.transfer.manifest, have
+	return t.manifest, have
 }
 
-func (s *MemorySnapshots) save(h pbft.Height, manifest []byte) {
-	if t := s.transfer; t != nil && t.height == h {
-		if _, _, m, err := decodeManifest(manifest); err == nil {
-			t.manifest, t.parsed, t.chunks = manifest, m, make([][]byte, len(m.Chunks))
-		}
+func (s *MemorySnapshots) transferring(h pbft.Height) bool {
+	return s.transfer != nil && s.transfer.height == h
+}
+
+// save is incoming.save; ok is false if the transfer is another one by now.
+func (s *MemorySnapshots) save(h pbft.Height, manifest []byte) (ok bool, err error) {
+	if !s.transferring(h) {
+		return false, nil
 	}
+	if err := s.ask("write"); err != nil {
+		return false, storeFailure("save the manifest", s.where(), err)
+	}
+	_, _, m, err := decodeManifest(manifest)
+	if err != nil {
+		return false, err
+	}
+	t := s.transfer
+	t.manifest, t.parsed, t.chunks = manifest, m, make([][]byte, len(m.Chunks))
+	return true, nil
 }
 
-func (s *MemorySnapshots) put(h pbft.Height, index uint32, data []byte) (good bool) {
+// put is incoming.put.
+func (s *MemorySnapshots) put(index uint32, data []byte) (good bool, err error) {
 	t := s.transfer
-	if t == nil || t.height != h || t.parsed == nil || t.parsed.Verify(int(index), data) != nil {
-		return false
+	if t.parsed == nil {
+		return true, nil
+	}
+	if t.parsed.Verify(int(index), data) != nil {
+		return false, nil
+	}
+	if err := s.ask("write"); err != nil {
+		return false, storeFailure("save a chunk", s.where(), err)
 	}
 	t.chunks[index] = append([]byte(nil), data...)
-	return true
+	return true, nil
 }
 
-var errNoTransfer = errors.New("no transfer to end")
-
-func (s *MemorySnapshots) finish(h pbft.Height) error {
-	t := s.transfer
-	if t == nil || t.height != h || t.parsed == nil {
-		return errNoTransfer
+// hand gives the transfer to whoever installs it, nil if it is another one.
+func (s *MemorySnapshots) hand(h pbft.Height) installable {
+	if !s.transferring(h) {
+		return nil
 	}
-	s.held[h] = &memorySnapshot{data: bytes.Join(t.chunks, nil), manifest: t.parsed}
+	t := s.transfer
 	s.transfer = nil
-	return s.verify(h)
+	return t
+}
+
+// finish implements installable.
+func (t *memoryTransfer) finish() error {
+	s := t.folder
+	if err := s.ask("write"); err != nil {
+		return err
+	}
+	if t.parsed == nil {
+		return fmt.Errorf("snapshot %d: %w: it has no manifest", t.height, snapshot.ErrCorrupt)
+	}
+	held, err := newMemorySnapshot(bytes.Join(t.chunks, nil), t.parsed)
+	if err != nil {
+		return err
+	}
+	s.held[t.height] = held
+	if err := s.verify(t.height); err != nil {
+		delete(s.held, t.height)
+		return err
+	}
+	return nil
 }
