@@ -25,24 +25,15 @@ type CheckpointTally struct {
 	slots    []*checkpointSlot // ascending by height
 	spare    []*checkpointSlot
 	beyond   [][2]Height // per member: the heights above high, 0 for none
-	evidence []*Evidence
-	accused  crypto.Bitmap
+	evidence accusations
 	held     int
 }
 
 type checkpointSlot struct {
 	height Height
 	votes  []*CheckpointVote // per member
-	groups []checkpointGroup
-	count  int // of votes
-}
-
-type checkpointGroup struct {
-	statement CheckpointStatement
-	weight    uint64
-	signers   crypto.Bitmap
-	barred    crypto.Bitmap
-	state     groupState
+	count  int               // of votes
+	ballot[CheckpointStatement]
 }
 
 // CheckpointPending is a checkpoint statement with the shares of a quorum: what
@@ -56,7 +47,7 @@ type CheckpointPending struct {
 // NewCheckpointTally returns an empty tally; [CheckpointTally.Advance] tells it
 // where the replica is.
 func NewCheckpointTally(q *QuorumSystem) *CheckpointTally {
-	return &CheckpointTally{quorums: q, n: q.N(), beyond: make([][2]Height, q.N()), accused: crypto.NewBitmap(q.N())}
+	return &CheckpointTally{quorums: q, n: q.N(), beyond: make([][2]Height, q.N()), evidence: newAccusations(q.N())}
 }
 
 // Held is the number of votes held.
@@ -91,7 +82,8 @@ func (t *CheckpointTally) recycle(s *checkpointSlot) {
 		return
 	}
 	clear(s.votes)
-	s.groups, s.count = s.groups[:0], 0
+	s.clear()
+	s.count = 0
 	t.spare = append(t.spare, s)
 }
 
@@ -144,15 +136,11 @@ func (t *CheckpointTally) Add(v *CheckpointVote) (*CheckpointPending, Drop) {
 	s.votes[v.Signer] = v
 	s.count++
 	t.held++
-	g.signers.Set(v.Signer)
-	g.weight += t.quorums.Weight(v.Signer)
-	switch {
-	case g.state == groupCertified:
-		return nil, DropDuplicate
-	case g.state == groupCollecting && g.weight >= t.quorums.QuorumWeight():
+	full, why := g.add(v.Signer, t.quorums)
+	if full {
 		return s.handOut(g), NoDrop
 	}
-	return nil, NoDrop
+	return nil, why
 }
 
 // makeRoom enters h among the two highest heights of a member, in place of the
@@ -183,67 +171,19 @@ func (t *CheckpointTally) withdraw(id ReplicaID, h Height) {
 		return
 	}
 	s := t.slots[i]
-	s.remove(id, t.quorums.Weight(id))
+	st := &s.votes[id].CheckpointStatement
+	s.votes[id] = nil
+	s.count--
 	t.held--
+	s.withdraw(st, id, t.quorums.Weight(id))
 	if s.count == 0 {
 		t.slots = slices.Delete(t.slots, i, i+1)
 		t.recycle(s)
 	}
 }
 
-func (s *checkpointSlot) remove(id ReplicaID, weight uint64) {
-	v := s.votes[id]
-	s.votes[id] = nil
-	s.count--
-	if g := s.find(&v.CheckpointStatement); g != nil && g.signers.Has(id) {
-		g.signers[id/8] &^= 1 << (id % 8)
-		g.weight -= weight
-	}
-}
-
-func (s *checkpointSlot) find(st *CheckpointStatement) *checkpointGroup {
-	for i := range s.groups {
-		if s.groups[i].statement == *st {
-			return &s.groups[i]
-		}
-	}
-	return nil
-}
-
-func (s *checkpointSlot) group(n int, st *CheckpointStatement) *checkpointGroup {
-	if g := s.find(st); g != nil {
-		return g
-	}
-	for i := range s.groups { // one that everybody has left
-		if g := &s.groups[i]; g.weight == 0 && g.state == groupCollecting && g.barred.Count() == 0 {
-			g.statement = *st
-			return g
-		}
-	}
-	if k := len(s.groups); k < cap(s.groups) {
-		s.groups = s.groups[:k+1]
-	} else {
-		s.groups = append(s.groups, checkpointGroup{})
-	}
-	g := &s.groups[len(s.groups)-1]
-	if g.signers == nil {
-		g.signers, g.barred = crypto.NewBitmap(n), crypto.NewBitmap(n)
-	}
-	g.statement, g.weight, g.state = *st, 0, groupCollecting
-	clear(g.signers)
-	clear(g.barred)
-	return g
-}
-
-func (s *checkpointSlot) handOut(g *checkpointGroup) *CheckpointPending {
-	g.state = groupPending
-	p := &CheckpointPending{Statement: g.statement, Signers: g.signers.Clone(), Shares: make([]crypto.Share, 0, g.signers.Count())}
-	for id, v := range s.votes {
-		if g.signers.Has(ReplicaID(id)) {
-			p.Shares = append(p.Shares, crypto.Share{Signer: ReplicaID(id), Signature: v.Signature})
-		}
-	}
-	return p
+func (s *checkpointSlot) handOut(g *voteGroup[CheckpointStatement]) *CheckpointPending {
+	return (*CheckpointPending)(g.handOut(func(id ReplicaID) []byte { return s.votes[id].Signature }))
 }
 
 // Certified tells that a certificate for the statement exists: its votes are no
@@ -274,32 +214,25 @@ func (t *CheckpointTally) Reject(st CheckpointStatement, culprits []ReplicaID) *
 		}
 		g.barred.Set(id)
 		if v := s.votes[id]; v != nil && v.CheckpointStatement == st {
-			s.remove(id, t.quorums.Weight(id))
+			s.votes[id] = nil
+			s.count--
 			t.held--
+			g.remove(id, t.quorums.Weight(id))
 		}
 	}
 	g.state = groupCollecting
-	if g.weight >= t.quorums.QuorumWeight() {
+	if g.full(t.quorums) {
 		return s.handOut(g)
 	}
 	return nil
 }
 
 func (t *CheckpointTally) accuse(a, b *CheckpointVote) {
-	if t.accused.Has(a.Signer) {
-		return
-	}
-	if e := ProveTwoCheckpoints(a, b); e != nil {
-		t.accused.Set(a.Signer)
-		t.evidence = append(t.evidence, e)
+	if !t.evidence.has(a.Signer) {
+		t.evidence.add(ProveTwoCheckpoints(a, b))
 	}
 }
 
 // Evidence returns the pairs of different statements of one member at one height
 // found since the last call, at most one per member. See [Tally.Evidence].
-func (t *CheckpointTally) Evidence() []*Evidence {
-	found := t.evidence
-	t.evidence = nil
-	clear(t.accused)
-	return found
-}
+func (t *CheckpointTally) Evidence() []*Evidence { return t.evidence.take() }

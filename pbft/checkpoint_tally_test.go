@@ -125,3 +125,29 @@ func TestCheckpointTallyMemoryBound(t *testing.T) {
 	require.LessOrEqual(t, len(ta.slots), high+2*n)
 	require.Len(t, ta.Evidence(), n)
 }
+
+// A vote allocates nothing once the tally has held as much before.
+func TestCheckpointTallyAddDoesNotAllocate(t *testing.T) {
+	const n, heights = 16, 8
+	ta := newTestCheckpointTally(t, n)
+	round := func(floor Height) (votes []*CheckpointVote) {
+		ta.Advance(floor, floor+heights)
+		for h := range Height(heights) {
+			for id := range 10 { // below a quorum of 11
+				votes = append(votes, checkpointVote(id, floor+h+1, 1))
+			}
+		}
+		return votes
+	}
+	for _, v := range round(0) {
+		ta.Add(v)
+	}
+	votes, i := round(heights), 0
+	allocs := testing.AllocsPerRun(len(votes)-1, func() {
+		if _, why := ta.Add(votes[i]); why != NoDrop {
+			t.Fatal(why)
+		}
+		i++
+	})
+	require.Zero(t, allocs)
+}

@@ -146,10 +146,10 @@
 // # Files
 //
 //	ids, block, request, statement, claim, checkpoint, evidence   what is signed
-//	message, record, output, drops, config                        what goes in and out
+//	message, message_codec, record, output, drops, config         what goes in and out
 //	quorum, schedule, base                                        pure rules
 //	verify, verify_votes, verify_blocks, sign                     signatures
-//	tally, checkpoint_tally                                       votes to certificates
+//	ballot, tally, checkpoint_tally                               votes to certificates
 //	core                                                          state, Step, what follows each event
 //	normal, commit, chain                                         proposing, voting, committing
 //	viewchange, suspicion, timers                                 when and how the primary changes

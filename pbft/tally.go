@@ -25,8 +25,7 @@ type Tally struct {
 	// first holds each member's first vote of the current and of its newer view:
 	// votes of one view that name two NewViews are an offence at any distance.
 	first    [2][]*Vote
-	evidence []*Evidence
-	accused  crypto.Bitmap // members with a pair in evidence
+	evidence accusations
 	held     int
 }
 
@@ -38,26 +37,8 @@ type voteSlot struct {
 type votePhase struct {
 	// votes are per member, of the current view and of its newer one.
 	votes [2][]*Vote
-	// groups has one entry for each statement that somebody voted for. There are
-	// no more than votes, and as many as certified statements.
-	groups []voteGroup
+	ballot[Statement]
 }
-
-type voteGroup struct {
-	statement Statement
-	weight    uint64
-	signers   crypto.Bitmap
-	barred    crypto.Bitmap // whose share of this statement was bad
-	state     groupState
-}
-
-type groupState uint8
-
-const (
-	groupCollecting groupState = iota
-	groupPending               // handed out, being aggregated
-	groupCertified
-)
 
 // The two views a member's votes are kept for.
 const (
@@ -78,12 +59,12 @@ type Pending struct {
 func NewTally(q *QuorumSystem, window Height) *Tally {
 	n := q.N()
 	t := &Tally{
-		quorums: q,
-		n:       n,
-		high:    2 * window,
-		slots:   make([]voteSlot, 2*window+1),
-		newer:   make([]View, n),
-		accused: crypto.NewBitmap(n),
+		quorums:  q,
+		n:        n,
+		high:     2 * window,
+		slots:    make([]voteSlot, 2*window+1),
+		newer:    make([]View, n),
+		evidence: newAccusations(n),
 	}
 	for i := range t.slots {
 		s := &t.slots[i]
@@ -91,18 +72,13 @@ func NewTally(q *QuorumSystem, window Height) *Tally {
 			for lane := range s.phases[p].votes {
 				s.phases[p].votes[lane] = make([]*Vote, n)
 			}
-			// Room for the one statement that there is unless somebody lies.
-			s.phases[p].groups = append(s.phases[p].groups, newVoteGroup(n))[:0]
+			s.phases[p].reserve(n)
 		}
 	}
 	for lane := range t.first {
 		t.first[lane] = make([]*Vote, n)
 	}
 	return t
-}
-
-func newVoteGroup(n int) voteGroup {
-	return voteGroup{signers: crypto.NewBitmap(n), barred: crypto.NewBitmap(n)}
 }
 
 // Held is the number of votes held.
@@ -145,7 +121,7 @@ func (t *Tally) raise(low Height) {
 					}
 				}
 			}
-			ph.groups = ph.groups[:0]
+			ph.clear()
 		}
 	}
 	t.low = low
@@ -191,14 +167,7 @@ func (t *Tally) enterPhase(ph *votePhase, view View) {
 			t.held--
 		}
 	}
-	kept := 0
-	for i := range ph.groups {
-		if ph.groups[i].statement.View >= view {
-			ph.groups[kept], ph.groups[i] = ph.groups[i], ph.groups[kept]
-			kept++
-		}
-	}
-	ph.groups = ph.groups[:kept]
+	ph.keep(func(s *Statement) bool { return s.View >= view })
 }
 
 // Add takes a vote, which must not change afterwards. It returns a [Pending] when
@@ -237,15 +206,11 @@ func (t *Tally) Add(v *Vote) (*Pending, Drop) {
 	}
 	ph.votes[lane][v.Signer] = v
 	t.held++
-	g.signers.Set(v.Signer)
-	g.weight += t.quorums.Weight(v.Signer)
-	switch {
-	case g.state == groupCertified:
-		return nil, DropDuplicate
-	case g.state == groupCollecting && g.weight >= t.quorums.QuorumWeight():
-		return t.handOut(ph, g, lane), NoDrop
+	full, why := g.add(v.Signer, t.quorums)
+	if full {
+		return ph.handOut(g, lane), NoDrop
 	}
-	return nil, NoDrop
+	return nil, why
 }
 
 // admit checks whether the vote is among those that are held, and makes room for
@@ -285,71 +250,13 @@ func (t *Tally) forget(id ReplicaID) {
 			}
 			ph.votes[newerView][id] = nil
 			t.held--
-			if g := ph.find(&v.Statement); g != nil {
-				t.withdraw(g, id)
-				ph.discard(g)
-			}
+			ph.withdraw(&v.Statement, id, t.quorums.Weight(id))
 		}
 	}
 }
 
-func (t *Tally) withdraw(g *voteGroup, id ReplicaID) {
-	if g.signers.Has(id) {
-		g.signers[id/8] &^= 1 << (id % 8)
-		g.weight -= t.quorums.Weight(id)
-	}
-}
-
-func (ph *votePhase) find(s *Statement) *voteGroup {
-	for i := range ph.groups {
-		if ph.groups[i].statement == *s {
-			return &ph.groups[i]
-		}
-	}
-	return nil
-}
-
-// group finds the group of a statement or makes one, in memory left from an
-// earlier one if there is some.
-func (ph *votePhase) group(n int, s *Statement) *voteGroup {
-	if g := ph.find(s); g != nil {
-		return g
-	}
-	if k := len(ph.groups); k < cap(ph.groups) {
-		ph.groups = ph.groups[:k+1]
-	} else {
-		ph.groups = append(ph.groups, voteGroup{})
-	}
-	g := &ph.groups[len(ph.groups)-1]
-	if g.signers == nil {
-		*g = newVoteGroup(n)
-	}
-	g.statement, g.weight, g.state = *s, 0, groupCollecting
-	clear(g.signers)
-	clear(g.barred)
-	return g
-}
-
-// discard removes a group that nobody stands for. One that bars somebody or is
-// certified stays as long as its view and height.
-func (ph *votePhase) discard(g *voteGroup) {
-	if g.weight > 0 || g.state != groupCollecting || g.barred.Count() > 0 {
-		return
-	}
-	last := &ph.groups[len(ph.groups)-1]
-	*g, *last = *last, *g
-	ph.groups = ph.groups[:len(ph.groups)-1]
-}
-
-func (t *Tally) handOut(ph *votePhase, g *voteGroup, lane int) *Pending {
-	g.state = groupPending
-	p := &Pending{Statement: g.statement, Signers: g.signers.Clone(), Shares: make([]crypto.Share, 0, g.signers.Count())}
-	for id, v := range ph.votes[lane] {
-		if g.signers.Has(ReplicaID(id)) {
-			p.Shares = append(p.Shares, crypto.Share{Signer: ReplicaID(id), Signature: v.Signature})
-		}
-	}
-	return p
+func (ph *votePhase) handOut(g *voteGroup[Statement], lane int) *Pending {
+	return (*Pending)(g.handOut(func(id ReplicaID) []byte { return ph.votes[lane][id].Signature }))
 }
 
 // Certified tells that a certificate for the statement exists, made here or
@@ -362,7 +269,7 @@ func (t *Tally) Certified(st Statement) {
 
 // lookup finds the group of a statement that is still held. For one of the current
 // view it makes one, so that votes yet to come are known to be late.
-func (t *Tally) lookup(st *Statement) *voteGroup {
+func (t *Tally) lookup(st *Statement) *voteGroup[Statement] {
 	if st.Phase != Prepare && st.Phase != Commit || st.View < t.view || st.Height < t.low || st.Height > t.high {
 		return nil
 	}
@@ -395,27 +302,23 @@ func (t *Tally) Reject(st Statement, culprits []ReplicaID) *Pending {
 		if v := ph.votes[lane][id]; v != nil && v.Statement == st {
 			ph.votes[lane][id] = nil
 			t.held--
-			t.withdraw(g, id)
+			g.remove(id, t.quorums.Weight(id))
 			if t.first[lane][id] == v {
 				t.first[lane][id] = nil
 			}
 		}
 	}
 	g.state = groupCollecting
-	if g.weight >= t.quorums.QuorumWeight() {
-		return t.handOut(ph, g, lane)
+	if g.full(t.quorums) {
+		return ph.handOut(g, lane)
 	}
 	return nil
 }
 
 // accuse keeps the first conflicting pair of a member until [Tally.Evidence].
 func (t *Tally) accuse(a, b *Vote) {
-	if t.accused.Has(a.Signer) {
-		return
-	}
-	if e := ProveConflictingVotes(a, b, nil); e != nil {
-		t.accused.Set(a.Signer)
-		t.evidence = append(t.evidence, e)
+	if !t.evidence.has(a.Signer) {
+		t.evidence.add(ProveConflictingVotes(a, b, nil))
 	}
 }
 
@@ -424,9 +327,4 @@ func (t *Tally) accuse(a, b *Vote) {
 // NewViews. (Conflicts at different heights need headers; whoever has them looks
 // for those.) If the scheme is lazy, the votes may be unverified: use
 // [CheckEvidence] before anybody is accused.
-func (t *Tally) Evidence() []*Evidence {
-	found := t.evidence
-	t.evidence = nil
-	clear(t.accused)
-	return found
-}
+func (t *Tally) Evidence() []*Evidence { return t.evidence.take() }

@@ -1,0 +1,257 @@
+package pbft
+
+import (
+	"fmt"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+)
+
+// Encode returns the wire form of m: its kind, the epoch, its fields. The epoch
+// is in front so that a message of another epoch can be told apart before
+// anything in it is looked at.
+func Encode(epoch Epoch, m Message) []byte {
+	b := make([]byte, 0, sizeHint(m))
+	b = append(b, byte(m.Kind()))
+	b = canon.AppendUint64(b, uint64(epoch))
+	return m.append(b)
+}
+
+func sizeHint(m Message) int {
+	switch m := m.(type) {
+	case *PrePrepare:
+		return 9 + m.Size() + signatureSize
+	case *Blocks:
+		n := 4096
+		for _, b := range m.Blocks {
+			n += b.Size() + signatureSize
+		}
+		return n
+	case *Forward:
+		n := 16
+		for _, r := range m.Requests {
+			n += r.Size()
+		}
+		return n
+	case *Chunk:
+		return 64 + len(m.Data)
+	case *Manifest:
+		return 64 + len(m.Data)
+	}
+	return 512
+}
+
+// Decode reads what [Encode] wrote. The message aliases b, which must not be
+// changed afterwards. Decode checks structure and limits; the [Verifier] checks
+// signatures and membership.
+func Decode(b []byte) (Epoch, Message, error) {
+	r := canon.NewReader(b)
+	kind := MessageKind(r.Uint8())
+	epoch := Epoch(r.Uint64())
+	m := readMessage(kind, r)
+	if err := r.Close(); err != nil {
+		return 0, nil, fmt.Errorf("%v: %w", kind, err)
+	}
+	return epoch, m, nil
+}
+
+func readMessage(kind MessageKind, r *canon.Reader) Message {
+	switch kind {
+	case KindPrePrepare:
+		return readPrePrepare(r)
+	case KindVote:
+		v := &Vote{Statement: readStatement(r), Signer: ReplicaID(r.Uint16())}
+		v.Signature = r.Bytes(maxShareBytes)
+		return v
+	case KindCertificate:
+		return readCertificate(r)
+	case KindCheckpointVote:
+		v := &CheckpointVote{CheckpointStatement: readCheckpointStatement(r), Signer: ReplicaID(r.Uint16())}
+		v.Signature = r.Bytes(maxShareBytes)
+		return v
+	case KindBundle:
+		return readBundle(r)
+	case KindViewChange:
+		return &ViewChange{SignedClaim: readSignedClaim(r), Certificate: readOptional(r)}
+	case KindNewView:
+		return readNewView(r)
+	case KindStatus:
+		return readStatus(r)
+	case KindHeartbeat:
+		return &Heartbeat{View: View(r.Uint64()), Tip: readRef(r), High: Rank{View(r.Uint64()), Height(r.Uint64())}}
+	case KindGetBlocks:
+		g := &GetBlocks{From: Height(r.Uint64()), Height: Height(r.Uint64())}
+		r.Copy(g.Digest[:])
+		return g
+	case KindBlocks:
+		return readBlocks(r)
+	case KindForward:
+		n := r.Count(maxForwardedRequests, minRequestSize)
+		f := &Forward{Requests: make([]*Request, n)}
+		for i := range f.Requests {
+			f.Requests[i] = readRequest(r)
+		}
+		return f
+	case KindEvidence:
+		return readEvidence(r)
+	case KindGetManifest:
+		return &GetManifest{Height: Height(r.Uint64())}
+	case KindManifest:
+		return &Manifest{Height: Height(r.Uint64()), Data: r.Bytes(maxManifestBytes)}
+	case KindGetChunk:
+		return &GetChunk{Height: Height(r.Uint64()), Index: r.Uint32()}
+	case KindChunk:
+		return &Chunk{Height: Height(r.Uint64()), Index: r.Uint32(), Data: r.Bytes(maxChunkBytes)}
+	}
+	r.Fail("message kind %d", uint8(kind))
+	return nil
+}
+
+const maxShareBytes = 96
+
+func (m *PrePrepare) append(b []byte) []byte {
+	b = append(b, m.raw...)
+	return append(b, m.Signature[:]...)
+}
+
+func readPrePrepare(r *canon.Reader) *PrePrepare {
+	m := &PrePrepare{Block: readBlock(r)}
+	r.Copy(m.Signature[:])
+	if r.Err() != nil {
+		return nil
+	}
+	return m
+}
+
+func (v *Vote) append(b []byte) []byte {
+	b = v.Statement.Append(b)
+	b = canon.AppendUint16(b, uint16(v.Signer))
+	return canon.AppendBytes(b, v.Signature)
+}
+
+func (v *CheckpointVote) append(b []byte) []byte {
+	b = v.CheckpointStatement.Append(b)
+	b = canon.AppendUint16(b, uint16(v.Signer))
+	return canon.AppendBytes(b, v.Signature)
+}
+
+func (v *ViewChange) append(b []byte) []byte {
+	b = v.SignedClaim.append(b)
+	return appendOptional(b, v.Certificate)
+}
+
+func appendRef(b []byte, r BlockRef) []byte {
+	b = canon.AppendUint64(b, uint64(r.Height))
+	return append(b, r.Digest[:]...)
+}
+
+func readRef(r *canon.Reader) (b BlockRef) {
+	b.Height = Height(r.Uint64())
+	r.Copy(b.Digest[:])
+	return b
+}
+
+func (s *Status) append(b []byte) []byte {
+	b = canon.AppendUint64(b, uint64(s.View))
+	b = canon.AppendBool(b, s.Entered)
+	b = canon.AppendBool(b, s.Open)
+	b = append(b, s.NewView[:]...)
+	b = appendRef(b, s.Tip)
+	b = canon.AppendUint64(b, uint64(s.High.View))
+	b = canon.AppendUint64(b, uint64(s.High.Height))
+	b = canon.AppendUint64(b, uint64(s.Committed))
+	b = canon.AppendUint64(b, uint64(s.Executed))
+	b = canon.AppendUint64(b, uint64(s.Stable))
+	b = canon.AppendUint64(b, uint64(s.Snapshot))
+	b = canon.AppendUint64(b, uint64(s.Oldest))
+	b = canon.AppendBool(b, s.Suspect)
+	b = canon.AppendBool(b, s.Follower)
+	b = canon.AppendBool(b, s.Reply)
+	b = canon.AppendUint64(b, s.Incarnation)
+	return canon.AppendUint64(b, s.Echo)
+}
+
+func readStatus(r *canon.Reader) *Status {
+	s := &Status{View: View(r.Uint64()), Entered: r.Bool(), Open: r.Bool()}
+	r.Copy(s.NewView[:])
+	s.Tip = readRef(r)
+	s.High = Rank{View(r.Uint64()), Height(r.Uint64())}
+	s.Committed = Height(r.Uint64())
+	s.Executed = Height(r.Uint64())
+	s.Stable = Height(r.Uint64())
+	s.Snapshot = Height(r.Uint64())
+	s.Oldest = Height(r.Uint64())
+	s.Suspect = r.Bool()
+	s.Follower = r.Bool()
+	s.Reply = r.Bool()
+	s.Incarnation = r.Uint64()
+	s.Echo = r.Uint64()
+	return s
+}
+
+func (h *Heartbeat) append(b []byte) []byte {
+	b = canon.AppendUint64(b, uint64(h.View))
+	b = appendRef(b, h.Tip)
+	b = canon.AppendUint64(b, uint64(h.High.View))
+	return canon.AppendUint64(b, uint64(h.High.Height))
+}
+
+func (g *GetBlocks) append(b []byte) []byte {
+	b = canon.AppendUint64(b, uint64(g.From))
+	b = canon.AppendUint64(b, uint64(g.Height))
+	return append(b, g.Digest[:]...)
+}
+
+func (m *Blocks) append(b []byte) []byte {
+	b = canon.AppendUint32(b, uint32(len(m.Blocks)))
+	for _, p := range m.Blocks {
+		b = p.append(b)
+	}
+	b = appendOptional(b, m.Certificate)
+	b = canon.AppendUint32(b, uint32(len(m.NewViews)))
+	for _, n := range m.NewViews {
+		b = n.append(b)
+	}
+	return b
+}
+
+func readBlocks(r *canon.Reader) *Blocks {
+	m := new(Blocks)
+	for range r.Count(maxBlocksPerMessage, headerSize+4+signatureSize) {
+		m.Blocks = append(m.Blocks, readPrePrepare(r))
+	}
+	m.Certificate = readOptional(r)
+	for range r.Count(crypto.MaxReplicas, 8) {
+		m.NewViews = append(m.NewViews, readNewView(r))
+	}
+	if r.Err() != nil {
+		return nil
+	}
+	return m
+}
+
+func (f *Forward) append(b []byte) []byte {
+	b = canon.AppendUint32(b, uint32(len(f.Requests)))
+	for _, q := range f.Requests {
+		b = append(b, q.raw...)
+	}
+	return b
+}
+
+func (g *GetManifest) append(b []byte) []byte { return canon.AppendUint64(b, uint64(g.Height)) }
+
+func (m *Manifest) append(b []byte) []byte {
+	b = canon.AppendUint64(b, uint64(m.Height))
+	return canon.AppendBytes(b, m.Data)
+}
+
+func (g *GetChunk) append(b []byte) []byte {
+	b = canon.AppendUint64(b, uint64(g.Height))
+	return canon.AppendUint32(b, g.Index)
+}
+
+func (m *Chunk) append(b []byte) []byte {
+	b = canon.AppendUint64(b, uint64(m.Height))
+	b = canon.AppendUint32(b, m.Index)
+	return canon.AppendBytes(b, m.Data)
+}
