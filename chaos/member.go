@@ -14,7 +14,8 @@ type member struct {
 	s       *Simulation
 	id      pbft.ReplicaID
 	disk    *disk
-	traitor *traitor
+	plays   string   // the strategy of a traitor, "" for an honest replica
+	traitor *Traitor // from its first start on
 	up      *process // nil while it is down
 	paused  bool
 	skew    time.Duration // of its clock
@@ -23,7 +24,7 @@ type member struct {
 	lives   int
 }
 
-func (m *member) honest() bool { return m.traitor == nil }
+func (m *member) honest() bool { return m.plays == "" }
 
 // rejoining tells whether the replica lost its disk and may not vote yet.
 func (m *member) rejoining() bool {
@@ -54,6 +55,7 @@ func (m *member) boot() {
 			}
 		}
 	}
+	m.corrupt(p, cfg)
 	node, err := replica.NewNode(cfg, p)
 	if err != nil {
 		s.fail("replica %d cannot start from its disk: %v", m.id, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -21,6 +22,9 @@ type Options struct {
 	Weights []uint64
 	// Traitors rewrite what they send. Together they weigh at most F.
 	Traitors []pbft.ReplicaID
+	// Strategies are what the traitors play, by position in Traitors: names of
+	// [Strategies]. One without a name is a chameleon.
+	Strategies []string
 
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
@@ -111,6 +115,11 @@ func (o *Options) Validate() error {
 	if w := q.WeightOf(guilty); w > q.MaxFaulty() {
 		return bad("Traitors", o.Traitors, fmt.Sprintf("they weigh %d, at most %d is promised to be tolerated", w, q.MaxFaulty()))
 	}
+	for _, name := range o.Strategies {
+		if _, ok := StrategyNamed(name); !ok && name != "" {
+			return bad("Strategies", name, "see Strategies() for the names")
+		}
+	}
 	switch {
 	case (o.Machine == nil) != (o.Operation == nil):
 		return bad("Machine", "given without Operation or the other way round", "give both or neither")
@@ -151,6 +160,14 @@ func limits() statemachine.Limits {
 	l := statemachine.DefaultLimits()
 	l.MaxLife = maxLife
 	return l
+}
+
+// strategyOf is what a traitor plays.
+func (o *Options) strategyOf(id pbft.ReplicaID) string {
+	if i := slices.Index(o.Traitors, id); i >= 0 && i < len(o.Strategies) && o.Strategies[i] != "" {
+		return o.Strategies[i]
+	}
+	return "chameleon"
 }
 
 func (o *Options) machine() statemachine.StateMachine {

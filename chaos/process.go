@@ -92,6 +92,9 @@ func (p *process) tick() {
 	p.post(func(n *replica.Node) {
 		p.ticking = false
 		n.Tick(p.clock())
+		if p.traitor != nil {
+			p.traitor.Tick()
+		}
 	})
 }
 
@@ -115,8 +118,8 @@ func (p *process) take(n *replica.Node, from pbft.ReplicaID, data []byte) {
 		}
 		return
 	}
-	if p.traitor != nil {
-		p.traitor.hear(m)
+	if p.traitor != nil && !p.traitor.Hear(from, m) {
+		return
 	}
 	why := pbft.NoDrop
 	switch m := m.(type) {
@@ -163,10 +166,13 @@ func (p *process) request(r *pbft.Request) {
 func (p *process) answer(r statemachine.Reply) {
 	for _, u := range p.s.clients {
 		if u.key.Public() == r.Client {
+			say := true
 			if p.traitor != nil {
-				r = p.traitor.lie(r)
+				r, say = p.traitor.Reply(r.Client, r)
 			}
-			p.s.network.reply(p.id, u, r)
+			if say {
+				p.s.network.reply(p.id, u, r)
+			}
 		}
 	}
 }
@@ -265,9 +271,7 @@ func (p *process) transmit(to pbft.ReplicaID, m pbft.Message, left int) int {
 		}
 		left--
 		if p.traitor != nil {
-			for _, x := range p.traitor.rewrite(id, m) {
-				p.s.network.send(p.id, id, pbft.Encode(0, pbft.Sign(p.s.cluster, 0, x, p.keys)))
-			}
+			p.traitor.Send(id, m)
 			continue
 		}
 		if data == nil {

@@ -26,13 +26,15 @@ type Simulation struct {
 	schedule pbft.Schedule
 	start    *pbft.Block
 	replicas []*member
-	clients  []*user
-	network  network
-	judge    *judge
-	trace    trace
-	report   Report
-	storming bool
-	used     bool
+	// coalition is what the traitors share.
+	coalition *Coalition
+	clients   []*user
+	network   network
+	judge     *judge
+	trace     trace
+	report    Report
+	storming  bool
+	used      bool
 }
 
 // NewSimulation makes a simulation. Errors: ErrOptions.
@@ -52,6 +54,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 		cluster: crypto.Hash("parley/simulated-cluster", binary.BigEndian.AppendUint64(nil, o.Seed)), schedule: pbft.NewSchedule(o.Weights),
 	}
 	s.start = pbft.StartBlock(s.cluster, 0)
+	s.coalition = NewCoalition()
 	s.trace.init(o.Trace)
 	s.network.init(s)
 	s.judge = newJudge(s)
@@ -59,7 +62,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 	for i := range o.Weights {
 		m := &member{s: s, id: pbft.ReplicaID(i), disk: newDisk()}
 		if slices.Contains(o.Traitors, m.id) {
-			m.traitor = newTraitor(m)
+			m.plays = o.strategyOf(m.id)
 		}
 		s.replicas = append(s.replicas, m)
 	}
@@ -215,7 +218,7 @@ func (s *Simulation) describe() string {
 		switch {
 		case m.up == nil:
 			text += fmt.Sprintf("replica %d is down\n", m.id)
-		case m.traitor != nil:
+		case !m.honest():
 			text += fmt.Sprintf("replica %d is a traitor\n", m.id)
 		default:
 			h, got, total := m.up.node.Transfer()
