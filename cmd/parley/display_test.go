@@ -65,6 +65,11 @@ func TestExitCodes(t *testing.T) {
 	require.Equal(t, exitUsage, exitCode(fmt.Errorf("x: %w", usagef(nil, "y"))))
 	require.Equal(t, exitUnknown, exitCode(fmt.Errorf("x: %w", client.ErrOutcomeUnknown)))
 	require.Equal(t, exitAbsent, exitCode(&absentError{"x"}))
+	require.Equal(t, exitNoProof, exitCode(&noProofError{"x", client.ErrOutcomeUnknown}))
+	require.Equal(t, exitInvalid, exitCode(&invalidError{"x"}))
+	for code := range exitInvalid + 1 {
+		require.Contains(t, "\n"+exitCodesHelp, fmt.Sprintf("\n%d  ", code))
+	}
 }
 
 func TestText(t *testing.T) {

@@ -68,17 +68,23 @@ func TestFourProcesses(t *testing.T) {
 	require.Contains(t, out, "VALID")
 	require.Contains(t, out, "put colour = green, revision 1, version 1")
 	must(t, "verify-receipt", "--dir", dir, "--put-key", "colour", "--put-value", "green", "--json", proof)
-	refused(t, exitFailed, []string{"verify-receipt", "--dir", dir, "--put-key", "colour", "--put-value", "red", proof}, "INVALID", "not that put")
-	refused(t, exitFailed, []string{"verify-receipt", "--cluster", makeCluster(t, 4) + "/cluster.json", proof}, "INVALID", "another cluster")
+	refused(t, exitInvalid, []string{"verify-receipt", "--dir", dir, "--put-key", "colour", "--put-value", "red", proof}, "INVALID", "not that put")
+	refused(t, exitInvalid, []string{"verify-receipt", "--cluster", makeCluster(t, 4) + "/cluster.json", proof}, "INVALID", "another cluster")
 	data, err := os.ReadFile(proof)
 	require.NoError(t, err)
 	flipped := filepath.Join(tmp, "flipped.receipt")
 	for bit := 0; bit < 8*len(data); bit += 37 {
 		data[bit/8] ^= 1 << (bit % 8)
 		require.NoError(t, os.WriteFile(flipped, data, 0o600))
-		refused(t, exitFailed, []string{"verify-receipt", "--dir", dir, flipped}, "INVALID", "1 of 1 receipts do not verify")
+		refused(t, exitInvalid, []string{"verify-receipt", "--dir", dir, flipped}, "INVALID", "1 of 1 receipts do not verify")
 		data[bit/8] ^= 1 << (bit % 8)
 	}
+	refused(t, exitFailed, []string{"verify-receipt", "--dir", dir, tmp + "/none"}, "CANNOT READ "+tmp+"/none: no such file", "1 of 1 files cannot be read")
+	o = parley(t, "verify-receipt", "--dir", dir, "--json", tmp+"/none", flipped, proof)
+	require.Equal(t, exitInvalid, o.code, o.err)
+	require.Contains(t, o.err, "1 of 3 receipts do not verify; 1 of 3 files cannot be read")
+	require.Equal(t, 1, strings.Count(o.out, `"unreadable":true`))
+	require.Equal(t, 1, strings.Count(o.out, `"valid":true`))
 
 	// A load, while the primary dies and a backup dies and comes back.
 	file := filepath.Join(tmp, "records.txt")
@@ -116,7 +122,7 @@ func TestFourProcesses(t *testing.T) {
 	must(t, "put", "key5", "something else")
 	must(t, "del", "key6")
 	o = parley(t, "verify-load", "--every-replica", "--exactly-once", file)
-	require.Equal(t, exitFailed, o.code)
+	require.Equal(t, exitInvalid, o.code)
 	require.Contains(t, o.err, "replica-3: 1 missing, 1 differ, 0 with a wrong version")
 	must(t, "put", "key5", "value 2998")
 	o = parley(t, "verify-load", "--exactly-once", file)
@@ -141,6 +147,40 @@ func TestFourProcesses(t *testing.T) {
 	p.kill(3)
 	refused(t, exitFailed, []string{"put", "--timeout", "3s", "a", "b"}, "too few replicas can be reached", "connection refused", "are the replicas running")
 	refused(t, exitFailed, []string{"get", "--replica", "2", "--timeout", "3s", "a"}, "replica-2", "connection refused")
+}
+
+// Where only the receipt fails, the operation is done, and both are said.
+func TestReceiptAloneFails(t *testing.T) {
+	t.Parallel()
+	dir := makeCluster(t, 1)
+	edit(t, dir+"/replica-0/replica.json", `"reserveMiB"`, `"receiptBlocks": -1, "reserveMiB"`)
+	startProcesses(t, dir, 1)
+	proof := filepath.Join(t.TempDir(), "proof")
+	failed := func(code int, out string, args ...string) {
+		t.Helper()
+		o := parley(t, append(args[:1:1], append([]string{"--dir", dir, "--receipt", proof}, args[1:]...)...)...)
+		require.Equal(t, code, o.code, o.err)
+		require.Contains(t, o.out, out)
+		require.Contains(t, o.err, "committed in block ")
+		require.Contains(t, o.err, "do not repeat it")
+		require.NoFileExists(t, proof)
+	}
+	failed(exitNoProof, "put colour: revision 1, version 1", "put", "colour", "green")
+	failed(exitNoProof, `"done":true`, "put", "--json", "colour", "red")
+	failed(exitNoProof, "swapped colour", "cas", "colour", "red", "blue")
+	failed(exitNoProof, "", "cas", "colour", "red", "blue")
+	failed(exitNoProof, "blue", "get", "colour")
+	failed(exitNoProof, "deleted colour", "del", "colour")
+	file := filepath.Join(t.TempDir(), "records")
+	require.NoError(t, os.WriteFile(file, []byte("a 1\nb 2\n"), 0o600))
+	o := parley(t, "load", "--dir", dir, "--receipts", filepath.Join(t.TempDir(), "receipts"), file)
+	require.Equal(t, exitNoProof, o.code, o.err)
+	require.Contains(t, o.out, "loaded 2 of 2 records")
+	require.Contains(t, o.err, "all records are loaded")
+	require.Contains(t, o.err, "2 of 2 receipts are missing")
+	// Nothing is done for a receipt that cannot be written.
+	refused(t, exitFailed, []string{"put", "--dir", dir, "--receipt", proof + "/none/x", "later", "1"}, "no file can be made in the folder of")
+	refused(t, exitAbsent, []string{"get", "--dir", dir, "later"}, "there is no key")
 }
 
 // Commands that run at the same time do not get into each other's way.

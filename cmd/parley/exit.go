@@ -17,16 +17,25 @@ const (
 	exitUsage   = 2
 	exitUnknown = 3
 	exitAbsent  = 4
+	exitNoProof = 5
+	exitInvalid = 6
 )
 
 const exitCodesHelp = `0  Success.
-1  It failed, definitely: nothing was done, or what was to be verified does not
-   hold. The message names what, where and the remedy.
+1  It failed, definitely, and nothing was done. Of 'load': what the summary counts
+   as loaded is loaded, the rest is not. The message names what, where and the
+   remedy.
 2  Wrong usage: flags or arguments that make no sense. Nothing was done.
 3  The outcome is unknown: the operation was sent and may have run, or may run
    until its deadline (5 minutes by default). Read before you repeat it.
 4  The answer is no: 'get' found no such key, or the condition of 'cas' does not
-   hold. The cluster works.`
+   hold. The cluster works.
+5  It is done, but there is no proof of it: the operation was committed, and only
+   its receipt could not be had or written (--receipt, 'load --receipts'). Do not
+   repeat the operation for that.
+6  What was to be verified does not hold: 'verify-receipt' found a receipt that is
+   not valid, 'verify-load' a record that is missing or wrong. Where something
+   could not be read and so was not verified, the code is 1.`
 
 // usageError is a mistake in the command line.
 type usageError struct {
@@ -45,15 +54,36 @@ type absentError struct{ msg string }
 
 func (e *absentError) Error() string { return e.msg }
 
+// noProofError is an operation that ran, of which the receipt could not be had.
+type noProofError struct {
+	done string // what is done all the same
+	err  error
+}
+
+func (e *noProofError) Error() string {
+	return fmt.Sprintf("%s, but the receipt could not be had: %s; it is done: do not repeat it for the receipt's sake", e.done, plain(e.err.Error()))
+}
+
+// invalidError is something verified that does not hold.
+type invalidError struct{ msg string }
+
+func (e *invalidError) Error() string { return e.msg }
+
 // exitCode tells how the process ends.
 func exitCode(err error) int {
 	var usage *usageError
 	var absent *absentError
+	var noProof *noProofError
+	var invalid *invalidError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &noProof):
+		return exitNoProof
+	case errors.As(err, &invalid):
+		return exitInvalid
 	case errors.As(err, &absent):
 		return exitAbsent
 	case errors.Is(err, client.ErrOutcomeUnknown):

@@ -181,11 +181,10 @@ func printLoad(cmd *cobra.Command, s *loadSummary, asJSON bool) error {
 
 func loadError(ctx context.Context, l *loader, s *loadSummary) error {
 	if s.Failed == 0 && s.Loaded == s.Records {
-		return nil
-	}
-	var errs []error
-	for i := range l.failures[:min(len(l.failures), maxLineErrors)] {
-		errs = append(errs, &l.failures[i])
+		if len(l.noProof) == 0 {
+			return nil
+		}
+		return &noProofError{"all records are loaded", fmt.Errorf("%d of %d receipts are missing\n%w", len(l.noProof), len(l.wanted), firstErrors(l.noProof))}
 	}
 	why := ""
 	switch {
@@ -195,11 +194,20 @@ func loadError(ctx context.Context, l *loader, s *loadSummary) error {
 		why = ", time ran out (--timeout)"
 	}
 	err := fmt.Errorf("%d records were not loaded, of which %d may have been%s", s.Records-s.Loaded, s.Unknown, why)
-	if len(errs) > 0 {
-		err = fmt.Errorf("%w\n%w", err, errors.Join(errs...))
+	if len(l.failures) > 0 {
+		err = fmt.Errorf("%w\n%w", err, firstErrors(l.failures))
 	}
 	if s.Unknown > 0 {
 		err = fmt.Errorf("%w (%w)", err, client.ErrOutcomeUnknown)
 	}
 	return err
+}
+
+// firstErrors joins the first few.
+func firstErrors(failed []recordError) error {
+	var errs []error
+	for i := range failed[:min(len(failed), maxLineErrors)] {
+		errs = append(errs, &failed[i])
+	}
+	return errors.Join(errs...)
 }

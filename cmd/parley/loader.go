@@ -40,6 +40,7 @@ type loader struct {
 	pause    time.Duration // the longest between two completions
 	pauseAt  int           // records done before it
 	failures []recordError
+	noProof  []recordError // loaded, but without the receipt that was wanted
 	unknown  int
 }
 
@@ -128,7 +129,7 @@ func (l *loader) load(ctx context.Context, i int, r *record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.failures = append(l.failures, recordError{r, fmt.Errorf("it is loaded, but its receipt could not be had: %w", err)})
+		l.noProof = append(l.noProof, recordError{r, fmt.Errorf("it is loaded, but its receipt could not be had: %w", err)})
 		return
 	}
 	l.receipts++

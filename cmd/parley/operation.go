@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 	"unicode"
@@ -24,6 +25,9 @@ type operation struct {
 	target
 	json    bool
 	receipt string
+
+	// noProof is why there is no receipt of the operation, which ran.
+	noProof *noProofError
 }
 
 const operationTimeout = 15 * time.Second
@@ -34,15 +38,16 @@ func (o *operation) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.receipt, "receipt", "", "write the proof of the result to this new file (waits for the next checkpoint)")
 }
 
-// submit runs an operation. The result is decoded and not yet judged.
+// submit runs an operation. The result is decoded and not yet judged. That only its
+// receipt could not be had is no error here: see [operation.proven].
 func (o *operation) submit(cmd *cobra.Command, op []byte) (kv.Result, client.Answer, error) {
 	var none kv.Result
 	if err := o.resolve(cmd); err != nil {
 		return none, client.Answer{}, err
 	}
 	if o.receipt != "" {
-		if _, err := os.Lstat(o.receipt); err == nil {
-			return none, client.Answer{}, fmt.Errorf("--receipt: %s exists already: name a new file", o.receipt)
+		if err := checkNew(o.receipt); err != nil {
+			return none, client.Answer{}, fmt.Errorf("--receipt: %w", err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
@@ -62,14 +67,26 @@ func (o *operation) submit(cmd *cobra.Command, op []byte) (kv.Result, client.Ans
 	}
 	if o.receipt != "" {
 		proof, err := s.Receipt(ctx, a.Ref, op)
-		if err != nil {
-			return r, a, fmt.Errorf("the operation ran in block %d, but its receipt could not be had: %w", a.Ref.Height, err)
+		if err == nil {
+			err = writeNew(o.receipt, proof.Encode())
 		}
-		if err := writeNew(o.receipt, proof.Encode()); err != nil {
-			return r, a, fmt.Errorf("the operation ran in block %d, but its receipt could not be written: %w", a.Ref.Height, err)
+		if err != nil {
+			o.noProof = &noProofError{fmt.Sprintf("the operation was committed in block %d", a.Ref.Height), err}
 		}
 	}
 	return r, a, nil
+}
+
+// proven ends a command whose operation ran and was reported: err is how it went,
+// and a receipt that is missing is an error beside that.
+func (o *operation) proven(err error) error {
+	switch {
+	case o.noProof == nil:
+		return err
+	case err == nil:
+		return o.noProof
+	}
+	return fmt.Errorf("%w; %w", err, o.noProof)
 }
 
 // judge turns a refusal by the store into an error.
@@ -82,6 +99,18 @@ func judge(r *kv.Result) error {
 		return &absentError{"not swapped: there is no such key"}
 	}
 	return err
+}
+
+// checkNew tells before an operation whether writeNew can work after it.
+func checkNew(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s exists already: name a new file", path)
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".parley-probe-*")
+	if err != nil {
+		return fmt.Errorf("no file can be made in the folder of %s: name another, or correct the folder: %w", path, errors.Unwrap(err))
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // writeNew makes a file and overwrites nothing.
@@ -168,7 +197,10 @@ type jsonOutcome struct {
 }
 
 func (o *operation) printJSON(cmd *cobra.Command, r *kv.Result, a *client.Answer, done bool) error {
-	j := jsonOutcome{Done: done, Revision: r.Revision, Block: uint64(a.Ref.Height), Receipt: o.receipt}
+	j := jsonOutcome{Done: done, Revision: r.Revision, Block: uint64(a.Ref.Height)}
+	if o.noProof == nil {
+		j.Receipt = o.receipt
+	}
 	if len(r.KV.Key) > 0 {
 		kv := newJSONKV(&r.KV)
 		j.KV = &kv

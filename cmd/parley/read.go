@@ -63,11 +63,11 @@ such key.`,
 		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, a, err := o.readOne(cmd, replica, kv.Get([]byte(args[0])))
-			if err == nil {
-				err = judge(&r)
-			}
 			if err != nil {
 				return err
+			}
+			if err := judge(&r); err != nil {
+				return o.proven(err)
 			}
 			out := cmd.OutOrStdout()
 			switch {
@@ -84,9 +84,9 @@ such key.`,
 				}
 			}
 			if !r.Found {
-				return &absentError{fmt.Sprintf("there is no key %s", text([]byte(args[0])))}
+				return o.proven(&absentError{fmt.Sprintf("there is no key %s", text([]byte(args[0])))})
 			}
-			return nil
+			return o.proven(nil)
 		},
 	}
 	o.flags(cmd)

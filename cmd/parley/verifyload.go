@@ -56,7 +56,7 @@ their states are compared too.
 --exactly-once also demands that the version of each key is the number of its lines
 in FILE: nothing was executed twice. (The keys must not have existed before.)
 
-Exit code 1 if anything differs, or a replica cannot be read.`,
+Exit code 6 if anything differs, 1 if nothing does but a replica cannot be read.`,
 		Example: `  parley verify-load --dir demo packages.txt
   parley verify-load --dir demo --every-replica --exactly-once packages.txt`,
 		Args: exactArgs("FILE"),
@@ -97,22 +97,29 @@ func (v *verifier) run(cmd *cobra.Command, records []record) error {
 		return err
 	}
 	var problems []error
+	differ := false
 	for i := range rows {
 		r := &rows[i]
 		if r.Error != "" {
 			problems = append(problems, fmt.Errorf("%s: %s", r.Source, r.Error))
 		}
 		if r.bad() > 0 {
+			differ = true
 			problems = append(problems, fmt.Errorf("%s: %d missing, %d differ, %d with a wrong version: %v", r.Source, r.Missing, r.Differ, r.Versions, r.Examples))
 		}
 	}
 	if v.everyReplica && !equal {
+		differ = true
 		problems = append(problems, errors.New("the state digests differ"))
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("not all is as it should be:\n%w", errors.Join(problems...))
+	if len(problems) == 0 {
+		return nil
 	}
-	return nil
+	problem := fmt.Errorf("not all is as it should be:\n%w", errors.Join(problems...))
+	if !differ {
+		return problem
+	}
+	return &invalidError{problem.Error()}
 }
 
 // compare judges one key.
@@ -290,8 +297,14 @@ func (v *verifier) replica(ctx context.Context, d *directory, i int, keys []stri
 
 func printVerify(out io.Writer, rows []verifyRow, asJSON, digests bool) (equal bool, err error) {
 	equal = true
+	digest, unread := "", 0
 	for i := range rows {
-		equal = equal && rows[i].Digest == rows[0].Digest
+		if rows[i].Error != "" {
+			unread++
+			continue
+		}
+		digest = cmp.Or(digest, rows[i].Digest)
+		equal = equal && rows[i].Digest == digest
 	}
 	if asJSON {
 		return equal, json.NewEncoder(out).Encode(struct {
@@ -316,8 +329,11 @@ func printVerify(out io.Writer, rows []verifyRow, asJSON, digests bool) (equal b
 		return equal, err
 	}
 	verdict := "All state digests are equal."
-	if !equal {
+	switch {
+	case !equal:
 		verdict = "THE STATE DIGESTS DIFFER."
+	case unread > 0:
+		verdict = fmt.Sprintf("%d of %d replicas could not be read; the state digests of the others are equal.", unread, len(rows))
 	}
 	_, err = fmt.Fprintln(out, verdict)
 	return equal, err

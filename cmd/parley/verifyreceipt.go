@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,8 @@ cluster file, no key and no connection, and trusts nothing but the cluster file.
 A receipt proves: in that block the cluster gave that operation that result. With
 --put-key and --put-value it is also checked that the operation is that put.
 
-Exit code 1 if any receipt does not verify; the message says why.`,
+Exit code 6 if any receipt does not verify; the message says why. Exit code 1 if
+none is bad, but a file cannot be read.`,
 		Example: `  parley verify-receipt --cluster cluster.json colour.receipt
   parley verify-receipt --dir demo --put-key colour --put-value green colour.receipt`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -52,15 +54,22 @@ Exit code 1 if any receipt does not verify; the message says why.`,
 			if cmd.Flags().Changed("put-key") || cmd.Flags().Changed("put-value") {
 				want = kv.Put([]byte(key), []byte(val))
 			}
-			bad := 0
+			invalid, unreadable := 0, 0
 			for _, path := range args {
 				r, err := checkReceipt(ros, path, want)
 				if err != nil {
-					bad++
-					if asJSON {
-						_ = json.NewEncoder(cmd.OutOrStdout()).Encode(jsonReceipt{File: path, Error: err.Error()})
+					verdict := "INVALID"
+					var file *fs.PathError
+					if errors.As(err, &file) {
+						unreadable++
+						verdict, err = "CANNOT READ", file.Err
+					} else {
+						invalid++
 					}
-					fmt.Fprintf(cmd.ErrOrStderr(), "INVALID %s: %v\n", path, err)
+					if asJSON {
+						_ = json.NewEncoder(cmd.OutOrStdout()).Encode(jsonReceipt{File: path, Unreadable: file != nil, Error: err.Error()})
+					}
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s %s: %v\n", verdict, path, err)
 					continue
 				}
 				switch {
@@ -73,8 +82,14 @@ Exit code 1 if any receipt does not verify; the message says why.`,
 					return err
 				}
 			}
-			if bad > 0 {
-				return fmt.Errorf("%d of %d receipts do not verify", bad, len(args))
+			unread := fmt.Sprintf("%d of %d files cannot be read, and nothing is known of them: check the paths and who may read them", unreadable, len(args))
+			switch {
+			case invalid > 0 && unreadable > 0:
+				return &invalidError{fmt.Sprintf("%d of %d receipts do not verify; %s", invalid, len(args), unread)}
+			case invalid > 0:
+				return &invalidError{fmt.Sprintf("%d of %d receipts do not verify", invalid, len(args))}
+			case unreadable > 0:
+				return errors.New(unread)
 			}
 			if quiet || len(args) > 1 && !asJSON {
 				fmt.Fprintf(cmd.OutOrStdout(), "%d receipts verify\n", len(args))
@@ -188,6 +203,7 @@ func signerNames(ros *roster.Roster, signers crypto.Bitmap) string {
 type jsonReceipt struct {
 	File       string   `json:"file"`
 	Valid      bool     `json:"valid"`
+	Unreadable bool     `json:"unreadable,omitempty"` // not verified
 	Error      string   `json:"error,omitempty"`
 	Proves     string   `json:"proves,omitempty"`
 	Block      uint64   `json:"block,omitempty"`

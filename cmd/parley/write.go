@@ -30,17 +30,17 @@ When the command succeeds the write is durable on a quorum of replicas.`,
 				return err
 			}
 			r, a, err := o.submit(cmd, kv.Put([]byte(args[0]), v))
-			if err == nil {
-				err = judge(&r)
-			}
 			if err != nil {
 				return err
 			}
+			if err := judge(&r); err != nil {
+				return o.proven(err)
+			}
 			if o.json {
-				return o.printJSON(cmd, &r, &a, true)
+				return o.proven(o.printJSON(cmd, &r, &a, true))
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "put %s: revision %d, version %d, block %d\n", text(r.KV.Key), r.Revision, r.KV.Version, a.Ref.Height)
-			return nil
+			return o.proven(nil)
 		},
 	}
 	o.flags(cmd)
@@ -60,21 +60,21 @@ func newDelete() *cobra.Command {
 				return err
 			}
 			r, a, err := o.submit(cmd, kv.Delete([]byte(args[0])))
-			if err == nil {
-				err = judge(&r)
-			}
 			if err != nil {
 				return err
 			}
+			if err := judge(&r); err != nil {
+				return o.proven(err)
+			}
 			if o.json {
-				return o.printJSON(cmd, &r, &a, r.Found)
+				return o.proven(o.printJSON(cmd, &r, &a, r.Found))
 			}
 			if r.Found {
 				fmt.Fprintf(cmd.OutOrStdout(), "deleted %s: revision %d, block %d\n", text([]byte(args[0])), r.Revision, a.Ref.Height)
 			} else {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s was not there\n", text([]byte(args[0])))
 			}
-			return nil
+			return o.proven(nil)
 		},
 	}
 	o.flags(cmd)
@@ -129,18 +129,18 @@ Exit code 4 says that the condition does not hold; nothing was changed.`,
 			}
 			refused := judge(&r)
 			if refused != nil && !errors.Is(r.Err(), kv.ErrCompareFailed) {
-				return refused
+				return o.proven(refused)
 			}
 			if refused != nil && create {
 				refused = &absentError{fmt.Sprintf("not created: %s exists, at revision %d, version %d", text(key), r.KV.Mod, r.KV.Version)}
 			}
 			if o.json {
-				return errors.Join(o.printJSON(cmd, &r, &a, refused == nil), refused)
+				return o.proven(errors.Join(o.printJSON(cmd, &r, &a, refused == nil), refused))
 			}
 			if refused == nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "swapped %s: revision %d, version %d, block %d\n", text(key), r.Revision, r.KV.Version, a.Ref.Height)
 			}
-			return refused
+			return o.proven(refused)
 		},
 	}
 	o.flags(cmd)
