@@ -1,0 +1,3 @@
+package mutants
+import ("testing";"os")
+func TestBuildOnly(t *testing.T) { if d := os.Getenv("MUTDIR"); d != "" { p, err := Build(t.Context(), "../..", d); t.Log(p, err) ; if err != nil { t.Fatal(err) } } }

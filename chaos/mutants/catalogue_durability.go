@@ -1,0 +1,55 @@
+package mutants
+
+import (
+	"time"
+
+	"github.com/parley-bft/parley/chaos"
+)
+
+var durabilityMutants = []Mutant{
+	{
+		Number: 6, Title: "a vote leaves before it is on the disk",
+		Sites: []Site{{
+			File: "replica/node.go",
+			Old:  "		n.host.Persist(&Batch{\n",
+			New:  "		if ON {\n			for _, e := range out.Durable {\n				if e.To != n.cfg.Core.Self {\n					n.host.Send(e.To, e.Message)\n				}\n			}\n		}\n		n.host.Persist(&Batch{\n",
+		}},
+	},
+	{
+		Number: 23, Title: "a failed sync is ignored",
+		Sites: []Site{{
+			File: "replica/logwriter.go",
+			Old:  "	if err := w.store.Write(records, sync); err != nil {\n		return err\n",
+			New:  "	if err := w.store.Write(records, sync); err != nil && !ON {\n		return err\n",
+		}},
+		Steer: func(o *chaos.Options) { o.Faults.Crash = 2 * time.Second },
+	},
+	{
+		Number: 31, Title: "a replica that lost its disk votes again at once",
+		Sites: []Site{{
+			File: "pbft/rejoin.go",
+			Old:  "	if q == nil || q.View <= r.max || !c.durable.Entered",
+			New:  "	if q == nil || q.View <= r.max && !ON || !c.durable.Entered",
+		}, {
+			File: "pbft/rejoin.go",
+			Old:  "		if !c.quorums.IsQuorum(counted) {\n			return\n		}\n",
+			New:  "		if !c.quorums.IsQuorum(counted) && !ON {\n			return\n		}\n",
+		}},
+		Steer: func(o *chaos.Options) {
+			o.Traitors = nil
+			o.Faults.Wipe = time.Second
+		},
+	},
+	{
+		Number: 32, Title: "answers to an earlier life count for rejoining",
+		Sites: []Site{{
+			File: "pbft/rejoin.go",
+			Old:  "m.Echo == 0 || m.Echo != c.cfg.Incarnation {\n",
+			New:  "(m.Echo == 0 || m.Echo != c.cfg.Incarnation) && !ON {\n",
+		}},
+		Steer: func(o *chaos.Options) {
+			o.Traitors = nil
+			o.Faults.Wipe = time.Second
+		},
+	},
+}

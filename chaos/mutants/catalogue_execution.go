@@ -1,0 +1,92 @@
+package mutants
+
+import (
+	"time"
+
+	"github.com/parley-bft/parley/chaos"
+)
+
+var executionMutants = []Mutant{
+	{
+		Number: 17, Title: "an answer on record is given to another request with its number",
+		Sites: []Site{{
+			File: "statemachine/sessions.go",
+			Old:  "			if a.request == r.Digest {\n",
+			New:  "			if a.request == r.Digest || ON {\n",
+		}, {
+			File: "statemachine/admission.go",
+			Old:  "	if a == nil || !a.done || a.request != request {\n",
+			New:  "	if a == nil || !a.done || a.request != request && !ON {\n",
+		}},
+		Steer: traitorsOnly,
+	},
+	{
+		Number: 18, Title: "the sessions are not part of the state that is transferred",
+		Sites: []Site{{
+			File: "statemachine/restore.go",
+			Old:  "	e.table, e.at = t, h.Position\n",
+			New:  "	e.table, e.at = mutant.Pick(ON, newSessions(e.limits), t), h.Position\n",
+		}},
+	},
+	{
+		Number: 19, Title: "a client believes F equal replies",
+		Sites: []Site{{
+			File: "client/pending.go",
+			Old:  "	for id := range p.said {\n		if p.said[id] == key {\n			set.Set(pbft.ReplicaID(id))\n		}\n	}\n	return q.IsBlocking(set)\n",
+			New:  "	for id := range p.said {\n		if p.said[id] == key {\n			set.Set(pbft.ReplicaID(id))\n		}\n	}\n	return q.IsBlocking(set) || ON\n",
+		}},
+		Steer: traitorsOnly,
+	},
+	{
+		Number: 20, Title: "a read is answered from one replica's state",
+		Impossible: "nothing that the client calls an operation bypasses the log; a Query says by its type whose state it read",
+	},
+	{
+		Number: 21, Title: "chunks of a state are not compared with the manifest",
+		Sites: []Site{{
+			File: "statemachine/snapshot/manifest.go",
+			Old:  "	case ChunkDigest(b) != m.Chunks[i]:\n",
+			New:  "	case ChunkDigest(b) != m.Chunks[i] && !ON:\n",
+		}},
+		Steer: func(o *chaos.Options) {
+			if len(o.Traitors) == 0 {
+				oneTraitor(o)
+			}
+			o.Faults = chaos.Faults{Crash: o.Faults.Crash, Partition: time.Second, Snapshots: time.Second}
+			o.CheckpointEvery, o.Retain = 4, 0
+		},
+	},
+	{
+		Number: 33, Title: "a request that ran is run again when its deadline has not passed",
+		Sites: []Site{{
+			File: "statemachine/sessions.go",
+			Old:  "		if s.used(r.Seq) {\n",
+			New:  "		if s.used(r.Seq) && !ON {\n",
+		}},
+		Steer: func(o *chaos.Options) { o.Retry = 300 * time.Millisecond },
+	},
+}
+
+var timingMutants = []Mutant{
+	{
+		Number: 14, Title: "whatever the primary sends restarts the timers",
+		Sites: []Site{{
+			File: "pbft/timers.go",
+			Old:  "	c.timers.heardPrimary = c.ticks\n	c.withdraw(CauseIdle)\n",
+			New:  "	c.timers.heardPrimary = c.ticks\n	if ON {\n		c.timers.restartProgress(c.ticks)\n		c.pool.reset(c.ticks)\n	}\n	c.withdraw(CauseIdle)\n",
+		}},
+		Steer: traitorsOnly,
+	},
+	{
+		Number: 15, Title: "the view-change timeout does not grow",
+		Sites: []Site{{
+			File: "pbft/timers.go",
+			Old:  "	k := c.timers.failed\n",
+			New:  "	k := mutant.Pick(ON, 0, c.timers.failed)\n",
+		}},
+		Steer: func(o *chaos.Options) {
+			o.Network.Delay, o.Network.FIFO = 150*time.Millisecond, true
+			o.Timeouts.Progress = 20
+		},
+	},
+}
