@@ -2,8 +2,8 @@ package pbft
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -211,27 +211,12 @@ func (t *traitor) otherNewView(m *NewView) Message {
 // TestTraitors runs random schedules with as many traitors as the cluster
 // tolerates. Nothing may break, and when the network heals the honest replicas
 // must execute everything, whatever the traitors go on doing.
-func TestTraitors(t *testing.T) {
-	if *traitorSeed != 0 {
-		runTraitors(t, *traitorSeed, true)
-		return
-	}
-	for seed := range *traitorSeeds {
-		runTraitors(t, uint64(seed)+1, false)
-		if t.Failed() {
-			t.Logf("reproduce: go test ./pbft -run TestTraitors -traitor.seed=%d", seed+1)
-			return
-		}
-	}
-}
+func TestTraitors(t *testing.T) { runSchedules(t, "traitor", *traitorSeeds, *traitorSeed, runTraitors) }
 
 func runTraitors(t *testing.T, seed uint64, trace bool) {
-	rng := rand.New(rand.NewPCG(seed, 11))
 	sizes := [][]uint64{{1, 1, 1, 1}, {1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1}, {2, 1, 2, 2, 1, 2}}
-	w := newWorld(sizes[rng.IntN(len(sizes))], seed, nil)
-	if trace {
-		w.trace = func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
-	}
+	s := newSchedule(t, seed, 11, trace, sizes, nil)
+	w, rng := s.w, s.rng
 	guilty := crypto.NewBitmap(w.n())
 	for _, id := range rng.Perm(w.n()) {
 		with := guilty.Clone()
@@ -242,72 +227,44 @@ func runTraitors(t *testing.T, seed uint64, trace bool) {
 	}
 	w.honest = func(id ReplicaID) bool { return !guilty.Has(id) }
 	guilty.Each(func(id ReplicaID) { w.nodes[id].traitor = newTraitor(w.nodes[id], rng) })
-	loss := []float64{0, 0.02, 0.15}[rng.IntN(3)]
-	var cut func(packet) bool
-	seq := uint64(0)
+	var honest []*testNode
+	for _, n := range w.nodes {
+		if w.honest(n.id) {
+			honest = append(honest, n)
+		}
+	}
+	s.loss = []float64{0, 0.02, 0.15}[rng.IntN(3)]
 	for round := range 30 {
-		switch rng.IntN(6) {
-		case 0:
-			a := ReplicaID(rng.IntN(w.n()))
-			cut = func(p packet) bool { return p.from != a && p.to != a }
-		case 1:
-			a, b := ReplicaID(rng.IntN(w.n())), ReplicaID(rng.IntN(w.n()))
-			cut = func(p packet) bool { return p.from != a || p.to != b }
-		case 2:
-			cut = nil
-		case 3:
-			n := w.nodes[rng.IntN(w.n())]
+		die := rng.IntN(6)
+		s.weather(die)
+		if die == 3 {
+			n := s.anyone()
 			n.crash()
 			n.start(false)
 		}
-		for range rng.IntN(5) {
-			seq++
-			r := w.request(uint64(round%3), seq, fmt.Sprintf("op %d", seq))
-			for _, n := range w.nodes {
-				if rng.IntN(2) == 0 {
-					n.submit(r)
-				}
-			}
-		}
-		w.storm(rng, 300, loss, cut)
-		require.Empty(t, w.broken, "seed %d", seed)
-		w.checkEvidence(t, seed)
+		s.submit(uint64(round%3), 4)
+		s.blow()
+		w.checkEvidence(t)
 	}
-	seq++
-	last := w.request(9, seq, "last")
-	done := func() bool {
-		for _, n := range w.nodes {
-			if w.honest(n.id) && (n.core.PoolLen() > 0 || n.core.ExecutedHeight() == 0) {
-				return false
-			}
-		}
-		return true
-	}
-	for _, n := range w.nodes {
-		if w.honest(n.id) {
-			n.submit(last)
-		}
+	last := s.request(9)
+	for _, n := range honest {
+		n.submit(last)
 	}
 	for range 300 {
-		if w.run(20, nil); done() {
+		w.run(20, nil)
+		if !slices.ContainsFunc(honest, func(n *testNode) bool { return n.core.PoolLen() > 0 || n.core.ExecutedHeight() == 0 }) {
 			break
 		}
 	}
-	require.Empty(t, w.broken, "seed %d", seed)
-	w.checkEvidence(t, seed)
-	require.True(t, done(), "seed %d: requests are left\n%s", seed, w.describe())
-	for _, n := range w.nodes {
-		if w.honest(n.id) {
-			require.Empty(t, n.alarms, "seed %d", seed)
-		}
-	}
+	w.checkEvidence(t)
+	s.settled(honest)
 }
 
 // checkEvidence demands that every proof that verifies names a traitor.
-func (w *world) checkEvidence(t *testing.T, seed uint64) {
+func (w *world) checkEvidence(t *testing.T) {
 	for _, n := range w.nodes {
 		for _, e := range n.evidence {
-			require.False(t, w.honest(e.Culprit), "seed %d: %v", seed, e)
+			require.False(t, w.honest(e.Culprit), "%v", e)
 		}
 	}
 }
