@@ -37,13 +37,13 @@ func (h stage) Node() *replica.Node {
 
 // corrupt gives a member's node to the adversary that it plays, at its first
 // start.
-func (m *member) corrupt(p *process, cfg replica.NodeConfig) {
+func (m *member) corrupt(p *process, core pbft.Config, verifier *pbft.Verifier) {
 	if m.plays == "" || m.traitor != nil {
 		return
 	}
 	o := &m.s.opts
 	t, err := NewTraitor(m.plays, PuppetConfig{
-		Core: cfg.Core, Schedule: m.s.schedule, Verifier: cfg.Verifier, Keys: p.keys, Tick: o.Tick,
+		Core: core, Schedule: m.s.schedule, Verifier: verifier, Keys: p.keys, Tick: o.Tick,
 		Machine: o.machine, Limits: limits(), Seed: o.Seed, Coalition: m.s.coalition, Host: stage{m},
 	})
 	must(err)

@@ -109,7 +109,7 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 	if st, err := pbft.DecodeRecordCheckpoint(v); err != nil || st != m.CheckpointStatement {
 		missing("this statement")
 	}
-	if s := p.disk.snapshots[m.Height]; p.isSnapshot(m.Height) && m.Height > p.disk.damaged && (s == nil || s.state() != m.State) {
+	if state, ok := p.disk.snapshots.State(m.Height); p.isSnapshot(m.Height) && m.Height > p.disk.damaged && (!ok || state != m.State) {
 		missing("the snapshot")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/replica"
 )
 
 // startFaults plans the first fault of each kind.
@@ -130,7 +131,7 @@ func (s *Simulation) faultOneWay() bool {
 // weak tells whether a replica may not be relied on: a traitor, one that lost its
 // disk and has not rejoined, or one that lost the state below its log.
 func (m *member) weak() bool {
-	return !m.honest() || m.rejoining() || len(m.disk.snapshots) == 0 && m.lostState()
+	return !m.honest() || m.rejoining() || m.disk.newest() == 0 && m.lostState()
 }
 
 // lostState tells whether the log does not reach back to the beginning.
@@ -158,21 +159,19 @@ func (s *Simulation) faultWipe() bool {
 		return false
 	}
 	m.crash()
-	m.disk = newDisk()
-	m.disk.follower = true
+	m.disk = emptyDisk()
 	s.planRestart(m)
 	return true
 }
 
 func (s *Simulation) faultSnapshots() bool {
 	m := s.anyone()
-	if len(m.disk.snapshots) == 0 || !s.spare(m) {
+	if m.disk.newest() == 0 || !s.spare(m) {
 		return false
 	}
 	m.crash()
-	m.disk.damaged = m.disk.heights(^pbft.Height(0))[0]
-	clear(m.disk.snapshots)
-	m.disk.incoming = nil
+	m.disk.damaged = m.disk.newest()
+	m.disk.snapshots = replica.NewMemorySnapshots(chunkSize)
 	s.planRestart(m)
 	return true
 }

@@ -2,185 +2,101 @@ package chaos
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
 	"github.com/parley-bft/parley/statemachine"
 )
 
-// What follows are the parts of replica.Host that need no order of their own.
-
-// Aggregate implements replica.Host.
-func (p *process) Aggregate(w *pbft.Pending) {
-	p.after(p.takes(50*time.Microsecond), func() {
-		c, culprits := p.verifier.Aggregate(w)
-		p.s.judge.culprits(p, culprits)
-		if c != nil && c.Phase == pbft.Commit {
-			p.s.judge.certified = max(p.s.judge.certified, c.View)
-		}
-		p.post(func(n *replica.Node) { n.Aggregated(w, c, culprits) })
-	})
-}
-
-// AggregateCheckpoint implements replica.Host.
-func (p *process) AggregateCheckpoint(w *pbft.CheckpointPending) {
-	p.after(p.takes(50*time.Microsecond), func() {
-		c, culprits := p.verifier.AggregateCheckpoint(w)
-		p.s.judge.culprits(p, culprits)
-		p.post(func(n *replica.Node) { n.AggregatedCheckpoint(w, c, culprits) })
-	})
-}
-
-// Serve implements replica.Host.
-func (p *process) Serve(v *replica.Serving) {
-	p.after(p.takes(p.s.opts.Disk/4), func() {
-		var m pbft.Message
-		switch ask := v.Ask.(type) {
-		case *pbft.GetBlocks:
-			var err error
-			m, err = v.Blocks(p.disk)
-			must(err)
-		case *pbft.GetManifest:
-			out := &pbft.Manifest{Height: ask.Height}
-			if s := p.disk.snapshots[ask.Height]; s != nil {
-				out.Data = s.served()
+// hooks are where the simulation looks into a replica.
+func (p *process) hooks() replica.SimHooks {
+	j := p.s.judge
+	return replica.SimHooks{
+		Transmit: p.transmit,
+		Crash: func(at replica.SimPoint) bool {
+			switch at {
+			case replica.SimBeforeWrite:
+				return p.reach(beforeWrite)
+			case replica.SimAfterSync:
+				return p.reach(afterSync)
 			}
-			m = out
-		case *pbft.GetChunk:
-			out := &pbft.Chunk{Height: ask.Height, Index: ask.Index}
-			if s := p.disk.snapshots[ask.Height]; s != nil && int(ask.Index) < len(s.manifest.Chunks) {
-				out.Data = s.chunk(int(ask.Index))
+			return p.reach(duringRelease) || p.reach(afterRelease)
+		},
+		Dropped: func(from pbft.ReplicaID, m pbft.Message, why pbft.Drop) {
+			switch why {
+			case pbft.DropOldView, pbft.DropHeight, pbft.DropDuplicate: // it came too late
+			default:
+				if m != nil {
+					j.refused(p, from, m, why)
+				}
 			}
-			m = out
-		}
-		if m != nil {
-			p.Send(v.To, m)
-		}
-		p.post(func(n *replica.Node) { n.Served(v.To) })
-	})
-}
-
-// refusals says why the executed sessions would not let a request run.
-var refusals = map[statemachine.Status]pbft.Drop{
-	statemachine.Duplicate: pbft.DropDuplicate, statemachine.Forgotten: pbft.DropDuplicate,
-	statemachine.Conflict: pbft.DropConflict, statemachine.Expired: pbft.DropExpired,
-	statemachine.Window: pbft.DropClientFull, statemachine.Early: pbft.DropClientFull, statemachine.Busy: pbft.DropPoolFull,
-}
-
-// Admissible implements replica.Host.
-func (p *process) Admissible(r *pbft.Request) pbft.Drop {
-	er := executorRequest(r)
-	status, ok := p.executor.Admissible(&er, statemachine.Time(p.clock()))
-	if ok {
-		return pbft.NoDrop
-	}
-	if why, known := refusals[status]; known {
-		return why
-	}
-	return pbft.DropUnwanted
-}
-
-// Refused implements replica.Host. The client asks again.
-func (p *process) Refused(*pbft.Request, pbft.Drop) {}
-
-// Stable implements replica.Host.
-func (p *process) Stable(b *pbft.Bundle) {
-	p.s.judge.stable(p, b)
-	if p.isSnapshot(b.Height()) {
-		p.disk.prune(b.Height())
+		},
+		Applied: func(on *statemachine.Executor, b *pbft.Block, x *statemachine.Execution) {
+			p.executor = on
+			j.executed(p, b, x)
+		},
+		Stated: func(s pbft.CheckpointStatement) { j.statement(p, s) },
+		Installed: func(on *statemachine.Executor, b *pbft.Bundle, err error) {
+			p.executor = on
+			if err == nil {
+				j.installed(p, b)
+			}
+		},
+		Stable: func(b *pbft.Bundle) { j.stable(p, b) },
+		Certified: func(c *pbft.Certificate, culprits []pbft.ReplicaID) {
+			j.culprits(p, culprits)
+			if c != nil && c.Phase == pbft.Commit {
+				j.certified = max(j.certified, c.View)
+			}
+		},
+		CheckpointCertified: func(_ *pbft.CheckpointCertificate, culprits []pbft.ReplicaID) { j.culprits(p, culprits) },
+		Poisoned:            func(from pbft.ReplicaID) { j.poisoned(p, from) },
 	}
 }
 
-// Evidence implements replica.Host.
-func (p *process) Evidence(e *pbft.Evidence) { p.s.judge.evidence(p, e) }
+// executed answers the clients.
+func (p *process) executed(_ *pbft.Block, replies []statemachine.Reply) {
+	for _, r := range replies {
+		p.answer(r)
+	}
+}
 
-// Alarm implements replica.Host.
-func (p *process) Alarm(a pbft.Alarm) {
+func (p *process) alarm(a pbft.Alarm) {
 	if p.honest() {
 		p.s.fail("replica %d: alarm: %s", p.id, a.Reason)
 	}
 }
 
-// OpenTransfer implements replica.Host.
-func (p *process) OpenTransfer(b *pbft.Bundle) {
-	p.after(p.takes(p.s.opts.Disk), func() {
-		in := p.disk.incoming
-		if in == nil || in.height != b.Height() {
-			in = &incoming{height: b.Height()}
-			p.disk.incoming = in
-		}
-		if in.encoded == nil {
-			// One that was received before and whose records were lost in a crash.
-			if s := p.disk.snapshots[b.Height()]; s != nil && s.state() == b.Checkpoint.State {
-				in.encoded, in.manifest = s.served(), s.manifest
-				for i := range s.manifest.Chunks {
-					in.chunks = append(in.chunks, s.chunk(i))
-				}
-			}
-		}
-		var have []uint32
-		for i, c := range in.chunks {
-			if c != nil {
-				have = append(have, uint32(i))
-			}
-		}
-		manifest := in.encoded
-		p.post(func(n *replica.Node) { n.TransferOpened(b.Height(), manifest, have) })
-	})
+// Send signs a message and sends it.
+func (p *process) Send(to pbft.ReplicaID, m pbft.Message) {
+	p.transmit(to, pbft.Sign(p.s.cluster, 0, m, p.keys))
 }
 
-func (p *process) transferring(h pbft.Height) *incoming {
-	if in := p.disk.incoming; in != nil && in.height == h {
-		return in
-	}
-	return nil
-}
+func (p *process) isSnapshot(h pbft.Height) bool { return h%p.s.opts.CheckpointEvery == 0 }
 
-// SaveManifest implements replica.Host.
-func (p *process) SaveManifest(height pbft.Height, data []byte) {
-	p.after(p.takes(p.s.opts.Disk), func() {
-		in := p.transferring(height)
-		if in == nil {
+// transmit gives a signed message to the network.
+func (p *process) transmit(to pbft.ReplicaID, m pbft.Message) {
+	p.s.judge.sent(p, m)
+	var k *packet
+	for i := range p.s.replicas {
+		id := pbft.ReplicaID(i)
+		if id == p.id || to != pbft.Everyone && to != id {
+			continue
+		}
+		if p.left == 0 {
 			return
 		}
-		_, _, m, err := splitManifest(data)
-		must(err)
-		in.encoded, in.manifest, in.chunks = data, m, make([][]byte, len(m.Chunks))
-		p.post(func(n *replica.Node) { n.ManifestSaved(height, data) })
-	})
-}
-
-// CheckChunk implements replica.Host.
-func (p *process) CheckChunk(height pbft.Height, index uint32, from pbft.ReplicaID, data []byte) {
-	p.after(p.takes(p.s.opts.Disk/4), func() {
-		in := p.transferring(height)
-		if in == nil || in.manifest == nil {
-			return
+		p.left--
+		if p.traitor != nil {
+			p.traitor.Send(id, m)
+			continue
 		}
-		good := in.manifest.Verify(int(index), data) == nil
-		if good {
-			in.chunks[index] = data
-		} else {
-			p.s.judge.poisoned(p, from)
+		if k == nil {
+			k = newPacket(pbft.Encode(0, m))
 		}
-		p.post(func(n *replica.Node) { n.ChunkChecked(height, index, from, good) })
-	})
-}
-
-// Install implements replica.Host.
-func (p *process) Install(b *pbft.Bundle) {
-	in := p.transferring(b.Height())
-	if in == nil {
-		p.s.fail("replica %d installs %d, which it does not transfer", p.id, b.Height())
-		return
+		p.s.network.carry(p.id, id, k)
 	}
-	p.jobs = append(p.jobs, job{install: b, files: in})
-	p.work()
 }
-
-// CloseTransfer implements replica.Host.
-func (p *process) CloseTransfer(pbft.Height) {}
 
 // describeBytes is for reading a trace.
 func describeBytes(data []byte) string {

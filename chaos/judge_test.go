@@ -74,7 +74,7 @@ func TestJudgeFindsForgottenVotes(t *testing.T) {
 	s.after(time.Second, func() {
 		for _, m := range s.replicas {
 			m.crash()
-			m.disk = newDisk()
+			m.disk = newDisk() // and fresh: it may vote
 			m.boot()
 		}
 	})

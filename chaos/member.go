@@ -1,12 +1,13 @@
 package chaos
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
-	"github.com/parley-bft/parley/statemachine"
 )
 
 // member is one replica of the cluster across all of its lives.
@@ -34,44 +35,31 @@ func (m *member) rejoining() bool {
 
 func (m *member) clock() pbft.Time { return m.s.clock().Add(m.skew) }
 
+// memberKeys are the numbers of the members' keys among the symbolic world's.
+const memberKeys = 1_000_000
+
 // boot starts the replica from its disk.
 func (m *member) boot() {
 	s := m.s
 	m.lives++
-	p := &process{member: m, scheduled: false}
+	p := &process{member: m}
 	p.keys = pbft.Keys{Self: m.id, Signing: s.sym.Client(memberKeys + uint64(m.id)), Votes: s.sym.Signer(m.id), Checkpoints: s.sym.Signer(m.id)}
-	p.executor = statemachine.NewExecutor(s.opts.machine(), limits())
-	rec := p.recover()
-	cfg := p.configure(rec)
-	var records []pbft.Record
-	must(m.disk.Load(nil, func(r pbft.Record) error {
-		records = append(records, r)
-		return nil
-	}))
-	cfg.Log = func(yield func(pbft.Record) bool) {
-		for _, r := range records {
-			if !yield(r) {
-				return
-			}
-		}
-	}
-	m.corrupt(p, cfg)
-	node, err := replica.NewNode(cfg, p)
+	cfg := p.configure()
+	m.corrupt(p, cfg.Core, cfg.Verifier)
+	sim, err := replica.NewSim(cfg)
 	if err != nil {
 		s.fail("replica %d cannot start from its disk: %v", m.id, err)
 		return
 	}
-	p.node, m.up = node, p
+	m.disk.fresh = false
+	p.sim, p.node, p.executor, m.up = sim, sim.Node(), sim.Executor(), p
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
-	p.post(func(n *replica.Node) { n.Start(m.clock()) })
+	p.post(func() { sim.Start(m.clock()) })
 	p.after(s.opts.Tick, p.tick)
 	s.judge.started(p)
 }
 
-// memberKeys are the numbers of the members' keys among the symbolic world's.
-const memberKeys = 1_000_000
-
-func (p *process) configure(rec *recovered) replica.NodeConfig {
+func (p *process) configure() replica.SimConfig {
 	s, o := p.s, &p.s.opts
 	votes, err := s.sym.Scheme(len(o.Weights), o.LazyVotes)
 	must(err)
@@ -81,23 +69,36 @@ func (p *process) configure(rec *recovered) replica.NodeConfig {
 	for i := range keys {
 		keys[i] = s.sym.Client(memberKeys + uint64(i)).Public()
 	}
-	limits := pbft.Limits{MaxBlockBytes: 64 << 10, MaxBlockRequests: o.MaxBlockRequests, MaxOperationBytes: 4 << 10, Window: o.Window}
+	bounds := pbft.Limits{MaxBlockBytes: 64 << 10, MaxBlockRequests: o.MaxBlockRequests, MaxOperationBytes: 4 << 10, Window: o.Window}
+	caches := replica.NewSimCaches(1 << 11)
 	p.verifier = pbft.NewVerifier(pbft.VerifierConfig{
 		Self: p.id, Cluster: s.cluster, Start: s.start.Ref(), Quorums: s.quorums, Schedule: s.schedule,
-		Votes: votes, Checkpoints: checkpoints, SigningKeys: keys, Requests: s.sym, Limits: limits,
+		Votes: votes, Checkpoints: checkpoints, SigningKeys: keys, Requests: s.sym, Limits: bounds,
+		Known: caches.Known(), Proven: caches.Proven(),
 	})
-	return replica.NodeConfig{
+	return replica.SimConfig{
 		Core: pbft.Config{
 			Self: p.id, Cluster: s.cluster, Quorums: s.quorums, Start: s.start,
 			Window: o.Window, CheckpointEvery: o.CheckpointEvery, LogMax: 2*o.CheckpointEvery + 2*o.Window, Retain: o.Retain,
-			MaxBlockBytes: limits.MaxBlockBytes, MaxBlockRequests: limits.MaxBlockRequests, MaxOperationBytes: limits.MaxOperationBytes,
+			MaxBlockBytes: bounds.MaxBlockBytes, MaxBlockRequests: bounds.MaxBlockRequests, MaxOperationBytes: bounds.MaxOperationBytes,
 			MinCheckpointGap: 5 * time.Millisecond, MaxAhead: maxAhead, MaxPoolBytes: 1 << 20, MaxPoolPerClient: 64,
-			Timeouts: o.Timeouts, Executed: rec.executed, Follower: p.disk.follower, CheckCertificate: p.verifier.CheckCertificate,
-			Incarnation: uint64(s.now) + 1,
+			Timeouts: o.Timeouts, Incarnation: uint64(s.now) + 1,
 		},
-		Verifier: p.verifier, Statements: rec.statements, Install: rec.install,
-		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, CheckManifest: replica.CheckManifest,
+		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,
+		Keys: p.keys, Limits: limits(), Machine: o.machine(),
+		Store: p.disk, Snapshots: p.disk.snapshots, Voter: p.disk.fresh,
+		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, ReceiptRetain: int64(o.Retain),
+		Executed: p.executed, Evidence: func(e *pbft.Evidence) { s.judge.evidence(p, e) }, Alarm: p.alarm,
+		Hooks: p.hooks(),
 	}
+}
+
+// failed ends a replica that stopped by itself.
+func (m *member) failed(err error) {
+	if errors.Is(err, replica.ErrSimCrashed) {
+		return
+	}
+	m.s.fail("replica %d stops: %v", m.id, err)
 }
 
 // crash stops the replica where it stands. How much of what was being written has
@@ -108,8 +109,11 @@ func (m *member) crash() {
 		return
 	}
 	p.dead, m.up, m.armed = true, nil, neverCrash
-	reached := m.s.rng.IntN(len(p.batches) + 1)
-	m.disk.crash(p.batches[:reached])
+	reached := m.s.rng.IntN(p.sim.Pending(replica.WorkDisk) + 1)
+	if err := p.sim.Crash(reached); err != nil {
+		m.s.note("disk", fmt.Sprintf("replica %d: %v", m.id, err))
+	}
+	m.disk.Crash()
 	m.s.trace.event(m.s.now, "crash", int(m.id), -1, []byte{byte(reached)}, "")
 }
 
@@ -135,13 +139,13 @@ const (
 	crashPoints
 )
 
-// reach crashes the replica if it is to crash here.
+// reach tells whether the replica is to crash here, and has it do so soon.
 func (p *process) reach(at crashPoint) bool {
 	if p.armed != at {
 		return false
 	}
 	p.s.report.Faults["crash at a boundary"]++
-	p.crash()
-	p.s.planRestart(p.member)
+	p.armed = neverCrash
+	p.dying = true
 	return true
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"hash/crc32"
 	"time"
 
 	"github.com/parley-bft/parley/pbft"
@@ -41,8 +42,32 @@ func (n *network) fate() []time.Duration {
 	return copies[:k]
 }
 
-// send carries a message from one replica to another.
-func (n *network) send(from, to pbft.ReplicaID, data []byte) {
+// packet is a message on its way. Those who get the same bytes share it.
+type packet struct {
+	raw     []byte
+	sum     uint32
+	decoded bool
+	epoch   pbft.Epoch
+	m       pbft.Message
+	err     error
+}
+
+func newPacket(raw []byte) *packet { return &packet{raw: raw, sum: crc32.Checksum(raw, castagnoli)} }
+
+// message decodes it. What comes out is never changed by anybody.
+func (k *packet) message() (pbft.Message, error) {
+	if !k.decoded {
+		k.decoded = true
+		k.epoch, k.m, k.err = pbft.Decode(k.raw)
+	}
+	return k.m, k.err
+}
+
+// send carries bytes from one replica to another.
+func (n *network) send(from, to pbft.ReplicaID, raw []byte) { n.carry(from, to, newPacket(raw)) }
+
+// carry carries a message from one replica to another.
+func (n *network) carry(from, to pbft.ReplicaID, k *packet) {
 	if n.cut[from][to] > 0 {
 		return
 	}
@@ -52,22 +77,22 @@ func (n *network) send(from, to pbft.ReplicaID, data []byte) {
 			at = max(at, n.last[from][to])
 			n.last[from][to] = at
 		}
-		n.s.agenda.add(at, func() { n.arrive(from, to, data) })
+		n.s.agenda.add(at, func() { n.arrive(from, to, k) })
 	}
 }
 
-func (n *network) arrive(from, to pbft.ReplicaID, data []byte) {
+func (n *network) arrive(from, to pbft.ReplicaID, k *packet) {
 	if n.cut[from][to] > 0 {
 		return
 	}
 	n.s.report.Messages++
 	text := ""
 	if n.s.trace.reading() {
-		text = describeBytes(data)
+		text = describeBytes(k.raw)
 	}
-	n.s.trace.event(n.s.now, "message", int(from), int(to), data, text)
+	n.s.trace.add(n.s.now, "message", int(from), int(to), len(k.raw), k.sum, text)
 	if p := n.s.replicas[to].up; p != nil {
-		p.receive(from, data)
+		p.receive(from, k)
 	}
 }
 

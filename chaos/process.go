@@ -8,33 +8,23 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 )
 
-// process is one life of a replica: the Node and a host around it whose disk,
-// network and executor take virtual time. It implements replica.Host.
+// process is one life of a replica: a replica.Sim whose work takes virtual time.
 type process struct {
 	*member
+	sim      *replica.Sim
 	node     *replica.Node
 	verifier *pbft.Verifier
 	keys     pbft.Keys
 	executor *statemachine.Executor
 	dead     bool
+	dying    bool // it reached the point where it is to crash
+	left     int  // how many recipients a message still reaches; negative: all
 
-	inbox     []func(*replica.Node)
+	inbox     []func()
 	scheduled bool
 	ticking   bool // a tick waits in the inbox
-
-	batches []*replica.Batch // not on the disk yet
-	dirty   bool             // records were written and not synced
-	writing bool
-
-	jobs      []job
-	working   bool
-	awaiting  bool          // the state is not there yet: blocks wait for an install
-	replayTo  pbft.Height   // then the log is replayed up to here
-	waiting   []*pbft.Block // for the install
-	snapsDone time.Duration // when the last snapshot will be written
+	working   [replica.Works]bool
 }
-
-var _ replica.Host = (*process)(nil)
 
 // after plans something that happens only if this life goes on.
 func (p *process) after(d time.Duration, do func()) {
@@ -55,17 +45,21 @@ func (p *process) takes(mean time.Duration) time.Duration {
 }
 
 // post gives the protocol goroutine something to do.
-func (p *process) post(e func(*replica.Node)) {
+func (p *process) post(e func()) {
 	p.inbox = append(p.inbox, e)
 	p.wake()
 }
 
+// wake has the replica go on with all that waits.
 func (p *process) wake() {
-	if p.scheduled || p.paused || len(p.inbox) == 0 {
+	if p.paused {
 		return
 	}
-	p.scheduled = true
-	p.after(p.takes(20*time.Microsecond), p.run)
+	if !p.scheduled && len(p.inbox) > 0 {
+		p.scheduled = true
+		p.after(p.takes(20*time.Microsecond), p.run)
+	}
+	p.work()
 }
 
 // run takes up all that is queued, then its effects.
@@ -76,11 +70,84 @@ func (p *process) run() {
 	}
 	events := p.inbox
 	p.inbox = nil
-	for _, e := range events {
-		e(p.node)
+	p.sim.Together(func() {
+		for _, e := range events {
+			e()
+		}
+	})
+	p.stepped()
+}
+
+// stepped looks after the replica when it has done something.
+func (p *process) stepped() {
+	if p.dying {
+		p.crash()
+		p.s.planRestart(p.member)
+		return
 	}
-	p.node.Flush()
+	if err := p.sim.Err(); err != nil {
+		p.failed(err)
+		return
+	}
 	p.s.judge.observe(p)
+	p.work()
+}
+
+// work begins the next piece of work of each kind.
+func (p *process) work() {
+	for w := range replica.Works {
+		n := p.sim.Pending(w)
+		if n == 0 || p.working[w] || p.paused {
+			continue
+		}
+		p.working[w] = true
+		p.after(p.lasts(w, n), func() { p.done(w, n) })
+	}
+}
+
+// lasts is how long the next piece of work takes. Of the disk's, n batches are
+// written with one sync.
+func (p *process) lasts(w replica.Work, n int) time.Duration {
+	o := &p.s.opts
+	switch w {
+	case replica.WorkDisk:
+		if !p.sim.Synced(n) {
+			return 0
+		}
+		return p.takes(o.Disk)
+	case replica.WorkExecute:
+		return p.takes(o.Apply)
+	case replica.WorkSnapshot:
+		return p.takes(3 * o.Disk)
+	case replica.WorkFiles:
+		return p.takes(o.Disk / 4)
+	case replica.WorkTransfer:
+		return p.takes(o.Disk / 2)
+	}
+	return p.takes(50 * time.Microsecond)
+}
+
+func (p *process) done(w replica.Work, n int) {
+	p.working[w] = false
+	if p.paused {
+		return // it begins again when the replica goes on
+	}
+	if w == replica.WorkDisk {
+		p.s.trace.event(p.s.now, "sync", int(p.id), -1, []byte{byte(n)}, "")
+		p.write(n)
+	} else {
+		p.sim.Do(w)
+	}
+	p.stepped()
+}
+
+func (p *process) write(n int) {
+	p.left = -1
+	if p.armed == duringRelease && p.sim.Synced(n) {
+		p.left = p.s.rng.IntN(2 * len(p.s.replicas))
+	}
+	p.sim.Write(n)
+	p.left = -1
 }
 
 func (p *process) tick() {
@@ -89,9 +156,9 @@ func (p *process) tick() {
 		return
 	}
 	p.ticking = true
-	p.post(func(n *replica.Node) {
+	p.post(func() {
 		p.ticking = false
-		n.Tick(p.clock())
+		p.sim.Tick(p.clock())
 		if p.traitor != nil {
 			p.traitor.Tick()
 		}
@@ -103,46 +170,26 @@ func (p *process) tick() {
 const maxInbox = 2000
 
 // receive takes a message off the network.
-func (p *process) receive(from pbft.ReplicaID, data []byte) {
+func (p *process) receive(from pbft.ReplicaID, k *packet) {
 	if len(p.inbox) < maxInbox {
-		p.post(func(n *replica.Node) { p.take(n, from, data) })
+		p.post(func() { p.take(from, k) })
 	}
 }
 
-// take decodes and verifies a message, like the runtime's inboxes.
-func (p *process) take(n *replica.Node, from pbft.ReplicaID, data []byte) {
-	_, m, err := pbft.Decode(data)
+// take has the replica verify a message and act on it.
+func (p *process) take(from pbft.ReplicaID, k *packet) {
+	m, err := k.message()
 	if err != nil {
 		if p.s.replicas[from].honest() {
 			p.s.fail("replica %d cannot decode a message of %d: %v", p.id, from, err)
 		}
+		p.sim.Receive(from, k.raw) // which counts it
 		return
 	}
 	if p.traitor != nil && !p.traitor.Hear(from, m) {
 		return
 	}
-	why := pbft.NoDrop
-	switch m := m.(type) {
-	case *pbft.Vote:
-		if why = p.verifier.CheckVote(from, m); why == pbft.NoDrop && !p.s.opts.LazyVotes {
-			why = p.verifier.VerifyVotes([]*pbft.Vote{m})[0]
-		}
-		if why == pbft.NoDrop {
-			n.Vote(m)
-		}
-	case *pbft.CheckpointVote:
-		if why = p.verifier.CheckCheckpointVote(from, m); why == pbft.NoDrop {
-			n.CheckpointVote(m)
-		}
-	default:
-		var v pbft.Verified
-		if v, why = p.verifier.Verify(from, m); why == pbft.NoDrop {
-			n.Receive(v)
-		}
-	}
-	if why != pbft.NoDrop {
-		p.s.judge.refused(p, from, m, why)
-	}
+	p.sim.Take(from, k.epoch, m)
 }
 
 // request takes a client's request, like the runtime's client port.
@@ -150,16 +197,16 @@ func (p *process) request(r *pbft.Request) {
 	if len(p.inbox) >= maxInbox {
 		return
 	}
-	p.post(func(n *replica.Node) {
+	p.post(func() {
 		if !p.verifier.VerifyRequests([]*pbft.Request{r})[0] {
 			p.s.fail("replica %d refuses a client's good request %v", p.id, r)
 			return
 		}
-		if reply, ok := p.executor.Lookup(r.Client, r.Seq, r.Digest()); ok {
+		if reply, ok := p.sim.Lookup(r); ok {
 			p.answer(reply)
 			return
 		}
-		n.Offer([]*pbft.Request{r})
+		p.sim.Offer([]*pbft.Request{r})
 	})
 }
 
@@ -175,109 +222,4 @@ func (p *process) answer(r statemachine.Reply) {
 			}
 		}
 	}
-}
-
-// Persist implements replica.Host.
-func (p *process) Persist(b *replica.Batch) {
-	p.batches = append(p.batches, b)
-	p.write()
-}
-
-// write makes what is queued durable, all of it with one sync.
-func (p *process) write() {
-	if p.writing || len(p.batches) == 0 {
-		return
-	}
-	p.writing = true
-	group := len(p.batches)
-	wait := false
-	for _, b := range p.batches {
-		wait = wait || len(b.Durable) > 0
-	}
-	d := time.Duration(0)
-	if wait {
-		d = p.takes(p.s.opts.Disk)
-	}
-	p.after(d, func() { p.written(group, wait) })
-}
-
-func (p *process) written(group int, wait bool) {
-	if p.reach(beforeWrite) {
-		return
-	}
-	var records []pbft.Record
-	for _, b := range p.batches[:group] {
-		records = append(records, b.Records...)
-	}
-	sync := wait && (p.dirty || len(records) > 0)
-	if len(records) > 0 || sync {
-		must(p.disk.Write(records, sync))
-		p.dirty = !sync
-	}
-	if sync && p.disk.follower {
-		for _, r := range records {
-			if r.Key.Kind == pbft.RecordRejoin && !r.Delete {
-				p.disk.follower = false
-			}
-		}
-	}
-	done := p.batches[:group]
-	p.batches = append([]*replica.Batch(nil), p.batches[group:]...)
-	p.writing = false
-	p.s.trace.event(p.s.now, "sync", int(p.id), -1, []byte{byte(group), byte(len(records))}, "")
-	if p.reach(afterSync) {
-		return
-	}
-	for _, b := range done {
-		left := -1
-		if p.armed == duringRelease && len(b.Durable) > 0 {
-			left = p.s.rng.IntN(len(b.Durable)*len(p.s.replicas) + 1)
-		}
-		var own []pbft.Message
-		for _, e := range b.Durable {
-			m := pbft.Sign(p.s.cluster, 0, e.Message, p.keys)
-			if e.To != p.id {
-				left = p.transmit(e.To, m, left)
-			}
-			if e.To == pbft.Everyone || e.To == p.id {
-				own = append(own, m)
-			}
-		}
-		if len(b.Durable) > 0 && (p.reach(duringRelease) || p.reach(afterRelease)) {
-			return
-		}
-		p.post(func(n *replica.Node) { n.Persisted(b.Seq, own) })
-	}
-	p.write()
-}
-
-// Send implements replica.Host.
-func (p *process) Send(to pbft.ReplicaID, m pbft.Message) {
-	p.transmit(to, pbft.Sign(p.s.cluster, 0, m, p.keys), -1)
-}
-
-// transmit gives a signed message to the network, for at most left recipients
-// (negative: all). It returns what is left of left.
-func (p *process) transmit(to pbft.ReplicaID, m pbft.Message, left int) int {
-	p.s.judge.sent(p, m)
-	var data []byte
-	for i := range p.s.replicas {
-		id := pbft.ReplicaID(i)
-		if id == p.id || to != pbft.Everyone && to != id {
-			continue
-		}
-		if left == 0 {
-			return 0
-		}
-		left--
-		if p.traitor != nil {
-			p.traitor.Send(id, m)
-			continue
-		}
-		if data == nil {
-			data = pbft.Encode(0, m)
-		}
-		p.s.network.send(p.id, id, data)
-	}
-	return left
 }

@@ -84,12 +84,17 @@ func (t *trace) init(line func(string)) { t.hash, t.line = sha256.New(), line }
 // event takes something that happened: between two parties (-1: nobody), with its
 // bytes. text is only for reading.
 func (t *trace) event(now time.Duration, what string, from, to int, data []byte, text string) {
+	t.add(now, what, from, to, len(data), crc32.Checksum(data, castagnoli), text)
+}
+
+// add is event with the length and the checksum of the bytes.
+func (t *trace) add(now time.Duration, what string, from, to, size int, sum uint32, text string) {
 	t.buf = binary.BigEndian.AppendUint64(t.buf[:0], uint64(now))
 	t.buf = binary.BigEndian.AppendUint16(t.buf, uint16(from))
 	t.buf = binary.BigEndian.AppendUint16(t.buf, uint16(to))
 	t.buf = append(t.buf, what...)
-	t.buf = binary.BigEndian.AppendUint32(t.buf, uint32(len(data)))
-	t.buf = binary.BigEndian.AppendUint32(t.buf, crc32.Checksum(data, castagnoli))
+	t.buf = binary.BigEndian.AppendUint32(t.buf, uint32(size))
+	t.buf = binary.BigEndian.AppendUint32(t.buf, sum)
 	t.hash.Write(t.buf)
 	if t.line == nil {
 		return

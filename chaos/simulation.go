@@ -222,7 +222,7 @@ func (s *Simulation) describe() string {
 			text += fmt.Sprintf("replica %d is a traitor\n", m.id)
 		default:
 			h, got, total := m.up.node.Transfer()
-			text += fmt.Sprintf("%stransfer:%d %d/%d paused:%t awaits a state:%t\n", m.up.node.Core().Describe(), h, got, total, m.paused, m.up.awaiting)
+			text += fmt.Sprintf("%stransfer:%d %d/%d paused:%t\n", m.up.node.Core().Describe(), h, got, total, m.paused)
 		}
 	}
 	return text

@@ -85,6 +85,8 @@ type Sim struct {
 	err    error
 	epoch  pbft.Epoch
 	stats  SimStats
+	// replies are of the block that is being executed.
+	replies []statemachine.Reply
 	// held is how many calls of Together are under way.
 	held int
 }
@@ -128,8 +130,8 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		exec: statemachine.NewExecutor(cfg.Machine, cfg.Limits), folder: cfg.Snapshots, store: cfg.Store,
 		archive: &resultArchive{store: cfg.Store, every: cfg.Core.CheckpointEvery, retain: retain},
 		every:   cfg.Core.CheckpointEvery, epoch: cfg.Core.Epoch, logger: slog.New(slog.DiscardHandler),
-		deliver:      func(pbft.Height, []statemachine.Reply) {},
-		observe:      func(*pbft.Block) {},
+		deliver:      func(_ pbft.Height, replies []statemachine.Reply) { s.replies = replies },
+		observe:      s.executed,
 		executed:     func(h pbft.Height) { s.node.Executed(h) },
 		checkpointed: s.checkpointed,
 		installed:    s.installed,
@@ -375,6 +377,14 @@ func (s *Sim) send(to pbft.ReplicaID, m pbft.Message) {
 			s.cfg.Send(pbft.ReplicaID(id), raw)
 		}
 	}
+}
+
+// executed follows what the runner gives to deliver.
+func (s *Sim) executed(b *pbft.Block) {
+	if s.cfg.Executed != nil {
+		s.cfg.Executed(b, s.replies)
+	}
+	s.replies = nil
 }
 
 // checkpointed reports a statement to the node.
