@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,16 @@ func (c *child) stop() {
 	_ = c.stdin.Close()
 }
 
+// ended tells whether the process has ended.
+func (c *child) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *child) wasStopped() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,19 +81,26 @@ func (c *child) wasStopped() bool {
 
 func (c *child) kill() { _ = c.cmd.Process.Kill() }
 
-// lastLine is the last line of the replica's log: mostly why it ended.
+// maxLastLine is how much of a log lastLine looks at.
+const maxLastLine = 16 << 10
+
+// lastLine is the last line of the replica's log: mostly why it ended. Of a line
+// that is very long it is the end.
 func lastLine(dir string, i int) string {
-	data, err := os.ReadFile(filepath.Clean(replicaLogPath(dir, i)))
+	f, err := os.Open(filepath.Clean(replicaLogPath(dir, i)))
 	if err != nil {
 		return ""
 	}
-	end := len(data)
-	for end > 0 && data[end-1] == '\n' {
-		end--
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ""
 	}
-	begin := end
-	for begin > 0 && data[begin-1] != '\n' {
-		begin--
+	tail := io.NewSectionReader(f, max(0, info.Size()-maxLastLine), maxLastLine)
+	data, err := io.ReadAll(tail)
+	if err != nil {
+		return ""
 	}
-	return string(data[begin:end])
+	data = bytes.TrimRight(data, "\n")
+	return string(data[bytes.LastIndexByte(data, '\n')+1:])
 }

@@ -36,8 +36,9 @@ Without --dir everything is in a temporary folder and removed at the end, unless
 --keep. With --dir a cluster is made there, or the one that is there is started
 again. What each replica logs is in DIR/replica-N/log.txt.
 
-Ctrl-C stops all replicas in order, a second one kills them. A replica that dies is
-reported; try it: kill -9 one, and watch the others go on.`,
+Ctrl-C stops all replicas in order, a second one kills them. A replica that dies, or
+cannot start, is reported, and the others go on; try it: kill -9 one. Only if too few
+can start to make progress does the command end.`,
 		Example: `  parley cluster
   parley cluster --replicas 7 --dir demo
   parley put --dir DIR colour green    # from another terminal`,
@@ -91,17 +92,17 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "Starting %d replicas in %s\n", ros.N(), c.plan.dir)
-	s := &supervisor{program: program, dir: c.plan.dir, replicas: ros.N(), restart: c.restart, out: cmd.ErrOrStderr()}
+	s := &supervisor{program: program, dir: c.plan.dir, cluster: ros.Cluster, restart: c.restart, out: cmd.ErrOrStderr()}
 	defer func() {
 		fmt.Fprintln(out, "Stopping")
 		s.stopAll()
 		fmt.Fprintln(out, "All replicas have stopped")
 	}()
-	if err := s.startAll(); err != nil {
-		return err
-	}
+	s.startAll()
 	for i, pid := range s.pids() {
-		fmt.Fprintf(out, "  %s is process %d\n", replicaName(i), pid)
+		if pid != 0 {
+			fmt.Fprintf(out, "  %s is process %d\n", replicaName(i), pid)
+		}
 	}
 	began := time.Now()
 	if err := c.firstOperation(cmd.Context(), s, out, began); err != nil {
@@ -150,17 +151,17 @@ const readyTimeout = time.Minute
 func (c *clusterCommand) firstOperation(ctx context.Context, s *supervisor, out io.Writer, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	// A replica that cannot even start would make the others wait for nothing.
+	// Without a quorum the others would wait for nothing.
 	go func() {
 		select {
-		case <-s.failed():
+		case <-s.noQuorum():
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
 	fail := func(err error) error {
-		if why := s.failure(); why != "" {
-			return errors.New(why)
+		if why := s.failure(); why != nil {
+			return why
 		}
 		return err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -162,7 +163,7 @@ func TestReceiptAloneFails(t *testing.T) {
 		require.Equal(t, code, o.code, o.err)
 		require.Contains(t, o.out, out)
 		require.Contains(t, o.err, "committed in block ")
-		require.Contains(t, o.err, "do not repeat it")
+		require.Contains(t, o.err, "do not repeat it; only the receipt could not be had")
 		require.NoFileExists(t, proof)
 	}
 	failed(exitNoProof, "put colour: revision 1, version 1", "put", "colour", "green")
@@ -271,14 +272,37 @@ func TestClusterCommand(t *testing.T) {
 	refused(t, exitUsage, []string{"cluster", "--dir", dir, "--replicas", "7"}, "--replicas is for a new cluster")
 }
 
+// One replica that cannot start is reported, and the others work; with two there is
+// no quorum.
 func TestClusterCommandReportsFailure(t *testing.T) {
 	t.Parallel()
 	dir := makeCluster(t, 4)
 	require.NoError(t, os.Chmod(filepath.Join(dir, "replica-1", "key.json"), 0o644))
+	cmd := program(t, "cluster", "--dir", dir, "--interval", "50ms")
+	var reported bytes.Buffer
+	cmd.Stderr = &reported
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	next := lines(t, stdout)
+	next("Ready after ")
+	next("3 of 4 up")
+	must(t, "put", "--dir", dir, "colour", "green")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	next("All replicas have stopped")
+	require.NoError(t, cmd.Wait())
+	require.Contains(t, reported.String(), "replica-1 has died")
+	require.Contains(t, reported.String(), "chmod 600")
+	require.Contains(t, reported.String(), "start --dir "+filepath.Join(dir, "replica-1"))
+	require.NotContains(t, reported.String(), "too few")
+
+	log := replicaLogPath(dir, 2)
+	require.NoError(t, os.Remove(log))
+	require.NoError(t, os.Mkdir(log, 0o700)) // so that the process cannot be made
 	out, err := program(t, "cluster", "--dir", dir).CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(out), "replica-1 has died")
-	require.Contains(t, string(out), "chmod 600")
+	require.Contains(t, string(out), "replica-2 cannot be started: open "+log+": is a directory")
+	require.Contains(t, string(out), "without replica-2, replica-1 too few replicas run to make progress (weight 3 of 4 is needed)")
 	require.Contains(t, string(out), "All replicas have stopped")
 }
 

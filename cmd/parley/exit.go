@@ -61,7 +61,7 @@ type noProofError struct {
 }
 
 func (e *noProofError) Error() string {
-	return fmt.Sprintf("%s, but the receipt could not be had: %s; it is done: do not repeat it for the receipt's sake", e.done, plain(e.err.Error()))
+	return fmt.Sprintf("%s, do not repeat it; only the receipt could not be had: %s", e.done, plain(e.err.Error()))
 }
 
 // invalidError is something verified that does not hold.

@@ -129,7 +129,7 @@ func (l *loader) load(ctx context.Context, i int, r *record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.noProof = append(l.noProof, recordError{r, fmt.Errorf("it is loaded, but its receipt could not be had: %w", err)})
+		l.noProof = append(l.noProof, recordError{r, fmt.Errorf("it is loaded, only its receipt could not be had: %w", err)})
 		return
 	}
 	l.receipts++

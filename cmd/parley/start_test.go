@@ -224,6 +224,21 @@ func TestStartLogsJSON(t *testing.T) {
 	require.Contains(t, lastLine(dir, 0), "replica stopped")
 }
 
+// Of a log only the end is read.
+func TestLastLine(t *testing.T) {
+	dir := t.TempDir()
+	require.Empty(t, lastLine(dir, 0))
+	require.NoError(t, os.Mkdir(replicaDir(dir, 0), 0o700))
+	for text, want := range map[string]string{
+		"": "", "\n\n": "", "only": "only", "first\nlast\n\n": "last",
+		strings.Repeat("line\n", maxLastLine) + "last\n": "last",
+		strings.Repeat("x", 2*maxLastLine):                 strings.Repeat("x", maxLastLine),
+	} {
+		require.NoError(t, os.WriteFile(replicaLogPath(dir, 0), []byte(text), 0o600))
+		require.Equal(t, want, lastLine(dir, 0))
+	}
+}
+
 func FuzzLocalConfig(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "replica.json")
 	require.NoError(f, defaultLocalConfig().write(path))

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/crypto"
 )
 
 func newStatus() *cobra.Command {
@@ -67,14 +69,17 @@ Exit code 1 if too few replicas to make progress can be reached.`,
 
 // quorum tells whether the replicas that answered can commit.
 func (d *directory) quorum(s *clusterState) bool {
-	total, up := d.roster.Cluster.TotalWeight(), uint64(0)
+	up := uint64(0)
 	for i := range s.Replicas {
 		if s.Replicas[i].Reachable {
 			up += s.Replicas[i].Weight
 		}
 	}
-	return up >= (total+d.roster.Cluster.FaultyWeight())/2+1
+	return up >= quorumWeight(d.roster.Cluster)
 }
+
+// quorumWeight is what replicas must weigh together to commit.
+func quorumWeight(c *crypto.Cluster) uint64 { return (c.TotalWeight()+c.FaultyWeight())/2 + 1 }
 
 func watchStatus(ctx context.Context, d *directory, timeout, every time.Duration, asJSON bool, out io.Writer) error {
 	ticker := time.NewTicker(every)

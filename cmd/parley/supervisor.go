@@ -5,36 +5,44 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/parley-bft/parley/crypto"
 )
 
 // supervisor keeps the replicas of a cluster running as processes.
 type supervisor struct {
 	program, dir string
-	replicas     int
+	cluster      *crypto.Cluster
 	restart      bool
 	out          io.Writer // where deaths are reported
 
 	mu       sync.Mutex
-	children []*child
+	children []*child // nil where the process could not be made
 	stopped  bool
-	why      string // the first death
-	died     chan struct{}
+	stopping chan struct{} // closed when stopped
+	dead     []string      // who died
+	lost     chan struct{} // closed when too few run for a quorum
+	lostOnce sync.Once
 	watchers sync.WaitGroup
 }
 
-func (s *supervisor) startAll() error {
+// startAll starts every replica. One that cannot be started is reported, and the
+// others go on.
+func (s *supervisor) startAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.died = make(chan struct{})
-	s.children = make([]*child, s.replicas)
+	s.lost, s.stopping = make(chan struct{}), make(chan struct{})
+	s.children = make([]*child, len(s.cluster.Members))
 	for i := range s.children {
 		if err := s.start(i); err != nil {
-			return err
+			s.report(i, fmt.Sprintf("%s cannot be started: %s", replicaName(i), explain(err)))
 		}
 	}
-	return nil
+	s.judge()
 }
 
 // start runs replica i, with the mutex held.
@@ -46,6 +54,31 @@ func (s *supervisor) start(i int) error {
 	s.children[i] = c
 	s.watchers.Go(func() { s.watch(c) })
 	return nil
+}
+
+// report says that a replica does not run and how it can, with the mutex held.
+func (s *supervisor) report(i int, why string) {
+	if name := replicaName(i); !slices.Contains(s.dead, name) {
+		s.dead = append(s.dead, name)
+	}
+	fmt.Fprintf(s.out, "\n%s\n", why)
+	if !s.restart {
+		fmt.Fprintf(s.out, "  start it again: %s start --dir %s\n", invocation(), replicaDir(s.dir, i))
+	}
+}
+
+// judge tells who waits if too few replicas are left for a quorum, with the mutex
+// held.
+func (s *supervisor) judge() {
+	up := uint64(0)
+	for i, c := range s.children {
+		if c != nil && !c.ended() {
+			up += s.cluster.Members[i].Weight
+		}
+	}
+	if up < quorumWeight(s.cluster) {
+		s.lostOnce.Do(func() { close(s.lost) })
+	}
 }
 
 // restartPause keeps a replica that cannot run from being started all the time.
@@ -60,18 +93,20 @@ func (s *supervisor) watch(c *child) {
 	if line := lastLine(s.dir, c.index); line != "" {
 		why += "\n  its last words: " + line
 	}
-	fmt.Fprintf(s.out, "\n%s\n", why)
 	s.mu.Lock()
-	if s.why == "" {
-		s.why = why
-		close(s.died)
-	}
+	s.report(c.index, why)
+	s.judge()
 	s.mu.Unlock()
 	if !s.restart {
-		fmt.Fprintf(s.out, "  start it again: %s start --dir %s\n", invocation(), replicaDir(s.dir, c.index))
 		return
 	}
-	time.Sleep(restartPause)
+	pause := time.NewTimer(restartPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-s.stopping:
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
@@ -84,29 +119,40 @@ func (s *supervisor) watch(c *child) {
 	fmt.Fprintf(s.out, "%s was started again\n", replicaName(c.index))
 }
 
+// pids are the processes, 0 where there is none.
 func (s *supervisor) pids() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pids := make([]int, len(s.children))
 	for i, c := range s.children {
-		pids[i] = c.cmd.Process.Pid
+		if c != nil {
+			pids[i] = c.cmd.Process.Pid
+		}
 	}
 	return pids
 }
 
-// failed is closed when a replica has died.
-func (s *supervisor) failed() <-chan struct{} { return s.died }
+// noQuorum is closed when so many replicas have died that the rest cannot commit.
+func (s *supervisor) noQuorum() <-chan struct{} { return s.lost }
 
-func (s *supervisor) failure() string {
+// failure says that and why there is no quorum, nil if there is one.
+func (s *supervisor) failure() error {
+	select {
+	case <-s.lost:
+	default:
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.why
+	return fmt.Errorf("without %s too few replicas run to make progress (weight %d of %d is needed): correct what is said of them above, and run this again",
+		strings.Join(s.dead, ", "), quorumWeight(s.cluster), s.cluster.TotalWeight())
 }
 
 // stopAll ends all replicas and waits. Another Ctrl-C kills them.
 func (s *supervisor) stopAll() {
 	s.mu.Lock()
 	s.stopped = true
+	close(s.stopping)
 	var running []*child
 	for _, c := range s.children {
 		if c != nil {
