@@ -18,12 +18,9 @@ type clientCounters struct {
 	replies     atomic.Uint64 // handed to sessions
 	unheard     atomic.Uint64 // replies of clients without a session here
 	slowReaders atomic.Uint64 // sessions cut off because they were not read
-	evicted     atomic.Uint64 // connections closed in favour of newer ones
-	handshakes  atomic.Uint64 // that failed
 	calls       atomic.Uint64 // Query, Receipt, Status, Cluster
 	callsBusy   atomic.Uint64 // of these, refused because too many were under way
 	sessions    atomic.Int64  // open now
-	connections atomic.Int64  // open and authenticated now
 	refused     [reasonCount]atomic.Uint64
 }
 
@@ -51,6 +48,11 @@ type ClientCounters struct {
 	QueuedRequests int    `json:"queuedRequests"`
 	QueuedBytes    int    `json:"queuedBytes"`
 	QueuedClients  int    `json:"queuedClients"`
+	// TurnedAway counts connections that were closed, by why: rate (its address
+	// connects too fast), crowded (gave way to a newer one before it authenticated),
+	// handshake, identity (not a listed client), full, superseded (its client has newer
+	// ones). Evicted and BadHandshakes are sums of these.
+	TurnedAway map[string]uint64 `json:"turnedAway,omitempty"`
 	// Refused has one entry for each reason that occurred, by its name in
 	// parley.proto without the prefix, in lower case.
 	Refused map[string]uint64 `json:"refused,omitempty"`

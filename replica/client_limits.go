@@ -19,6 +19,11 @@ type ClientLimits struct {
 	// MaxHandshakes bounds connections that have not authenticated yet, and a
 	// quarter of it those of one address: the oldest gives way.
 	MaxHandshakes int
+	// AcceptRate is how many connections from one source, an IPv4 address or an IPv6
+	// /64, are accepted in a second, AcceptBurst how many at once: clients behind one
+	// gateway share it. The others are closed before a byte of them is read.
+	AcceptRate  int
+	AcceptBurst int
 	// HandshakeTimeout bounds TLS and HTTP/2 until the first call.
 	HandshakeTimeout time.Duration
 	// StreamsPerConnection bounds calls and sessions at once on one connection.
@@ -52,7 +57,7 @@ type ClientLimits struct {
 // DefaultClientLimits suit a replica with some gigabytes of memory.
 func DefaultClientLimits() ClientLimits {
 	return ClientLimits{
-		MaxConnections: 4096, ConnectionsPerClient: 4, MaxHandshakes: 256, HandshakeTimeout: 5 * time.Second,
+		MaxConnections: 4096, ConnectionsPerClient: 4, MaxHandshakes: 256, AcceptRate: 100, AcceptBurst: 1024, HandshakeTimeout: 5 * time.Second,
 		StreamsPerConnection: 16, MaxMessageBytes: 16 << 20,
 		SessionEntries: 4096, SessionBytes: 16 << 20,
 		ClientRequests: 1024, ClientBytes: 16 << 20, TotalRequests: 65536, TotalBytes: 256 << 20,
@@ -72,6 +77,8 @@ func (l ClientLimits) Validate() error {
 		{"MaxConnections", l.MaxConnections, 1, 1 << 20},
 		{"ConnectionsPerClient", l.ConnectionsPerClient, 1, 1024},
 		{"MaxHandshakes", l.MaxHandshakes, 4, 1 << 16},
+		{"AcceptRate", l.AcceptRate, 1, 1 << 20},
+		{"AcceptBurst", l.AcceptBurst, 1, 1 << 20},
 		{"StreamsPerConnection", l.StreamsPerConnection, 2, 1024},
 		{"MaxMessageBytes", l.MaxMessageBytes, 64 << 10, 256 << 20},
 		{"SessionEntries", l.SessionEntries, 1, 1 << 20},
@@ -108,6 +115,8 @@ func (l ClientLimits) withDefaults(p crypto.Parameters) ClientLimits {
 	orDefault(&l.MaxConnections, d.MaxConnections)
 	orDefault(&l.ConnectionsPerClient, d.ConnectionsPerClient)
 	orDefault(&l.MaxHandshakes, d.MaxHandshakes)
+	orDefault(&l.AcceptRate, d.AcceptRate)
+	orDefault(&l.AcceptBurst, d.AcceptBurst)
 	orDefault(&l.HandshakeTimeout, d.HandshakeTimeout)
 	orDefault(&l.StreamsPerConnection, d.StreamsPerConnection)
 	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)

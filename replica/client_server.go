@@ -23,6 +23,7 @@ import (
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/transport/grpc/connguard"
 )
 
 // clientServer is the client-facing side of a replica: the gRPC server, the
@@ -36,7 +37,7 @@ type clientServer struct {
 	// Set by start.
 	ingress *ingress
 	service *clientService
-	gate    *clientGate
+	gate    *connguard.Guard[crypto.PublicKey]
 	grpc    *grpc.Server
 	health  *health.Server
 	served  chan struct{}
@@ -96,14 +97,25 @@ func newClientServer(c clientServerConfig) (*clientServer, error) {
 		return nil, err
 	}
 	s := &clientServer{config: c}
-	s.tls = tlsid.ServerConfig(certificate, func(key crypto.PublicKey) error {
-		if !c.Roster.Admits(key) {
-			return fmt.Errorf("client %s is not on the cluster's list", key.Hex())
-		}
-		return nil
-	})
+	s.tls = tlsid.ServerConfig(certificate, s.admit)
 	s.replyRouter = newReplyRouter(pbft.Epoch(c.Roster.Cluster.Epoch), c.Limits, &s.counters)
 	return s, nil
+}
+
+func (s *clientServer) admit(key crypto.PublicKey) error {
+	if !s.config.Roster.Admits(key) {
+		return fmt.Errorf("client %s is not on the cluster's list", key.Hex())
+	}
+	return nil
+}
+
+// identify names the client behind a TLS connection.
+func (s *clientServer) identify(state tls.ConnectionState) (crypto.PublicKey, error) {
+	key, err := tlsid.PeerKey(state)
+	if err != nil {
+		return key, err
+	}
+	return key, s.admit(key)
 }
 
 // start implements frontend.
@@ -117,7 +129,10 @@ func (s *clientServer) start(b backend) error {
 		c.Listener = l
 	}
 	l := c.Limits
-	s.gate = newClientGate(s.tls, l, &s.counters)
+	s.gate = connguard.New(connguard.Config[crypto.PublicKey]{
+		TLS: s.tls, Identify: s.identify, MaxHandshakes: l.MaxHandshakes, PerOwner: l.ConnectionsPerClient,
+		MaxConnections: l.MaxConnections, AcceptRate: l.AcceptRate, AcceptBurst: l.AcceptBurst,
+	})
 	s.ingress = newIngress(ingressLimits{
 		Workers: l.Verifiers, Batch: 64, ClientRequests: l.ClientRequests, ClientBytes: l.ClientBytes,
 		TotalRequests: l.TotalRequests, TotalBytes: l.TotalBytes,
@@ -148,7 +163,7 @@ func (s *clientServer) start(b backend) error {
 	s.ingress.start()
 	go func() {
 		defer close(s.served)
-		if err := s.grpc.Serve(gatedListener{c.Listener, s.gate}); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		if err := s.grpc.Serve(s.gate.Listen(c.Listener)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			c.Logger.Error("client port failed", "error", err)
 		}
 	}()
@@ -174,11 +189,11 @@ func (s *clientServer) stop(ctx context.Context) error {
 	case <-graceful:
 	case <-ctx.Done():
 		err = fmt.Errorf("client port: connections were cut: %w", context.Cause(ctx))
-		s.gate.close()
+		s.gate.Close()
 		s.grpc.Stop()
 		<-graceful
 	}
-	s.gate.close()
+	s.gate.Close()
 	s.service.readers.Wait()
 	s.ingress.close()
 	<-s.served
@@ -194,11 +209,11 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 		return nil, err
 	}
 	s.counters.calls.Add(1)
-	if !s.service.calls.enter(auth.key) {
+	if !s.service.calls.enter(auth.Owner) {
 		s.counters.callsBusy.Add(1)
 		return nil, status.Error(codes.ResourceExhausted, "too many calls under way; try again")
 	}
-	defer s.service.calls.leave(auth.key)
+	defer s.service.calls.leave(auth.Owner)
 	ctx, cancel := context.WithTimeout(ctx, s.service.limits.CallTimeout)
 	defer cancel()
 	return handler(ctx, request)
@@ -216,8 +231,18 @@ func (s *clientServer) clientCounters() ClientCounters {
 	c := &s.counters
 	r := ClientCounters{
 		Requests: c.requests.Load(), Verified: c.verified.Load(), FromCache: c.fromCache.Load(), Replies: c.replies.Load(),
-		Unheard: c.unheard.Load(), SlowReaders: c.slowReaders.Load(), Evicted: c.evicted.Load(), BadHandshakes: c.handshakes.Load(),
-		Calls: c.calls.Load(), CallsBusy: c.callsBusy.Load(), Sessions: c.sessions.Load(), Connections: c.connections.Load(),
+		Unheard: c.unheard.Load(), SlowReaders: c.slowReaders.Load(),
+		Calls: c.calls.Load(), CallsBusy: c.callsBusy.Load(), Sessions: c.sessions.Load(),
+	}
+	if s.gate != nil {
+		g := s.gate.Stats()
+		r.Connections = int64(g.Authenticated)
+		r.Evicted = g.Counts[connguard.Crowded] + g.Counts[connguard.Superseded]
+		r.BadHandshakes = g.Counts[connguard.Handshake] + g.Counts[connguard.Identity] + g.Counts[connguard.Full]
+		r.TurnedAway = make(map[string]uint64, connguard.Reasons)
+		for why, n := range g.Counts {
+			r.TurnedAway[connguard.Reason(why).String()] = n
+		}
 	}
 	if s.ingress != nil {
 		r.QueuedRequests, r.QueuedBytes, r.QueuedClients = s.ingress.load()

@@ -220,6 +220,19 @@ func TestConnectionsAreBounded(t *testing.T) {
 	require.Equal(t, codes.Unavailable, status.Code(err), "the port is full")
 }
 
+// Who connects too fast is closed at once, and counted.
+func TestRateOfClientConnections(t *testing.T) {
+	verifyNoLeaks(t)
+	c := newClientTestCluster(t, nil)
+	s := startClientServer(t, c, newFakeBackend(), func(l *ClientLimits) { l.AcceptRate, l.AcceptBurst = 1, 1 })
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", s.config.Listener.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		return s.clientCounters().TurnedAway["rate"] > 1
+	}, 10*time.Second, time.Millisecond)
+}
+
 // Connections that never authenticate are closed for newer ones.
 func TestIdleHandshakesGiveWay(t *testing.T) {
 	verifyNoLeaks(t)

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/transport/grpc/connguard"
 )
 
 // clientService implements the protocol of parley.proto. Whatever a client sends
@@ -45,7 +46,7 @@ func (s *clientService) Session(stream grpc.BidiStreamingServer[api.ClientMessag
 	if err != nil {
 		return err
 	}
-	session := s.router.open(auth.key, func() { _ = auth.conn.Close() })
+	session := s.router.open(auth.Owner, func() { _ = auth.Conn.Close() })
 	if session == nil {
 		return status.Error(codes.Unavailable, "the replica is stopping")
 	}
@@ -61,7 +62,7 @@ func (s *clientService) Session(stream grpc.BidiStreamingServer[api.ClientMessag
 
 	received := make(chan error, 1)
 	// Ends soon after the handler returns, because that ends the stream.
-	s.readers.Go(func() { received <- s.read(stream, auth.key) })
+	s.readers.Go(func() { received <- s.read(stream, auth.Owner) })
 	select {
 	case err = <-received:
 		if errors.Is(err, io.EOF) {
@@ -217,13 +218,13 @@ func (s *clientService) Cluster(context.Context, *api.ClusterRequest) (*api.Clus
 }
 
 // authOf returns who is at the other end of a call.
-func authOf(ctx context.Context) (clientAuth, error) {
+func authOf(ctx context.Context) (connguard.Auth[crypto.PublicKey], error) {
 	if p, ok := peer.FromContext(ctx); ok {
-		if auth, ok := p.AuthInfo.(clientAuth); ok {
+		if auth, ok := p.AuthInfo.(connguard.Auth[crypto.PublicKey]); ok {
 			return auth, nil
 		}
 	}
-	return clientAuth{}, status.Error(codes.Unauthenticated, "no client certificate")
+	return connguard.Auth[crypto.PublicKey]{}, status.Error(codes.Unauthenticated, "no client certificate")
 }
 
 // callLimiter bounds single calls under way, in all and for each client.

@@ -154,6 +154,8 @@ func newStateCollector(s *Server) *stateCollector {
 	add("peer_rtt_seconds", "Smoothed round trip.", "peer")
 	add("peer_queued_messages", "Messages that wait to be sent.", "peer", "lane")
 	add("peer_dropped_total", "Messages that were never sent, by reason.", "peer", "reason")
+	add("peer_connections_refused_total", "Connections to the replica port that were turned away, by reason.", "reason")
+	add("client_connections_refused_total", "Connections to the client port that were turned away, by reason.", "reason")
 	add("client_connections", "Authenticated connections of clients.")
 	add("client_sessions", "Open sessions of clients.")
 	add("client_queue", "What clients have waiting for their signatures to be checked.", "unit")
@@ -251,8 +253,16 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		} {
 			count("client_events_total", e.n, e.name)
 		}
+		for why, n := range n.TurnedAway {
+			count("client_connections_refused_total", n, why)
+		}
 		for why, n := range n.Refused {
 			count("client_refused_total", n, why)
+		}
+	}
+	if t, ok := c.s.transport.(transport.Refuser); ok {
+		for why, n := range t.Refused() {
+			count("peer_connections_refused_total", n, why)
 		}
 	}
 	for _, p := range c.s.transport.Peers() {

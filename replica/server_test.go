@@ -262,7 +262,7 @@ func TestAdmin(t *testing.T) {
 	require.Contains(t, get("/status"), `"name": "r0"`)
 	metrics := get("/metrics")
 	for _, name := range []string{"parley_view 0", "parley_executed_operations_total 1", "parley_log_sync_seconds_count", `parley_peer_connected{peer="3"}`,
-		"parley_client_sessions 0", `parley_client_events_total{event="request"} 0`} {
+		"parley_client_sessions 0", `parley_peer_connections_refused_total{reason="identity"} 0`, `parley_client_connections_refused_total{reason="rate"} 0`, `parley_client_events_total{event="request"} 0`} {
 		require.Contains(t, metrics, name)
 	}
 	require.NotEmpty(t, get("/debug/core"))

@@ -66,6 +66,13 @@ func (d Drops) Total() uint64 {
 	return n
 }
 
+// Refuser is implemented by a [Transport] that turns connections away.
+type Refuser interface {
+	// Refused returns how many connections were turned away since the start, by a
+	// reason that is fit for a metric's label. All reasons are there from the start.
+	Refused() map[string]uint64
+}
+
 // PeerStatus is a snapshot of the link to one peer. Counters only grow while the
 // transport lives.
 type PeerStatus struct {
@@ -105,8 +112,8 @@ type PeerStatus struct {
 	// format of frames.
 	Malformed uint64
 
-	// LastError is why the link last failed, empty if it never did; LastErrorAt
-	// is when.
+	// LastError is why the link fails now, empty while it stands: a direction that
+	// is established forgets why it failed before. LastErrorAt is when that was.
 	LastError   string
 	LastErrorAt time.Time
 }

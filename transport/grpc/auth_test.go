@@ -3,7 +3,6 @@ package peergrpc
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -35,7 +34,8 @@ func closedByPeer(t *testing.T, conn net.Conn) {
 func TestStrangersAreRefused(t *testing.T) {
 	c := newCluster(t, 2)
 	box := &inbox{}
-	tr := c.start(0, box, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
+	var log logBook
+	tr := c.start(0, box, log.keep, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
 	address := tr.Addr().String()
 	with := func(change func(*tls.Config)) func(net.Conn) {
 		return func(conn net.Conn) {
@@ -72,41 +72,16 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 	eventually(t, "forgotten", func() bool { return tr.Stats().Handshaking == 0 })
 	require.Zero(t, box.count())
-}
-
-// A configuration that is too lax is narrowed, also one that is chosen for each
-// connection.
-func TestTLSIsNarrowed(t *testing.T) {
-	c := newCluster(t, 2)
-	lax := c.config(0).ServerTLS.Clone()
-	lax.MinVersion, lax.SessionTicketsDisabled = tls.VersionTLS10, false
-	asked := false
-	identify := func(tls.ConnectionState) (crypto.ReplicaID, error) {
-		asked = true
-		return 0, errNotAuthenticated
+	refused := tr.Refused()
+	require.EqualValues(t, 2, refused["identity"], "an unknown key, its own key")
+	require.EqualValues(t, 8, refused["handshake"])
+	require.Contains(t, refused, "rate")
+	require.NotContains(t, refused, "full")
+	// One line for each reason: the rest of the log is not the strangers'.
+	for _, want := range []string{"reason=handshake", "reason=identity", "remote=127.0.0.1:", "belongs to no replica"} {
+		require.True(t, log.has(want), want)
 	}
-	lax.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		chosen := lax.Clone()
-		chosen.GetConfigForClient = nil
-		return chosen, nil
-	}
-	check := func(n *tls.Config) {
-		t.Helper()
-		require.EqualValues(t, tls.VersionTLS13, n.MinVersion)
-		require.True(t, n.SessionTicketsDisabled)
-		require.Equal(t, []string{"h2"}, n.NextProtos)
-		asked = false
-		leaf := c.config(1).ClientTLS(0).Certificates[0].Leaf
-		state := tls.ConnectionState{NegotiatedProtocol: "h2", PeerCertificates: []*x509.Certificate{leaf}}
-		require.ErrorIs(t, n.VerifyConnection(state), errNotAuthenticated)
-		require.True(t, asked)
-	}
-	n := narrow(lax, identify)
-	check(n)
-	chosen, err := n.GetConfigForClient(nil)
-	require.NoError(t, err)
-	check(chosen)
-	require.EqualValues(t, tls.VersionTLS10, lax.MinVersion, "the caller's is not changed")
+	require.Equal(t, 2, log.count("connection to the replica port refused"))
 }
 
 // Whoever authenticates and then stalls is cut too: before HTTP/2, and before the
@@ -187,6 +162,18 @@ func TestMismatchNamesFieldAndValuesOnBothSides(t *testing.T) {
 	}
 }
 
+// Who connects too fast is closed at once, whoever he is.
+func TestRateOfConnections(t *testing.T) {
+	c := newCluster(t, 2)
+	tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.AcceptRate, cfg.AcceptBurst = 1, 1 })
+	eventually(t, "limited", func() bool {
+		conn, err := net.Dial("tcp", tr.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		return tr.Refused()["rate"] > 1
+	})
+}
+
 func TestAnotherEpochLinks(t *testing.T) {
 	c := newCluster(t, 2)
 	tr := c.start(0, &inbox{})
@@ -231,9 +218,7 @@ func TestConnectionsOfOnePeerAreFew(t *testing.T) {
 		c.greet(c.dialRaw(tr, 1), 1)
 	}
 	eventually(t, "older ones closed", func() bool {
-		tr.guard.mu.Lock()
-		defer tr.guard.mu.Unlock()
-		return len(tr.guard.peers[1]) <= connectionsPerPeer
+		return tr.guard.Connections(1) <= connectionsPerPeer
 	})
 }
 

@@ -89,6 +89,12 @@ type Config struct {
 	// idle connections never keep an honest peer out.
 	MaxHandshakes int
 
+	// AcceptRate is how many connections from one source, an IPv4 address or an IPv6
+	// /64, are accepted in a second, 50; AcceptBurst how many at once, 256. The others
+	// are closed before a byte of them is read. All replicas of one machine share it.
+	AcceptRate  int
+	AcceptBurst int
+
 	// HandshakeTimeout bounds each of: TLS and HTTP/2, our own handshake. 5 s.
 	HandshakeTimeout time.Duration
 
@@ -133,6 +139,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.FrameSize, 64<<10)
 	orDefault(&c.ReceiveWindow, 4<<20)
 	orDefault(&c.MaxHandshakes, 64)
+	orDefault(&c.AcceptRate, 50)
+	orDefault(&c.AcceptBurst, 256)
 	orDefault(&c.HandshakeTimeout, 5*time.Second)
 	orDefault(&c.PingInterval, time.Second)
 	orDefault(&c.PingTimeout, max(4*time.Second, 2*c.PingInterval))
@@ -213,6 +221,10 @@ func (c Config) validateLimits() error {
 		return configError("ReceiveWindow", "%d; must be from 64 KiB to 1 GiB", c.ReceiveWindow)
 	case c.MaxHandshakes < 4:
 		return configError("MaxHandshakes", "%d; must be at least 4", c.MaxHandshakes)
+	case c.AcceptRate < 1:
+		return configError("AcceptRate", "%d; must be at least 1", c.AcceptRate)
+	case c.AcceptBurst < 1:
+		return configError("AcceptBurst", "%d; must be at least 1", c.AcceptBurst)
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		"FrameSize":        func(c *Config) { c.FrameSize = 1 << 20 },
 		"ReceiveWindow":    func(c *Config) { c.ReceiveWindow = 1 },
 		"MaxHandshakes":    func(c *Config) { c.MaxHandshakes = 1 },
+		"AcceptRate":       func(c *Config) { c.AcceptRate = -1 },
+		"AcceptBurst":      func(c *Config) { c.AcceptBurst = -1 },
 		"HandshakeTimeout": func(c *Config) { c.HandshakeTimeout = -1 },
 		"PingTimeout":      func(c *Config) { c.PingTimeout = c.PingInterval },
 		"BackoffMax":       func(c *Config) { c.BackoffMin, c.BackoffMax = time.Hour, time.Minute },

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/parley-bft/parley/transport"
+	"github.com/parley-bft/parley/transport/grpc/connguard"
 	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
@@ -44,7 +45,7 @@ func (p *peer) run() {
 				pause = p.t.cfg.BackoffMin
 			}
 		}
-		p.failed(err)
+		p.failed(&p.outError, err)
 		if n, ok := p.log.allow(err.Error(), now); ok {
 			p.t.cfg.Logger.Warn("no link to replica", "peer", p.ID, "address", p.Address, "error", err, "suppressed", n)
 		}
@@ -188,7 +189,7 @@ func (w *wire) cut() {
 
 func (p *peer) dialOptions(w *wire) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(credentials.NewTLS(narrow(p.t.cfg.ClientTLS(p.ID), p.expect))),
+		grpc.WithTransportCredentials(credentials.NewTLS(connguard.Narrow(p.t.cfg.ClientTLS(p.ID), p.expect))),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := p.t.cfg.Dial(ctx, address)
 			if err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -225,9 +226,11 @@ func TestPeerThatBreaksTheFormatIsCut(t *testing.T) {
 				r.send(f)
 			}
 			require.Error(t, r.end())
-			eventually(t, "counted", func() bool { return statusOf(tr, 1).Malformed == 1 })
-			s := statusOf(tr, 1)
-			require.Contains(t, s.LastError, errMalformed.Error())
+			eventually(t, "counted", func() bool {
+				s := statusOf(tr, 1)
+				return s.Malformed == 1 && strings.Contains(s.LastError, errMalformed.Error())
+			})
+			require.EqualValues(t, 1, tr.Refused()["malformed"])
 			require.Equal(t, 1, box.count())
 			again := c.dialRaw(tr, 1)
 			c.greet(again, 1)

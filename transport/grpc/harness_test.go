@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,7 @@ func (c *cluster) config(i int) Config {
 		BackoffMax:       50 * time.Millisecond,
 		RefusedBackoff:   50 * time.Millisecond,
 		UnreachableAfter: patient,
+		AcceptRate:       10000,
 		Logger:           slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for j, a := range c.addresses {
@@ -112,6 +114,28 @@ func (c *cluster) config(i int) Config {
 		}
 	}
 	return cfg
+}
+
+// logBook keeps what a transport logs.
+type logBook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBook) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(line)
+}
+
+func (b *logBook) keep(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(b, nil)) }
+
+func (b *logBook) has(what string) bool { return b.count(what) > 0 }
+
+func (b *logBook) count(what string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.text.String(), what)
 }
 
 // start runs replica i with its listener, bound anew if it ran before.

@@ -30,12 +30,26 @@ func (q *quiet) allow(what string, now time.Time) (suppressed int, ok bool) {
 	if what != q.last {
 		gap = distinctGap
 	}
+	if suppressed, ok = q.after(gap, now); ok {
+		q.last = what
+	}
+	return suppressed, ok
+}
+
+// allowEvery is allow with a gap that does not depend on what is logged.
+func (q *quiet) allowEvery(gap time.Duration, now time.Time) (suppressed int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.after(gap, now)
+}
+
+func (q *quiet) after(gap time.Duration, now time.Time) (suppressed int, ok bool) {
 	if !q.at.IsZero() && now.Sub(q.at) < gap {
 		q.suppressed++
 		return 0, false
 	}
 	suppressed, q.suppressed = q.suppressed, 0
-	q.last, q.at = what, now
+	q.at = now
 	return suppressed, true
 }
 

@@ -22,18 +22,24 @@ type peer struct {
 	turn   chan struct{} // held by the one incoming stream that may call the handler
 	log    quiet
 
-	mu          sync.Mutex
-	out         *session // the established outgoing stream
-	in          *inbound // the established incoming stream
-	rtt         time.Duration
-	theirs      frame.Greeting
-	sent        [transport.Priorities]transport.Load
-	received    [transport.Priorities]transport.Load
-	connects    uint64
-	failures    uint64
-	malformed   uint64
-	lastError   string
-	lastErrorAt time.Time
+	mu        sync.Mutex
+	out       *session // the established outgoing stream
+	in        *inbound // the established incoming stream
+	rtt       time.Duration
+	theirs    frame.Greeting
+	sent      [transport.Priorities]transport.Load
+	received  [transport.Priorities]transport.Load
+	connects  uint64
+	failures  uint64
+	malformed uint64
+	outError  linkError
+	inError   linkError
+}
+
+// linkError is why one direction of a link failed last, nothing if it stands.
+type linkError struct {
+	text string
+	at   time.Time
 }
 
 func newPeer(t *Transport, member Peer) *peer {
@@ -52,6 +58,10 @@ func (p *peer) status() transport.PeerStatus {
 	queued, dropped := p.queue.Status()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	last := p.outError
+	if last.text == "" || p.inError.at.After(last.at) {
+		last = p.inError
+	}
 	return transport.PeerStatus{
 		ID:          p.ID,
 		Address:     p.Address,
@@ -67,17 +77,17 @@ func (p *peer) status() transport.PeerStatus {
 		Connects:    p.connects,
 		Failures:    p.failures,
 		Malformed:   p.malformed,
-		LastError:   p.lastError,
-		LastErrorAt: p.lastErrorAt,
+		LastError:   last.text,
+		LastErrorAt: last.at,
 	}
 }
 
-// failed records why a link to or from the peer ended.
-func (p *peer) failed(err error) {
+// failed records why a link to or from the peer ended, in its outError or inError.
+func (p *peer) failed(last *linkError, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failures++
-	p.lastError, p.lastErrorAt = err.Error(), time.Now()
+	*last = linkError{err.Error(), time.Now()}
 }
 
 // measured takes in one round trip.
@@ -112,7 +122,7 @@ func (p *peer) nudge() {
 // established installs an outgoing stream.
 func (p *peer) established(s *session) {
 	p.mu.Lock()
-	p.out, p.theirs = s, s.theirs
+	p.out, p.theirs, p.outError = s, s.theirs, linkError{}
 	p.connects++
 	p.mu.Unlock()
 	p.log.reset()
@@ -139,7 +149,7 @@ func (p *peer) ended() {
 func (p *peer) adopt(in *inbound) {
 	p.mu.Lock()
 	old, out := p.in, p.out
-	p.in, p.theirs = in, in.theirs
+	p.in, p.theirs, p.inError = in, in.theirs, linkError{}
 	p.mu.Unlock()
 	if old != nil {
 		old.stop(errSuperseded)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,8 @@ import (
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/transport/grpc/connguard"
 	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
@@ -29,6 +32,7 @@ const (
 type inbound struct {
 	peer     *peer
 	stream   grpc.ServerStream
+	remote   net.Addr
 	theirs   frame.Greeting
 	hello    chan frame.Greeting
 	accepted chan struct{}
@@ -55,21 +59,19 @@ func (in *inbound) stop(cause error) {
 // serve handles one incoming stream.
 func (t *Transport) serve(stream grpc.ServerStream) error {
 	from, _ := grpcpeer.FromContext(stream.Context())
-	info, ok := from.AuthInfo.(linkInfo)
+	info, ok := from.AuthInfo.(connguard.Auth[crypto.ReplicaID])
 	if !ok {
 		return status.Error(codes.Unauthenticated, errNotAuthenticated.Error())
 	}
 	// Who it was when the connection was made may have changed with the epoch.
 	id, err := t.identify(info.State)
-	if err != nil || id != info.peer {
-		return status.Error(codes.PermissionDenied, errRemoved.Error())
-	}
 	p := t.peer(id)
-	if p == nil {
+	if err != nil || id != info.Owner || p == nil {
+		t.refuse(from.Addr, refusalRemoved, errRemoved)
 		return status.Error(codes.PermissionDenied, errRemoved.Error())
 	}
 	in := &inbound{
-		peer: p, stream: stream,
+		peer: p, stream: stream, remote: from.Addr,
 		hello:    make(chan frame.Greeting, 1),
 		accepted: make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -113,17 +115,20 @@ func (in *inbound) report(err error) {
 	case p.ctx.Err() != nil || errors.Is(err, errSuperseded) || errors.Is(err, errPeerClosed):
 		return
 	case errors.As(err, &mismatch):
-		p.t.refused.Add(1)
+		p.t.refused[refusalGreeting].Add(1)
 	case errors.Is(err, errMalformed):
+		p.t.refused[refusalMalformed].Add(1)
 		p.mu.Lock()
 		p.malformed++
 		p.mu.Unlock()
-	case !errors.Is(err, errSilent) && !errors.Is(err, errHandshakeTimeout):
+	case errors.Is(err, errHandshakeTimeout):
+		p.t.refused[refusalSilent].Add(1)
+	case !errors.Is(err, errSilent):
 		return
 	}
-	p.failed(err)
+	p.failed(&p.inError, err)
 	if n, ok := p.log.allow(err.Error(), time.Now()); ok {
-		p.t.cfg.Logger.Warn("link from replica ended", "peer", p.ID, "error", err, "suppressed", n)
+		p.t.cfg.Logger.Warn("link from replica ended", "peer", p.ID, "remote", in.remote.String(), "error", err, "suppressed", n)
 	}
 }
 

@@ -12,18 +12,17 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/transport/internal/frame"
 	"github.com/parley-bft/parley/transport/internal/outbound"
 )
 
 // expect is identify for a connection that we opened: it must lead to this peer.
-func (p *peer) expect(s tls.ConnectionState) (crypto.ReplicaID, error) {
+func (p *peer) expect(s tls.ConnectionState) error {
 	id, err := p.t.identify(s)
 	if err == nil && id != p.ID {
 		err = fmt.Errorf("%s answers with the key of replica %d", p.Address, id)
 	}
-	return id, err
+	return err
 }
 
 // session is an established outgoing stream.

@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/transport"
+	"github.com/parley-bft/parley/transport/grpc/connguard"
 	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
@@ -27,11 +27,13 @@ const (
 	streamName  = "Stream"
 	streamPath  = "/" + serviceName + "/" + streamName
 
-	maxHeaders      = 8 << 10
-	streamsPerConn  = 2
-	idleConnection  = 30 * time.Second
-	keepaliveTime   = 10 * time.Second
-	keepaliveAnswer = 5 * time.Second
+	maxHeaders     = 8 << 10
+	streamsPerConn = 2
+	// connectionsPerPeer is the present one and the one that replaces it.
+	connectionsPerPeer = 2
+	idleConnection     = 30 * time.Second
+	keepaliveTime      = 10 * time.Second
+	keepaliveAnswer    = 5 * time.Second
 )
 
 // Transport links one replica with its peers. It implements
@@ -42,20 +44,19 @@ type Transport struct {
 	observer  transport.Observer // nil if the handler is none
 	instance  uint64
 	listener  net.Listener
-	guard     *guard
+	guard     *connguard.Guard[crypto.ReplicaID]
 	server    *grpc.Server
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	wg        sync.WaitGroup
-	strangers quiet
+	strangers [refusals]quiet
 
 	members atomic.Pointer[members]
 	change  sync.Mutex // serialises Reconfigure and Close
 
-	unknown  atomic.Uint64
-	closed   atomic.Uint64 // messages sent after Close
-	refused  atomic.Uint64
-	rejected atomic.Uint64
+	unknown atomic.Uint64
+	closed  atomic.Uint64 // messages sent after Close
+	refused [refusals]atomic.Uint64
 
 	closeOnce sync.Once
 	closeErr  error
@@ -89,14 +90,11 @@ func New(cfg Config, handler transport.Handler) (*Transport, error) {
 	t.observer, _ = handler.(transport.Observer)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.members.Store(&members{peers: map[crypto.ReplicaID]*peer{}})
-	t.guard = &guard{
-		inner:     credentials.NewTLS(narrow(cfg.ServerTLS, t.identify)),
-		identify:  t.identify,
-		failed:    t.stranger,
-		limit:     cfg.MaxHandshakes,
-		limitHost: max(1, cfg.MaxHandshakes/4),
-		peers:     map[crypto.ReplicaID][]*guardedConn{},
-	}
+	t.guard = connguard.New(connguard.Config[crypto.ReplicaID]{
+		TLS: cfg.ServerTLS, Identify: t.identify, MaxHandshakes: cfg.MaxHandshakes, PerOwner: connectionsPerPeer,
+		AcceptRate: cfg.AcceptRate, AcceptBurst: cfg.AcceptBurst,
+		Refused: func(remote net.Addr, why connguard.Reason, err error) { t.refuse(remote, refusal(why), err) },
+	})
 	t.server = grpc.NewServer(
 		grpc.Creds(t.guard),
 		grpc.ForceServerCodecV2(codec{}),
@@ -127,7 +125,7 @@ func New(cfg Config, handler transport.Handler) (*Transport, error) {
 	}
 	t.wg.Go(func() {
 		// Serve ends when the listener does, in Close; before that it retries by itself.
-		if err := t.server.Serve(guardedListener{listener, t.guard}); err != nil && t.ctx.Err() == nil {
+		if err := t.server.Serve(t.guard.Listen(listener)); err != nil && t.ctx.Err() == nil {
 			t.cfg.Logger.Error("replica listener failed", "address", listener.Addr().String(), "error", err)
 		}
 	})
@@ -164,19 +162,6 @@ func (t *Transport) identify(s tls.ConnectionState) (crypto.ReplicaID, error) {
 		return 0, fmt.Errorf("the key is that of replica %d, which is not a peer", id)
 	}
 	return id, nil
-}
-
-// stranger records a connection that did not authenticate.
-func (t *Transport) stranger(remote net.Addr, err error) {
-	t.rejected.Add(1)
-	if t.ctx.Err() != nil {
-		return
-	}
-	// One key for all: whoever connects must not be able to choose what is new.
-	if n, ok := t.strangers.allow("stranger", time.Now()); ok {
-		t.cfg.Logger.Warn("connection to the replica port refused",
-			"remote", remote.String(), "error", err, "suppressed", n)
-	}
 }
 
 // Send queues a message for a peer, see [transport.Transport].
@@ -226,7 +211,7 @@ func (t *Transport) Reconfigure(m Membership) error {
 	for id, p := range old.peers {
 		if next.peers[id] != p {
 			p.cancel(errRemoved)
-			t.guard.cut(id)
+			t.guard.Cut(id)
 		}
 	}
 	for _, p := range fresh {
@@ -246,24 +231,6 @@ func (t *Transport) Peers() []transport.PeerStatus {
 	return all
 }
 
-// Stats counts what belongs to no peer.
-type Stats struct {
-	Handshaking int    // connections that have not authenticated, now
-	Rejected    uint64 // connections that failed to authenticate, or gave way to newer ones before they did
-	Crowded     uint64 // of these, the ones that gave way
-	Refused     uint64 // peers that authenticated and were refused by their greeting
-	Dropped     transport.Drops
-}
-
-// Stats returns a snapshot.
-func (t *Transport) Stats() Stats {
-	s := Stats{Rejected: t.rejected.Load(), Refused: t.refused.Load()}
-	s.Handshaking, s.Crowded = t.guard.counts()
-	s.Dropped[transport.DropUnknownPeer] = t.unknown.Load()
-	s.Dropped[transport.DropClosed] = t.closed.Load()
-	return s
-}
-
 // Close ends everything, see [transport.Transport].
 func (t *Transport) Close() error {
 	t.closeOnce.Do(func() {
@@ -271,7 +238,7 @@ func (t *Transport) Close() error {
 		t.cancel(errClosed)
 		t.change.Unlock()
 		// Connections first: the server waits for handshakes that are under way.
-		t.guard.close()
+		t.guard.Close()
 		t.server.Stop()
 		t.wg.Wait()
 	})
