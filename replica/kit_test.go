@@ -282,12 +282,18 @@ func (c *testCluster) submit(i int, op string) statemachine.Result {
 	return r
 }
 
-// eventually waits for a condition that another goroutine brings about.
+// eventually waits for a condition that another goroutine brings about and nothing
+// signals. It is asked on this goroutine.
 func (c *testCluster) eventually(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	enough := time.NewTimer(30 * time.Second)
+	defer enough.Stop()
 	for !ok() {
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-enough.C:
 			for i, s := range c.servers {
 				if s != nil {
 					text, _ := s.Describe(context.Background())
@@ -296,7 +302,6 @@ func (c *testCluster) eventually(what string, ok func() bool) {
 			}
 			require.FailNow(c.t, "timed out waiting for: "+what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
