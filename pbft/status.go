@@ -43,10 +43,16 @@ func (c *Core) onStatus(from ReplicaID, m *Status, out *Output) Drop {
 	p.status, p.known = *m, true
 	c.noteRejoinAnswer(from, m)
 	c.joinHigherView(out)
-	if m.Suspect && m.View == c.durable.View && from == c.Primary() {
-		// The primary itself asks to be replaced: it was restarted, or is going to
-		// stop. A traitor gains nothing by it that silence would not give.
-		c.suspect(CauseAbdication, out)
+	if m.View == c.durable.View && from == c.Primary() {
+		if m.Suspect {
+			// The primary itself asks to be replaced: it was restarted, or is going to
+			// stop. A traitor gains nothing by it that silence would not give.
+			c.suspect(CauseAbdication, out)
+		} else {
+			// It only shared the others' doubts, and progress dispelled them (R12). One
+			// that was restarted never takes it back within the view: it may not propose.
+			c.withdraw(CauseAbdication)
+		}
 	}
 	c.checkSuspicions(out)
 	if !p.pushed || c.ticks >= p.lastPush+uint64(c.cfg.Timeouts.Retry+1)/2 {
