@@ -33,11 +33,11 @@ func readState(value []byte) (s durableState) {
 func (j *judge) durable(p *process, m pbft.Message) {
 	image := p.disk.image
 	missing := func(what string) {
-		j.s.fail("persist before send: replica %d sends %s, and %s is not on its disk", p.id, describeBytes(pbft.Encode(0, m)), what)
+		j.s.violate(Persistence, "replica %d sends %s, and %s is not on its disk", p.id, describeBytes(pbft.Encode(0, m)), what)
 	}
 	signs := func() {
 		if p.rejoining() {
-			j.s.fail("replica %d has lost its disk and signs %s", p.id, describeBytes(pbft.Encode(0, m)))
+			j.s.violate(Persistence, "replica %d has lost its disk and signs %s", p.id, describeBytes(pbft.Encode(0, m)))
 		}
 	}
 	switch m := m.(type) {

@@ -63,7 +63,7 @@ func (p *process) executed(_ *pbft.Block, replies []statemachine.Reply) {
 
 func (p *process) alarm(a pbft.Alarm) {
 	if p.honest() {
-		p.s.fail("replica %d: alarm: %s", p.id, a.Reason)
+		p.s.violate(Health, "replica %d: alarm: %s", p.id, a.Reason)
 	}
 }
 

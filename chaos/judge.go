@@ -14,6 +14,9 @@ type judge struct {
 	s       *Simulation
 	history History
 	watch   *watcher
+	certs   *certificateCheck
+	bases   *baseCheck
+	answers *replyCheck
 
 	agreed     map[pbft.Height]pbft.Digest // block by height
 	ran        map[pbft.Digest]pbft.Height // request by where it ran
@@ -44,7 +47,7 @@ type life struct {
 
 func newJudge(s *Simulation) *judge {
 	return &judge{
-		s: s, watch: newWatcher(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
 		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
 		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
 	}
@@ -67,7 +70,7 @@ func (j *judge) started(p *process) {
 	c := p.node.Core()
 	*l = life{process: p, promised: l.promised}
 	if p.honest() && !p.rejoining() && c.View() < l.promised {
-		j.s.fail("replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
+		j.s.violate(Monotonicity, "replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
 	}
 }
 
@@ -77,8 +80,9 @@ func (j *judge) observe(p *process) {
 	if !p.honest() || l.process != p {
 		return
 	}
+	j.bases.entered(p, c.NewView())
 	if c.View() < l.view || c.Committed() < l.committed || c.ExecutedHeight() < l.executed || c.Stable() < l.stable {
-		j.s.fail("replica %d goes back from view %d committed %d executed %d stable %d to\n%s", p.id, l.view, l.committed, l.executed, l.stable, c.Describe())
+		j.s.violate(Monotonicity, "replica %d goes back from view %d committed %d executed %d stable %d to\n%s", p.id, l.view, l.committed, l.executed, l.stable, c.Describe())
 	}
 	l.view, l.committed, l.executed, l.stable = c.View(), c.Committed(), c.ExecutedHeight(), c.Stable()
 	j.s.report.ViewChanges = max(j.s.report.ViewChanges, int(l.view))
@@ -94,8 +98,9 @@ func (j *judge) executed(p *process, b *pbft.Block, x *statemachine.Execution) {
 	if first, ok := j.agreed[b.Height]; !ok {
 		j.agreed[b.Height] = d
 	} else if first != d {
-		j.s.fail("agreement: replica %d executes %v at height %d, another replica %v", p.id, d, b.Height, first)
+		j.s.violate(Agreement, "replica %d executes %v at height %d, another replica %v", p.id, d, b.Height, first)
 	}
+	j.answers.executed(p, b, x.Replies)
 	var all []byte
 	for i := range x.Replies {
 		r := &x.Replies[i]
@@ -114,12 +119,12 @@ func (j *judge) executed(p *process, b *pbft.Block, x *statemachine.Execution) {
 
 func (j *judge) once(p *process, h pbft.Height, r *statemachine.Reply) {
 	if at, ok := j.ran[r.Request]; ok && at != h {
-		j.s.fail("exactly once: replica %d runs request %v at height %d, it ran at %d", p.id, r.Request, h, at)
+		j.s.violate(ExactlyOnce, "replica %d runs request %v at height %d, it ran at %d", p.id, r.Request, h, at)
 	}
 	j.ran[r.Request] = h
 	n := clientNumber{r.Client, r.Seq}
 	if other, ok := j.numbers[n]; ok && other != r.Request {
-		j.s.fail("exactly once: replica %d runs two requests %v and %v of one client under number %d", p.id, other, r.Request, r.Seq)
+		j.s.violate(ExactlyOnce, "replica %d runs two requests %v and %v of one client under number %d", p.id, other, r.Request, r.Seq)
 	}
 	j.numbers[n] = r.Request
 }
@@ -128,7 +133,7 @@ func (j *judge) once(p *process, h pbft.Height, r *statemachine.Reply) {
 func (j *judge) state(p *process, h pbft.Height) {
 	app, sessions, err := p.executor.Digests()
 	if err != nil {
-		j.s.fail("replica %d: state after %d: %v", p.id, h, err)
+		j.s.violate(Health, "replica %d: state after %d: %v", p.id, h, err)
 		return
 	}
 	compare(j, p, "state", h, j.states, crypto.Hash("chaos/state", app[:], sessions[:]))
@@ -136,7 +141,7 @@ func (j *judge) state(p *process, h pbft.Height) {
 
 func compare(j *judge, p *process, what string, h pbft.Height, seen map[pbft.Height]crypto.Digest, d crypto.Digest) {
 	if first, ok := seen[h]; ok && first != d {
-		j.s.fail("determinism: replica %d has %s %v after block %d, another replica %v", p.id, what, d, h, first)
+		j.s.violate(Determinism, "replica %d has %s %v after block %d, another replica %v", p.id, what, d, h, first)
 	} else if !ok {
 		seen[h] = d
 	}
@@ -148,7 +153,7 @@ func (j *judge) statement(p *process, st pbft.CheckpointStatement) {
 		return
 	}
 	if first, ok := j.statements[st.Height]; ok && first != st {
-		j.s.fail("determinism: replica %d has statement %v, another replica %v", p.id, st, first)
+		j.s.violate(Determinism, "replica %d has statement %v, another replica %v", p.id, st, first)
 	} else if !ok {
 		j.statements[st.Height] = st
 	}
@@ -156,8 +161,11 @@ func (j *judge) statement(p *process, st pbft.CheckpointStatement) {
 
 // stable takes a checkpoint that a replica holds for certified.
 func (j *judge) stable(p *process, b *pbft.Bundle) {
+	if p.honest() {
+		j.certs.bundle(p, b)
+	}
 	if st, ok := j.statements[b.Height()]; p.honest() && (!ok || st != b.Checkpoint.CheckpointStatement) {
-		j.s.fail("replica %d takes %v for certified, honest replicas say %v", p.id, b.Checkpoint.CheckpointStatement, st)
+		j.s.violate(Certificates, "replica %d takes %v for certified, honest replicas say %v", p.id, b.Checkpoint.CheckpointStatement, st)
 	}
 }
 
@@ -170,7 +178,7 @@ func (j *judge) installed(p *process, b *pbft.Bundle) {
 	}
 	j.stable(p, b)
 	if first, ok := j.agreed[b.Height()]; !ok || first != b.Checkpoint.Block {
-		j.s.fail("replica %d installs the state of block %v at height %d, agreed is %v", p.id, b.Checkpoint.Block, b.Height(), first)
+		j.s.violate(Transfers, "replica %d installs the state of block %v at height %d, agreed is %v", p.id, b.Checkpoint.Block, b.Height(), first)
 	}
 	j.state(p, b.Height())
 }
@@ -181,7 +189,7 @@ func (j *judge) evidence(p *process, e *pbft.Evidence) {
 		return
 	}
 	if j.s.replicas[e.Culprit].honest() {
-		j.s.fail("replica %d has proof against honest replica %d: %v", p.id, e.Culprit, e)
+		j.s.violate(Framing, "replica %d has proof against honest replica %d: %v", p.id, e.Culprit, e)
 	}
 	if !j.offenders[e.Culprit] {
 		j.offenders[e.Culprit] = true
@@ -193,7 +201,7 @@ func (j *judge) evidence(p *process, e *pbft.Evidence) {
 func (j *judge) culprits(p *process, who []pbft.ReplicaID) {
 	for _, id := range who {
 		if p.honest() && j.s.replicas[id].honest() {
-			j.s.fail("replica %d finds a bad share of honest replica %d", p.id, id)
+			j.s.violate(Framing, "replica %d finds a bad share of honest replica %d", p.id, id)
 		}
 	}
 }
@@ -201,14 +209,14 @@ func (j *judge) culprits(p *process, who []pbft.ReplicaID) {
 // poisoned demands that wrong chunks come from traitors.
 func (j *judge) poisoned(p *process, from pbft.ReplicaID) {
 	if p.honest() && j.s.replicas[from].honest() {
-		j.s.fail("replica %d gets a wrong chunk from honest replica %d", p.id, from)
+		j.s.violate(Framing, "replica %d gets a wrong chunk from honest replica %d", p.id, from)
 	}
 }
 
 // refused demands that what honest replicas send verifies.
 func (j *judge) refused(p *process, from pbft.ReplicaID, m pbft.Message, why pbft.Drop) {
 	if p.honest() && j.s.replicas[from].honest() {
-		j.s.fail("replica %d refuses %v of honest replica %d: %v: %s", p.id, m.Kind(), from, why, describeBytes(pbft.Encode(0, m)))
+		j.s.violate(Framing, "replica %d refuses %v of honest replica %d: %v: %s", p.id, m.Kind(), from, why, describeBytes(pbft.Encode(0, m)))
 	}
 }
 
@@ -220,11 +228,26 @@ func (j *judge) sent(p *process, m pbft.Message) {
 	}
 	j.durable(p, m)
 	j.watch.sent(p.id, m)
+	j.certs.signs(p.id, m)
+	j.certs.uses(p, m)
+	j.window(p, m)
 	l := &j.lives[p.id]
 	switch m := m.(type) {
 	case *pbft.Vote:
 		l.promised = max(l.promised, m.View)
 	case *pbft.ViewChange:
 		l.promised = max(l.promised, m.View)
+	}
+}
+
+// window demands that nothing is voted for that lies further above what this
+// replica has executed than the rules allow it to look.
+func (j *judge) window(p *process, m pbft.Message) {
+	v, ok := m.(*pbft.Vote)
+	if !ok || v.Signer != p.id || v.Phase != pbft.Prepare {
+		return
+	}
+	if w := j.s.opts.Window; v.Height > p.node.Core().ExecutedHeight()+2*w {
+		j.s.violate(Watermarks, "replica %d sends %v, it has executed %d and the window is %d", p.id, v.Statement, p.node.Core().ExecutedHeight(), w)
 	}
 }

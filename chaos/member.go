@@ -48,7 +48,7 @@ func (m *member) boot() {
 	m.corrupt(p, cfg.Core, cfg.Verifier)
 	sim, err := replica.NewSim(cfg)
 	if err != nil {
-		s.fail("replica %d cannot start from its disk: %v", m.id, err)
+		s.violate(Health, "replica %d cannot start from its disk: %v", m.id, err)
 		return
 	}
 	m.disk.fresh = false
@@ -98,7 +98,7 @@ func (m *member) failed(err error) {
 	if errors.Is(err, replica.ErrSimCrashed) {
 		return
 	}
-	m.s.fail("replica %d stops: %v", m.id, err)
+	m.s.violate(Health, "replica %d stops: %v", m.id, err)
 }
 
 // crash stops the replica where it stands. How much of what was being written has

@@ -91,7 +91,7 @@ func (s *Simulation) Run() *Report {
 		// A panic is a finding like others, and as easy to reproduce.
 		defer func() {
 			if v := recover(); v != nil {
-				s.fail("panic: %v\n%s", v, debug.Stack())
+				s.violate(Health, "panic: %v\n%s", v, debug.Stack())
 			}
 		}()
 		s.run()
@@ -123,7 +123,7 @@ func (s *Simulation) run() {
 		return
 	}
 	if !s.answered() {
-		s.fail("liveness: operations have no answer %v after the storm:\n%s%s", s.opts.Bound, s.waiting(), s.describe())
+		s.violate(Liveness, "operations have no answer %v after the storm:\n%s%s", s.opts.Bound, s.waiting(), s.describe())
 		return
 	}
 	s.report.Recovery = s.now - calm
@@ -132,7 +132,7 @@ func (s *Simulation) run() {
 		return
 	}
 	if !s.level(healed) {
-		s.fail("liveness: healed replicas do not reach the same height within %v:\n%s", s.opts.Bound, s.describe())
+		s.violate(Liveness, "healed replicas do not reach the same height within %v:\n%s", s.opts.Bound, s.describe())
 	}
 }
 
@@ -167,11 +167,7 @@ func (s *Simulation) exp(mean time.Duration) time.Duration {
 // clock is the virtual wall clock: no replica's, but the one that they differ from.
 func (s *Simulation) clock() pbft.Time { return pbft.Time(1_700_000_000_000_000_000).Add(s.now) }
 
-func (s *Simulation) fail(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	s.report.Violations = append(s.report.Violations, text)
-	s.note("VIOLATION", text)
-}
+func (s *Simulation) fail(format string, args ...any) { s.violate(Health, format, args...) }
 
 func (s *Simulation) note(what, text string) { s.trace.event(s.now, what, -1, -1, []byte(text), text) }
 
@@ -244,6 +240,6 @@ func (s *Simulation) finish(real time.Duration) {
 	case errors.Is(err, ErrUndecided):
 		r.Undecided = true
 	case err != nil:
-		r.Violations = append(r.Violations, err.Error())
+		r.Violations = append(r.Violations, fmt.Sprintf("%s: %v", Linearizability, err))
 	}
 }

@@ -57,7 +57,7 @@ func (w *watcher) sent(from pbft.ReplicaID, m pbft.Message) {
 	case *pbft.CheckpointVote:
 		k := signed{m.Kind(), from, 0, m.Height}
 		if old, ok := w.points[k]; ok && old != m.CheckpointStatement {
-			w.s.fail("equivocation: replica %d signs %v and %v", from, old, m.CheckpointStatement)
+			w.s.violate(Equivocation, "replica %d signs %v and %v", from, old, m.CheckpointStatement)
 		}
 		w.points[k] = m.CheckpointStatement
 	case *pbft.ViewChange:
@@ -88,14 +88,14 @@ func (w *watcher) knows(from pbft.ReplicaID, m *pbft.PrePrepare) bool {
 
 func (w *watcher) once(k signed, d pbft.Digest) {
 	if old, ok := w.seen[k]; ok && old != d {
-		w.s.fail("equivocation: replica %d sends two %v for view %d height %d: %v and %v", k.who, k.kind, k.view, k.height, old, d)
+		w.s.violate(Equivocation, "replica %d sends two %v for view %d height %d: %v and %v", k.who, k.kind, k.view, k.height, old, d)
 	}
 	w.seen[k] = d
 }
 
 func (w *watcher) hidden(from pbft.ReplicaID, s *pbft.Statement, c *pbft.Claim) {
 	if s.Phase == pbft.Commit && s.View < c.View && c.High.Less(s.Rank()) {
-		w.s.fail("equivocation: replica %d sends %v and claims only %v for view %d", from, *s, c.High, c.View)
+		w.s.violate(Equivocation, "replica %d sends %v and claims only %v for view %d", from, *s, c.High, c.View)
 	}
 }
 
@@ -108,19 +108,19 @@ func (w *watcher) vote(from pbft.ReplicaID, s pbft.Statement) {
 	}
 	view := signed{pbft.KindVote, from, s.View, 0}
 	if bound, ok := w.seen[view]; ok && bound != s.NewView {
-		w.s.fail("equivocation: replica %d votes in view %d under two NewViews", from, s.View)
+		w.s.violate(Equivocation, "replica %d votes in view %d under two NewViews", from, s.View)
 	}
 	w.seen[view] = s.NewView
 	window := w.s.opts.Window
 	for h := max(s.Height, window) - window; h <= s.Height+window; h++ {
 		for _, old := range w.votes[signed{pbft.KindVote, from, s.View, h}] {
 			if w.conflict(old.Ref(), s.Ref()) {
-				w.s.fail("equivocation: replica %d votes %v and %v", from, old, s)
+				w.s.violate(Equivocation, "replica %d votes %v and %v", from, old, s)
 			}
 		}
 	}
 	if s.View < w.left[from] {
-		w.s.fail("replica %d votes %v after it left for view %d", from, s, w.left[from])
+		w.s.violate(Watermarks, "replica %d votes %v after it left for view %d", from, s, w.left[from])
 	}
 	for i := range w.claims[from] {
 		w.hidden(from, &s, &w.claims[from][i])

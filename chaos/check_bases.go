@@ -1,0 +1,52 @@
+package chaos
+
+import "github.com/parley-bft/parley/pbft"
+
+// baseCheck recomputes, for every view that an honest replica enters, where it has
+// to start: it knows PROTOCOL R14 and nothing of the product's code for it.
+type baseCheck struct {
+	s    *Simulation
+	seen map[pbft.Digest]bool
+}
+
+func newBaseCheck(s *Simulation) *baseCheck { return &baseCheck{s: s, seen: map[pbft.Digest]bool{}} }
+
+// entered is given the NewView that a replica holds.
+func (k *baseCheck) entered(p *process, n *pbft.NewView) {
+	if n == nil || k.seen[n.Digest()] {
+		return
+	}
+	k.seen[n.Digest()] = true
+	weight, total := uint64(0), uint64(0)
+	named := make([]bool, len(k.s.opts.Weights))
+	var top *pbft.Claim
+	for i := range n.Claims {
+		c := &n.Claims[i]
+		if named[c.Signer] {
+			k.s.violate(Bases, "replica %d enters view %d by a NewView that names replica %d twice", p.id, n.View, c.Signer)
+			return
+		}
+		named[c.Signer] = true
+		weight += k.s.opts.Weights[c.Signer]
+		if c.View != n.View {
+			k.s.violate(Bases, "replica %d enters view %d by a claim of replica %d for view %d", p.id, n.View, c.Signer, c.View)
+		}
+		if top == nil || c.High.View > top.High.View || c.High.View == top.High.View && c.High.Height > top.High.Height {
+			top = &c.Claim
+		}
+	}
+	for _, w := range k.s.opts.Weights {
+		total += w
+	}
+	if need := (total+(total-1)/3)/2 + 1; weight < need {
+		k.s.violate(Bases, "replica %d enters view %d by claims that weigh %d: a quorum weighs %d", p.id, n.View, weight, need)
+		return
+	}
+	base := k.s.start.Ref()
+	if n.Certificate != nil {
+		base = n.Certificate.Ref()
+	}
+	if want := (pbft.BlockRef{Height: top.High.Height, Digest: top.Block}); base != want {
+		k.s.violate(Bases, "replica %d enters view %d at %v, the highest claim of it is %v", p.id, n.View, base, want)
+	}
+}

@@ -1,0 +1,129 @@
+package chaos
+
+import (
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// certificateCheck recomputes every certificate that an honest replica uses from
+// what was really signed. It counts by its own rule: with W the sum of the weights
+// and F = (W-1)/3 a quorum weighs more than (W+F)/2.
+type certificateCheck struct {
+	s *Simulation
+	// signed holds what honest replicas have signed: who, and the digest of what.
+	signed map[signature]bool
+	// good are certificates that were looked at, unique what they certify.
+	good   map[crypto.Digest]bool
+	unique map[certified]pbft.Digest
+}
+
+type signature struct {
+	by   pbft.ReplicaID
+	what crypto.Digest
+}
+
+// certified names what there may be one certificate for.
+type certified struct {
+	kind   string
+	view   pbft.View
+	height pbft.Height
+}
+
+func newCertificateCheck(s *Simulation) *certificateCheck {
+	return &certificateCheck{s: s, signed: map[signature]bool{}, good: map[crypto.Digest]bool{}, unique: map[certified]pbft.Digest{}}
+}
+
+// signs notes what an honest replica signs, before it leaves.
+func (k *certificateCheck) signs(by pbft.ReplicaID, m pbft.Message) {
+	switch m := m.(type) {
+	case *pbft.Vote:
+		if m.Signer == by {
+			k.signed[signature{by, crypto.Hash("chaos/vote", m.Statement.Append(nil))}] = true
+		}
+	case *pbft.CheckpointVote:
+		if m.Signer == by {
+			k.signed[signature{by, crypto.Hash("chaos/point", m.CheckpointStatement.Append(nil))}] = true
+		}
+	}
+}
+
+// uses looks at the certificates in what an honest replica sends on, all of which
+// it has accepted. (Claims of others are passed on unchecked.)
+func (k *certificateCheck) uses(p *process, m pbft.Message) {
+	switch m := m.(type) {
+	case *pbft.Certificate:
+		k.certificate(p, m)
+	case *pbft.ViewChange:
+		if m.Signer == p.id {
+			k.certificate(p, m.Certificate)
+		}
+	case *pbft.NewView:
+		k.certificate(p, m.Certificate)
+	case *pbft.Blocks:
+		k.certificate(p, m.Certificate)
+	case *pbft.Bundle:
+		k.bundle(p, m)
+	}
+}
+
+func (k *certificateCheck) bundle(p *process, b *pbft.Bundle) {
+	if b != nil {
+		k.certificate(p, b.Commit)
+		k.checkpoint(p, b.Checkpoint)
+	}
+}
+
+func (k *certificateCheck) certificate(p *process, c *pbft.Certificate) {
+	if c == nil {
+		return
+	}
+	body := c.Statement.Append(nil)
+	if k.check(p, crypto.Hash("chaos/vote", body), c.Signers, c) {
+		k.only(p, certified{c.Phase.String(), c.View, c.Height}, c.Block)
+	}
+}
+
+func (k *certificateCheck) checkpoint(p *process, c *pbft.CheckpointCertificate) {
+	if c == nil {
+		return
+	}
+	body := c.CheckpointStatement.Append(nil)
+	if k.check(p, crypto.Hash("chaos/point", body), c.Signers, c) {
+		k.only(p, certified{"checkpoint", 0, c.Height}, crypto.Hash("chaos/point", body))
+	}
+}
+
+// check tells whether the certificate is new, and judges it if so.
+func (k *certificateCheck) check(p *process, what crypto.Digest, signers crypto.Bitmap, c any) bool {
+	key := crypto.Hash("chaos/certificate", what[:], signers)
+	if k.good[key] {
+		return false
+	}
+	k.good[key] = true
+	weight := uint64(0)
+	for i, m := range k.s.replicas {
+		if !signers.Has(m.id) {
+			continue
+		}
+		weight += k.s.opts.Weights[i]
+		if m.honest() && !k.signed[signature{m.id, what}] {
+			k.s.violate(Certificates, "replica %d uses %v, which replica %d never signed", p.id, c, m.id)
+		}
+	}
+	total := uint64(0)
+	for _, w := range k.s.opts.Weights {
+		total += w
+	}
+	if need := (total+(total-1)/3)/2 + 1; weight < need {
+		k.s.violate(Certificates, "replica %d uses %v, whose signers weigh %d of %d: a quorum weighs %d", p.id, c, weight, total, need)
+	}
+	return true
+}
+
+// only demands that one block is certified at a view, phase and height.
+func (k *certificateCheck) only(p *process, at certified, what pbft.Digest) {
+	if other, ok := k.unique[at]; ok && other != what {
+		k.s.violate(Certificates, "replica %d uses a certificate of %s view %d height %d for %v, there is one for %v", p.id, at.kind, at.view, at.height, what, other)
+	}
+	k.unique[at] = what
+}
