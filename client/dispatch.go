@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/parley-bft/parley/client/answers"
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
@@ -126,7 +127,7 @@ func (c *Client) newPending(r *pbft.Request, now time.Time) *pending {
 	n := len(c.links)
 	return &pending{
 		request: r, digest: r.Digest(), next: now, pause: c.cfg.Retry,
-		said: make([]crypto.Digest, n), refused: make([]api.Reason, n),
+		said: answers.New(n), refused: make([]api.Reason, n),
 	}
 }
 

@@ -4,15 +4,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/parley-bft/parley/client/answers"
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/statemachine"
 )
 
-// pending is a request whose outcome is not known yet. Of what each replica said
-// about it only the last is kept, and of that only a digest: a replica that lies
-// at length fills no memory.
+// pending is a request whose outcome is not known yet.
 type pending struct {
 	request  *pbft.Request
 	digest   pbft.Digest
@@ -20,8 +18,8 @@ type pending struct {
 	live     int     // calls that wait
 	numbered bool    // it holds the low-water mark: not so for what Outcome asks
 
-	said     []crypto.Digest // by replica; zero: nothing
-	refused  []api.Reason    // by replica
+	said     answers.Answers
+	refused  []api.Reason // by replica
 	attempts int
 	target   pbft.ReplicaID // of the first attempt
 	next     time.Time      // of the next attempt
@@ -29,32 +27,8 @@ type pending struct {
 	reason   error // why the last attempt brought nothing, if that is known
 }
 
-// sayKey is what must be equal for two replicas to have said the same. For a
-// request that did not run, what the replicas' own progress puts into the answer
-// plays no part.
-func sayKey(r *statemachine.Reply) crypto.Digest {
-	if r.Status.Ran() {
-		return r.Digest()
-	}
-	bare := *r
-	bare.Height, bare.Results = 0, nil
-	return bare.Digest()
-}
-
-// hears records what a replica said and tells whether so much weight agrees that
-// it is true.
-func (p *pending) hears(q *pbft.QuorumSystem, from pbft.ReplicaID, key crypto.Digest) bool {
-	p.said[from] = key
-	set := crypto.NewBitmap(q.N())
-	for id := range p.said {
-		if p.said[id] == key {
-			set.Set(pbft.ReplicaID(id))
-		}
-	}
-	return q.IsBlocking(set)
-}
-
-// isRefused does the same with refusals.
+// isRefused records a refusal and tells whether so much weight agrees that it is
+// true.
 func (p *pending) isRefused(q *pbft.QuorumSystem, from pbft.ReplicaID, why api.Reason) bool {
 	p.refused[from] = why
 	set := crypto.NewBitmap(q.N())
@@ -68,7 +42,7 @@ func (p *pending) isRefused(q *pbft.QuorumSystem, from pbft.ReplicaID, why api.R
 
 // forgetAnswers makes room for answers to another attempt.
 func (p *pending) forgetAnswers() {
-	clear(p.said)
+	p.said.Forget()
 	clear(p.refused)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/parley-bft/parley/client/answers"
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
@@ -48,7 +49,7 @@ func (l *link) reply(m *api.Reply) {
 		c.mu.Unlock()
 		return
 	}
-	key := sayKey(&r) // hashes the results: not under the mutex
+	key := answers.Key(&r) // hashes the results: not under the mutex
 	if pbft.Epoch(m.Epoch) != c.epoch {
 		// Counted in other weights than ours; all that it can tell is that.
 		key = crypto.Hash("parley/client/other-epoch")
@@ -58,7 +59,7 @@ func (l *link) reply(m *api.Reply) {
 	if c.requests[p.digest] != p {
 		return
 	}
-	if !p.hears(c.quorums, l.id, key) {
+	if !p.said.Hear(c.quorums, l.id, key) {
 		return
 	}
 	if pbft.Epoch(m.Epoch) != c.epoch {
@@ -71,40 +72,29 @@ func (l *link) reply(m *api.Reply) {
 
 // replyOf turns a message into a reply to p, if it can be one.
 func replyOf(p *pending, m *api.Reply) (statemachine.Reply, bool) {
-	r := statemachine.Reply{
-		Client: p.request.Client, Seq: p.request.Seq, Request: p.digest, Status: statemachine.Status(m.Outcome), Height: m.Height,
+	r := statemachine.Reply{Client: p.request.Client, Seq: m.Seq, Request: p.digest, Height: m.Height}
+	if m.Outcome < api.Outcome_OUTCOME_EXECUTED || m.Outcome > api.Outcome_OUTCOME_QUARANTINED {
+		return r, false // and it may not fit a Status
 	}
-	if m.Seq != p.request.Seq || m.Outcome < api.Outcome_OUTCOME_EXECUTED || m.Outcome > api.Outcome_OUTCOME_QUARANTINED {
-		return r, false
-	}
-	if !r.Status.Ran() {
-		return r, len(m.Results) == 0
-	}
-	if len(m.Results) != len(p.request.Ops) {
-		return r, false
-	}
+	r.Status = statemachine.Status(m.Outcome)
 	r.Results = make([]statemachine.Result, len(m.Results))
 	for i, x := range m.Results {
 		r.Results[i] = statemachine.Result{Code: statemachine.ResultCode(x.GetCode()), Data: x.GetData()}
 	}
-	return r, true
+	return r, answers.Fits(p.request, &r)
 }
 
 // settle acts on a reply that is true. The mutex is held.
 func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
-	for id := range p.said {
-		if said := p.said[id]; said != key && !said.IsZero() {
-			c.stats.Disagreement++
-		}
-	}
-	switch r.Status {
-	case statemachine.Executed, statemachine.Duplicate:
+	c.stats.Disagreement += uint64(p.said.Others(key))
+	switch answers.Of(r.Status) {
+	case answers.Ran:
 		c.gaps = 0
 		if p.attempts == 1 {
 			c.primary.delivers(p.target)
 		}
 		c.succeed(p, r)
-	case statemachine.Expired:
+	case answers.Never:
 		c.stats.Outcomes++
 		for _, call := range p.calls {
 			if call != nil {
@@ -113,7 +103,7 @@ func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
 		}
 		c.late.put(p, r)
 		c.drop(p, ErrExpired) // none is left to be told; it only forgets
-	case statemachine.Window, statemachine.Busy, statemachine.Early:
+	case answers.Again:
 		// Nothing is consumed: try again, later and everywhere.
 		p.reason = &RejectedError{Status: r.Status, Height: pbft.Height(r.Height)}
 		p.forgetAnswers()
