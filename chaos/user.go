@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/parley-bft/parley/client/answers"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 )
 
 // user is a simulated client: it signs a request, sends it to one replica and
-// later to all, and believes what replicas say that together weigh more than F.
+// later to all, and believes of the answers what the real client believes (package
+// client/answers).
 type user struct {
 	s    *Simulation
 	id   int
@@ -30,7 +32,7 @@ type openRequest struct {
 	history int
 	since   time.Duration
 	tries   int
-	answers []crypto.Digest // by replica
+	answers answers.Answers
 }
 
 func newUser(s *Simulation, id int) *user {
@@ -74,7 +76,7 @@ func (u *user) next() {
 	if !ok {
 		panic("chaos: a symbolic client's signature has a wrong size")
 	}
-	o := &openRequest{request: r.WithSignature(sig), op: op, since: u.s.now, answers: make([]crypto.Digest, len(u.s.replicas))}
+	o := &openRequest{request: r.WithSignature(sig), op: op, since: u.s.now, answers: answers.New(len(u.s.replicas))}
 	o.history = u.s.judge.history.Begin(u.id, op, int64(u.s.now))
 	u.open = o
 	u.s.trace.event(u.s.now, "request", u.id, -1, d[:], op.String())
@@ -115,18 +117,10 @@ func (u *user) send(o *openRequest) {
 // reply takes what one replica says.
 func (u *user) reply(from pbft.ReplicaID, r *statemachine.Reply) {
 	o := u.open
-	if o == nil || r.Request != o.request.Digest() || r.Seq != o.request.Seq {
+	if o == nil || !answers.Fits(o.request, r) {
 		return
 	}
-	d := r.Digest()
-	o.answers[from] = d
-	same := crypto.NewBitmap(len(o.answers))
-	for i := range o.answers {
-		if o.answers[i] == d {
-			same.Set(pbft.ReplicaID(i))
-		}
-	}
-	if u.s.quorums.IsBlocking(same) {
+	if o.answers.Hear(u.s.quorums, from, answers.Key(r)) {
 		u.outcome(r)
 	}
 }
@@ -136,28 +130,34 @@ func (u *user) outcome(r *statemachine.Reply) {
 	o, j := u.open, u.s.judge
 	d := r.Digest()
 	u.s.trace.event(u.s.now, "outcome", u.id, -1, d[:], r.Status.String())
-	switch {
-	case r.Status.Ran() && u.s.opts.Operation != nil:
-		u.end(r)
-	case r.Status.Ran():
-		if len(r.Results) != 1 {
-			u.s.fail("client %d: %d results for one operation", u.id, len(r.Results))
-			return
-		}
-		out, err := o.op.Read(r.Results[0])
-		if err != nil {
-			u.s.fail("client %d: %v", u.id, err)
-			return
-		}
-		j.history.End(o.history, out, int64(u.s.now))
-		j.wrote(o.op, out)
-		u.end(r)
-	case r.Status == statemachine.Expired:
+	switch answers.Of(r.Status) {
+	case answers.Ran:
+		u.ran(r)
+	case answers.Never:
 		j.history.Never(o.history)
 		u.end(nil)
-	case r.Status == statemachine.Conflict, r.Status == statemachine.Forgotten:
+	case answers.Again:
+		o.answers.Forget()
+	case answers.Unknown:
 		u.s.fail("client %d is told %v of its open request %v", u.id, r.Status, o.request)
 	}
+}
+
+// ran takes the results.
+func (u *user) ran(r *statemachine.Reply) {
+	o, j := u.open, u.s.judge
+	if u.s.opts.Operation != nil {
+		u.end(r)
+		return
+	}
+	out, err := o.op.Read(r.Results[0])
+	if err != nil {
+		u.s.fail("client %d: %v", u.id, err)
+		return
+	}
+	j.history.End(o.history, out, int64(u.s.now))
+	j.wrote(o.op, out)
+	u.end(r)
 }
 
 // end closes the open request; r is its answer, nil if it has none.
