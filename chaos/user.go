@@ -77,6 +77,7 @@ func (u *user) next() {
 		panic("chaos: a symbolic client's signature has a wrong size")
 	}
 	o := &openRequest{request: r.WithSignature(sig), op: op, since: u.s.now, answers: answers.New(len(u.s.replicas))}
+	u.s.judge.answers.request(o.request)
 	o.history = u.s.judge.history.Begin(u.id, op, int64(u.s.now))
 	u.open = o
 	u.s.trace.event(u.s.now, "request", u.id, -1, d[:], op.String())
@@ -130,6 +131,7 @@ func (u *user) outcome(r *statemachine.Reply) {
 	o, j := u.open, u.s.judge
 	d := r.Digest()
 	u.s.trace.event(u.s.now, "outcome", u.id, -1, d[:], r.Status.String())
+	j.answers.believed(u.id, r)
 	switch answers.Of(r.Status) {
 	case answers.Ran:
 		u.ran(r)
