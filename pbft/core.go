@@ -124,6 +124,7 @@ type peer struct {
 	lastAnswer uint64
 	answered   bool
 	stalled    bool // two statuses in a row with one tip
+	patience   patience
 }
 
 // view is the highest view that the peer showed to be in.

@@ -73,3 +73,49 @@ func (c *Core) tryRejoin(out *Output) {
 	out.remove(RecordKey{Kind: RecordRejoin})
 	c.timers.statusDue = true
 }
+
+// patience is what is left of the others' readiness to change views for a replica
+// that says that it waits to rejoin. It needs one view to open while it waits, a few if
+// their primaries fail; a traitor may say so for ever. So each view that opened
+// while it waited doubles the time until it is listened to again, which leaves the wait
+// of an honest replica finite. One doubling is forgiven for each of the longest waits.
+type patience struct {
+	deaf     uint64 // tick before which its waiting changes no view
+	doubled  uint
+	lastView uint64 // tick of the last view that opened while it waited
+}
+
+// rejoinRotation is the shortest reign, in progress timeouts, while a replica waits
+// to rejoin; maxDoubled bounds how often that is doubled.
+const (
+	rejoinRotation = 20
+	maxDoubled     = 10
+)
+
+func (c *Core) shortestReign() uint64 { return rejoinRotation * uint64(c.cfg.Timeouts.Progress) }
+
+// followerWaits tells whether some peer says that it waits to rejoin and is listened to.
+func (c *Core) followerWaits() bool {
+	for i := range c.peers {
+		p := &c.peers[i]
+		if p.known && p.status.Follower && c.ticks >= p.patience.deaf {
+			return true
+		}
+	}
+	return false
+}
+
+// chargeFollowers notes that a view opened: what those who wait to rejoin wait for.
+func (c *Core) chargeFollowers() {
+	longest := c.shortestReign() << maxDoubled
+	for i := range c.peers {
+		p := &c.peers[i]
+		if !p.known || !p.status.Follower {
+			continue
+		}
+		k := &p.patience
+		k.doubled -= uint(min(uint64(k.doubled), (c.ticks-k.lastView)/longest))
+		k.deaf, k.lastView = c.ticks+c.shortestReign()<<k.doubled, c.ticks
+		k.doubled = min(k.doubled+1, maxDoubled)
+	}
+}

@@ -158,16 +158,6 @@ func (c *Core) rotate(out *Output) {
 	}
 }
 
-// followerWaits tells whether some peer says that it waits to rejoin.
-func (c *Core) followerWaits() bool {
-	for i := range c.peers {
-		if c.peers[i].known && c.peers[i].status.Follower {
-			return true
-		}
-	}
-	return false
-}
-
 func (c *Core) compareWithStable(s *CheckpointStatement, out *Output) {
 	c.compare(s, &c.stable.Checkpoint.CheckpointStatement, out)
 }

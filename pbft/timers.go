@@ -193,15 +193,10 @@ func (c *Core) checkAges(out *Output) {
 }
 
 // rejoinRotationDue tells whether a replica waits for a new view to get its vote
-// back (PROTOCOL 14) and this view has lasted long enough. A traitor that pretends
-// to wait costs one view change in that time.
+// back (PROTOCOL 14) and this view has lasted long enough.
 func (c *Core) rejoinRotationDue() bool {
-	return c.open && c.followerWaits() && c.ticks >= c.timers.openSince+rejoinRotation*uint64(c.cfg.Timeouts.Progress)
+	return c.open && c.followerWaits() && c.ticks >= c.timers.openSince+c.shortestReign()
 }
-
-// rejoinRotation is the shortest reign, in progress timeouts, while a replica waits
-// to rejoin.
-const rejoinRotation = 20
 
 // changeRepeatDue repeats ViewChange at a fixed interval until the view is entered.
 func (c *Core) changeRepeatDue() bool {

@@ -339,5 +339,6 @@ func (c *Core) openView() {
 	c.open = true
 	c.timers.passOn = true
 	c.timers.openSince = c.ticks
+	c.chargeFollowers()
 	c.timers.restartProgress(c.ticks)
 }
