@@ -163,7 +163,7 @@ restart)
 	;;
 logs)
 	need_replica
-	exec tail -n 50 -f "$dir/replica-$which/log.txt"
+	exec tail -n 50 -F "$dir/replica-$which/log.txt"
 	;;
 -h | --help | help) usage 0 ;;
 *) fail "unknown command $command; see '$0 --help'" ;;

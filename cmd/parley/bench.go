@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -148,18 +149,19 @@ func (b *bench) connectAll(ctx context.Context) (clients []*client.Client, done 
 func (b *bench) run(cmd *cobra.Command) (*benchResult, error) {
 	dial, cancel := context.WithTimeout(cmd.Context(), b.timeout+time.Duration(b.clients)*50*time.Millisecond)
 	defer cancel()
-	clients, done, err := b.connectAll(dial)
+	clients, disconnect, err := b.connectAll(dial)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer disconnect()
 	measureFrom := time.Now().Add(seconds(b.warmup))
 	until := measureFrom.Add(seconds(b.seconds))
 	loops := make([]benchLoop, b.clients)
+	var done atomic.Int64
 	var wg sync.WaitGroup
 	for i := range loops {
 		loops[i] = benchLoop{
-			client: clients[i%len(clients)], first: i * b.keys / b.clients, keys: b.keys, timeout: b.timeout,
+			client: clients[i%len(clients)], first: i * b.keys / b.clients, keys: b.keys, timeout: b.timeout, done: &done,
 			// 1 us to 2 min, three digits.
 			latency: hdrhistogram.New(1, 120_000_000, 3),
 		}
@@ -173,9 +175,7 @@ func (b *bench) run(cmd *cobra.Command) (*benchResult, error) {
 		wg.Wait()
 		close(finished)
 	}()
-	begin := time.Now()
-	total := int(b.seconds + b.warmup)
-	showProgress(cmd.ErrOrStderr(), "seconds", max(1, total), finished, func() int { return min(total, int(time.Since(begin).Seconds())) })
+	showBenchProgress(cmd.ErrOrStderr(), measureFrom, until, finished, done.Load)
 	if interrupted(cmd.Context()) {
 		return nil, cmd.Context().Err()
 	}
@@ -210,6 +210,7 @@ type benchLoop struct {
 	timeout time.Duration
 	salt    [8]byte
 	latency *hdrhistogram.Histogram
+	done    *atomic.Int64 // of all loops together, from the warm-up on
 	errors  int64
 	err     error
 }
@@ -227,6 +228,9 @@ func (l *benchLoop) run(ctx context.Context, size int, from, until time.Time) {
 		_, err := l.client.Submit(one, op)
 		cancel()
 		end := time.Now()
+		if err == nil {
+			l.done.Add(1)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			l.errors++

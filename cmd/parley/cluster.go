@@ -34,7 +34,8 @@ it works; after that one line says where it is.
 
 Without --dir everything is in a temporary folder and removed at the end, unless
 --keep. With --dir a cluster is made there, or the one that is there is started
-again. What each replica logs is in DIR/replica-N/log.txt.
+again. What each replica logs is in DIR/replica-N/log.txt, and
+what is older than its last 64 MiB or so in log.txt.1.
 
 Ctrl-C stops all replicas in order, a second one kills them. A replica that dies, or
 cannot start, is reported, and the others go on; try it: kill -9 one. Only if too few

@@ -2,6 +2,12 @@
 
 package main
 
-import "os/exec"
+import (
+	"errors"
+	"os"
+	"os/exec"
+)
 
 func detach(*exec.Cmd) {}
+
+func redirect(_, _ *os.File) error { return errors.ErrUnsupported }

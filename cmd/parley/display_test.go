@@ -28,6 +28,23 @@ func TestProgressWithoutATerminal(t *testing.T) {
 	})
 }
 
+// A benchmark's progress tells the warm-up from the measurement, and counts
+// operations, not seconds.
+func TestBenchProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		finished := make(chan struct{})
+		begin := time.Now()
+		time.AfterFunc(5800*time.Millisecond, func() { close(finished) })
+		showBenchProgress(&out, begin.Add(1500*time.Millisecond), begin.Add(4500*time.Millisecond), finished, func() int64 {
+			s := int64(time.Since(begin) / time.Second)
+			return 100 * s * s
+		})
+		require.Equal(t, "warming up, 0 s left: 100 operations/s\nmeasuring, 2 s left: 300 operations/s\nmeasuring, 2 s left: 500 operations/s\n"+
+			"measuring, 0 s left: 700 operations/s\nwaiting for the last operations\n", out.String())
+	})
+}
+
 func TestProgressBar(t *testing.T) {
 	var out bytes.Buffer
 	finished := make(chan struct{})
@@ -54,6 +71,7 @@ func TestExplain(t *testing.T) {
 		"are the replicas running, and is this their cluster file? 'parley status' shows each of them", explain(refused))
 	inUse := &net.OpError{Op: "listen", Net: "tcp", Err: syscall.EADDRINUSE}
 	require.Contains(t, explain(fmt.Errorf("client listener: %w", inUse)), "address already in use: another program listens there")
+	require.Equal(t, 1, strings.Count(explain(fmt.Errorf("cannot listen: %w; another process listens there: stop it", inUse)), "listens there"), "one remedy is enough")
 	require.Contains(t, explain(syscall.ENOSPC), "free some space")
 	require.Equal(t, "interrupted", explain(fmt.Errorf("x: %w", context.Canceled)))
 	require.Equal(t, "plain", explain(errors.New("plain")))

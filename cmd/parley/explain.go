@@ -40,6 +40,9 @@ func explain(err error) string {
 		return "interrupted"
 	}
 	text := strings.TrimSuffix(plain(err.Error()), "; ")
+	if errors.Is(err, syscall.EADDRINUSE) {
+		text, _, _ = strings.Cut(text, "; another process listens there") // ours says more
+	}
 	if remedy == "" {
 		return text
 	}

@@ -53,3 +53,36 @@ func showBar(w io.Writer, verb string, total int, finished <-chan struct{}, done
 		}
 	}
 }
+
+// showBenchProgress says every second, until finished is closed, what a benchmark is
+// at, for how long yet, and how many operations a second there were since the last
+// time. done counts operations from the start on.
+func showBenchProgress(w io.Writer, measureFrom, until time.Time, finished <-chan struct{}, done func() int64) {
+	begin, end := "", "\n"
+	if isTerminal(w) {
+		begin, end = "\r\x1b[K", ""
+		defer fmt.Fprint(w, "\r\x1b[K")
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	last, before := time.Now(), done()
+	for {
+		select {
+		case <-finished:
+			return
+		case <-ticker.C:
+		}
+		now, n := time.Now(), done()
+		rate := float64(n-before) / now.Sub(last).Seconds()
+		last, before = now, n
+		what, left := "measuring", until.Sub(now)
+		switch {
+		case now.Before(measureFrom):
+			what, left = "warming up", measureFrom.Sub(now)
+		case left < 0:
+			fmt.Fprintf(w, "%swaiting for the last operations%s", begin, end)
+			continue
+		}
+		fmt.Fprintf(w, "%s%s, %.0f s left: %.0f operations/s%s", begin, what, left.Seconds(), rate, end)
+	}
+}

@@ -41,7 +41,8 @@ moment loses nothing that was acknowledged: start it again.
 --dir names a folder that 'parley init' made; its replica.json says the rest, and
 flags win over it. Without --dir, --cluster, --key and --data say everything.
 
-The log goes to standard error. --admin serves /metrics (Prometheus), /healthz,
+The log goes to standard error; where that is DIR/replica-N/log.txt, as under
+'parley cluster', the file is bounded: after 64 MiB it becomes log.txt.1. --admin serves /metrics (Prometheus), /healthz,
 /status and /debug/core on a loopback address.`,
 		Example: `  parley start --dir demo/replica-0
   parley start --dir demo/replica-0 --log-format json --log-level debug
@@ -52,7 +53,7 @@ The log goes to standard error. --admin serves /metrics (Prometheus), /healthz,
 			if err != nil {
 				return err
 			}
-			return runReplica(cmd.Context(), cfg, f.untilStdin, cmd.InOrStdin(), cmd.ErrOrStderr())
+			return runReplica(cmd.Context(), cfg, f.untilStdin, cmd.InOrStdin(), boundedLog(cmd.ErrOrStderr(), f.dir))
 		},
 	}
 	s := cmd.Flags()

@@ -168,6 +168,7 @@ func refusedAfterLog(t *testing.T, args []string, says ...string) {
 	o := parley(t, args...)
 	require.Equal(t, exitFailed, o.code, o.err)
 	last := o.err[strings.LastIndex(strings.TrimSpace(o.err), "\n")+1:]
+	require.Equal(t, strings.Count(last, "listens there"), strings.Count(strings.Join(says, " "), "listens there"), "one remedy is enough: %s", last)
 	for _, s := range says {
 		require.Contains(t, last, s)
 	}
@@ -232,7 +233,7 @@ func TestLastLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "\n\n": "", "only": "only", "first\nlast\n\n": "last",
 		strings.Repeat("line\n", maxLastLine) + "last\n": "last",
-		strings.Repeat("x", 2*maxLastLine):                 strings.Repeat("x", maxLastLine),
+		strings.Repeat("x", 2*maxLastLine):               strings.Repeat("x", maxLastLine),
 	} {
 		require.NoError(t, os.WriteFile(replicaLogPath(dir, 0), []byte(text), 0o600))
 		require.Equal(t, want, lastLine(dir, 0))
