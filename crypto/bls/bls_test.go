@@ -63,6 +63,9 @@ func TestGenerateKey(t *testing.T) {
 	b, err := GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	require.NotEqual(t, a.Public(), b.Public())
+	c, err := GenerateKey(nil) // the system's randomness
+	require.NoError(t, err)
+	require.NotEqual(t, a.Public(), c.Public())
 	_, err = GenerateKey(strings.NewReader("too short"))
 	require.Error(t, err)
 	secret, err := a.scalar.MarshalBinary()

@@ -1,6 +1,7 @@
 package bls
 
 import (
+	cryptorand "crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -57,8 +58,11 @@ func keyGen(seed []byte) *PrivateKey {
 	return k
 }
 
-// GenerateKey takes a seed from rand, normally crypto/rand.Reader.
+// GenerateKey takes a seed from rand, crypto/rand.Reader if that is nil.
 func GenerateKey(rand io.Reader) (*PrivateKey, error) {
+	if rand == nil {
+		rand = cryptorand.Reader
+	}
 	var seed [SeedSize]byte
 	if _, err := io.ReadFull(rand, seed[:]); err != nil {
 		return nil, fmt.Errorf("take a BLS seed: %w", err)

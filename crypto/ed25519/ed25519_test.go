@@ -50,6 +50,11 @@ func TestKnownKey(t *testing.T) {
 	generated, err := ed25519.GenerateKey(bytes.NewReader(seed))
 	require.NoError(t, err)
 	require.Equal(t, k.Public(), generated.Public())
+	random, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	again, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	require.NotEqual(t, random.Public(), again.Public())
 	_, err = ed25519.GenerateKey(bytes.NewReader(seed[:31]))
 	require.Error(t, err)
 }

@@ -3,6 +3,7 @@ package ed25519
 import (
 	"bytes"
 	stded25519 "crypto/ed25519"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +30,11 @@ func NewKeyFromSeed(seed [SeedSize]byte) *PrivateKey {
 	return k
 }
 
-// GenerateKey takes a seed from rand, normally crypto/rand.Reader.
+// GenerateKey takes a seed from rand, crypto/rand.Reader if that is nil.
 func GenerateKey(rand io.Reader) (*PrivateKey, error) {
+	if rand == nil {
+		rand = cryptorand.Reader
+	}
 	var seed [SeedSize]byte
 	if _, err := io.ReadFull(rand, seed[:]); err != nil {
 		return nil, fmt.Errorf("take an ed25519 seed: %w", err)

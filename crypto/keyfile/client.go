@@ -12,8 +12,8 @@ type Client struct {
 	Signing *ed25519.PrivateKey // requests; its public key is the client's name
 }
 
-// GenerateClient takes a seed from rand: crypto/rand.Reader, or a deterministic
-// source in tests.
+// GenerateClient takes a seed from rand: crypto/rand.Reader if that is nil, or a
+// deterministic source in tests.
 func GenerateClient(rand io.Reader) (*Client, error) {
 	k, err := ed25519.GenerateKey(rand)
 	if err != nil {

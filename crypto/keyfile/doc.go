@@ -7,7 +7,12 @@
 //
 // Files are made with mode 0600 in directories with 0700, whole or not at all,
 // and never over an existing one: keys are not overwritten by accident. A file
-// that group or others may read is refused, with the command that mends it.
+// that group or others may read is refused, with the command that mends it. On Unix
+// so is one that belongs to another user, and one in a folder in which others could
+// put another in its place: a folder of another user than this one or root, or one
+// that group or others may write. (Two kinds of these are harmless and accepted:
+// those with the sticky bit, such as /tmp, and those of a group that is by its number
+// the user's private one.)
 //
 //	r, err := keyfile.GenerateReplica(rand.Reader)
 //	err = r.Write("/var/lib/parley/key.json")

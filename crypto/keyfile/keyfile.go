@@ -29,7 +29,8 @@ const (
 
 // Errors to test for with errors.Is.
 var (
-	// ErrPermissions: others than the owner may read or write the file.
+	// ErrPermissions: others than the current user may read or write the file, or put
+	// another in its place.
 	ErrPermissions = errors.New("key file is open to others")
 	// ErrMismatch: a public half in the file does not belong to its seed.
 	ErrMismatch = errors.New("public key does not belong to the seed")
@@ -97,6 +98,9 @@ func read(path string) ([]byte, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s has mode %04o: run chmod 600 %s, and replace the keys if others may have read them",
 			ErrPermissions, path, mode, path)
+	}
+	if err := checkOwner(path, info); err != nil {
+		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {

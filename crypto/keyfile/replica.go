@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	cryptorand "crypto/rand"
 	"fmt"
 	"io"
 
@@ -19,9 +20,12 @@ type Replica struct {
 	proof   crypto.BLSProof
 }
 
-// GenerateReplica takes three independent seeds from rand: crypto/rand.Reader,
-// or a deterministic source in tests.
+// GenerateReplica takes three independent seeds from rand: crypto/rand.Reader if
+// that is nil, or a deterministic source in tests.
 func GenerateReplica(rand io.Reader) (*Replica, error) {
+	if rand == nil {
+		rand = cryptorand.Reader
+	}
 	var seeds [3]seed
 	for i := range seeds {
 		if _, err := io.ReadFull(rand, seeds[i][:]); err != nil {
@@ -59,8 +63,9 @@ func (r *Replica) Write(path string) error {
 	})
 }
 
-// LoadReplica reads a key file. It refuses one that others than the owner may
-// read (ErrPermissions) and one whose halves do not match (ErrMismatch).
+// LoadReplica reads a key file. It refuses one that others than the current user may
+// read or put another in the place of (ErrPermissions; see the package's notes) and
+// one whose halves do not match (ErrMismatch).
 func LoadReplica(path string) (*Replica, error) {
 	data, err := read(path)
 	if err != nil {
