@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/cockroachdb/pebble/vfs"
+
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/keyfile"
 	"github.com/parley-bft/parley/crypto/roster"
@@ -106,6 +108,8 @@ type Config struct {
 
 	// freeSpace replaces the question to the system, in tests.
 	freeSpace func(string) (uint64, error)
+	// disk replaces the files of the database, in tests.
+	disk vfs.FS
 }
 
 func orDefault[T comparable](v *T, d T) {

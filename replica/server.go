@@ -137,7 +137,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		}
 	}()
 	if s.data, err = openDataDir(cfg.DataDir, cfg.identity(self), DiskStoreConfig{
-		Reserve: uint64(max(cfg.Reserve, 0)), FreeSpace: cfg.freeSpace, Logger: s.logger,
+		Reserve: uint64(max(cfg.Reserve, 0)), FreeSpace: cfg.freeSpace, Logger: s.logger, disk: cfg.disk,
 	}); err != nil {
 		return nil, err
 	}
@@ -229,8 +229,8 @@ func (s *Server) startGoroutines() {
 	s.publish()
 	go s.loop()
 	s.post(func(n *Node) { n.Start(pbft.TimeOf(s.cfg.Now())) })
-	s.ticks.Add(1)
-	go s.tick()
+	s.ticks.Go(s.tick)
+	s.ticks.Go(s.watchStore)
 	if s.cfg.AdminListener != nil {
 		s.admin = startAdmin(s, s.cfg.AdminListener, s.cfg.Pprof)
 	}
@@ -282,7 +282,6 @@ func (s *Server) loop() {
 // tick tells the node the time. A tick that finds the one before it still waiting
 // is left out: an overloaded replica's timeouts get longer, not shorter.
 func (s *Server) tick() {
-	defer s.ticks.Done()
 	ticker := time.NewTicker(s.cfg.Tick)
 	defer ticker.Stop()
 	var waiting atomic.Bool
@@ -308,6 +307,16 @@ func (s *Server) tick() {
 			}
 			s.publish()
 		})
+	}
+}
+
+// watchStore ends the replica when its database gives up by itself, in the middle of
+// its own work, also while nothing is to be written.
+func (s *Server) watchStore() {
+	select {
+	case <-s.data.store.broken:
+		s.fail(s.data.store.err())
+	case <-s.stopTicks:
 	}
 }
 

@@ -151,7 +151,7 @@ func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 // is also an ErrDiskFull.
 func storeFailure(op, folder string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
-		err = errors.Join(&DiskFullError{Folder: folder}, err)
+		err = fmt.Errorf("%w (%w)", &DiskFullError{Folder: folder}, err)
 	}
 	return &StoreError{Op: op, Folder: folder, Err: err}
 }

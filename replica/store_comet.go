@@ -99,7 +99,10 @@ func openDiskStore(cfg DiskStoreConfig) (_ *diskStore, err error) {
 	if err := s.checkWAL(opts); err != nil {
 		return nil, err
 	}
-	if s.db, s.synced, err = s.open(opts); err != nil {
+	if err := s.run("open", func() (err error) {
+		s.db, s.synced, err = s.open(opts)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	d := s.db
@@ -260,28 +263,19 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 	return s.commit(b, sync)
 }
 
-// commit writes a batch and closes it. It returns when that is done or the store
-// has failed: the database leaves its locks held where a write fails, and then
-// everybody who writes at the same time waits for ever.
+// commit writes a batch and closes it.
 func (s *diskStore) commit(b db.Batch, sync bool) error {
-	ended := make(chan error, 1)
-	go func() {
+	err := s.run("write", func() error {
 		var err error
-		defer func() { ended <- err }()
-		defer s.rescue("write", &err)
 		if sync {
 			err = b.WriteSync()
 		} else {
 			err = b.Write()
 		}
-		err = errors.Join(err, b.Close())
-	}()
-	select {
-	case err := <-ended:
-		if err != nil {
-			return s.fail("write", err)
-		}
-	case <-s.broken:
+		return errors.Join(err, b.Close())
+	})
+	if err != nil {
+		return s.fail("write", err)
 	}
 	return s.err()
 }
@@ -432,13 +426,13 @@ func (s *diskStore) ScanHost(kind HostKind, from, to pbft.Height, yield func(Hos
 
 func (s *diskStore) Close() (err error) {
 	s.close.Do(func() {
-		s.users.Lock()
-		defer s.users.Unlock()
-		s.shut = true
 		ended := make(chan error, 1)
 		go func() {
 			var cerr error
 			defer func() { ended <- cerr }()
+			s.users.Lock()
+			defer s.users.Unlock()
+			s.shut = true
 			defer s.rescue("close", &cerr)
 			cerr = errors.Join(s.db.Close(), s.watch.Close())
 		}()

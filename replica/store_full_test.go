@@ -1,6 +1,9 @@
 package replica
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +46,64 @@ func TestFullDiskHoldsNobodyUp(t *testing.T) {
 			_ = s.Close()
 		}
 	}
+	if !t.Failed() {
+		os.Exit(0)
+	}
+}
+
+// manifestFault names a folder to a process in which the database cannot write its
+// list of files, in a goroutine of its own.
+const manifestFault = "PARLEY_TEST_MANIFEST_FAULT"
+
+// Where the database gives up in its own goroutine the process does not end with a
+// stack trace: the server says what is wrong, and can be stopped.
+func TestDatabaseThatGivesUpStopsTheServer(t *testing.T) {
+	dir := os.Getenv(manifestFault)
+	if dir == "" {
+		for _, cause := range []string{"full", "broken"} {
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestDatabaseThatGivesUpStopsTheServer$", "-test.timeout", "1m")
+			cmd.Env = append(os.Environ(), manifestFault+"="+filepath.Join(t.TempDir(), cause))
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.NotContains(t, string(out), "goroutine ")
+			require.Contains(t, string(out), "level=ERROR")
+		}
+		return
+	}
+	errno, remedy := syscall.ENOSPC, "free some space and start again"
+	if filepath.Base(dir) == "broken" {
+		errno, remedy = syscall.EIO, "look at the disk and at the permissions of the folder, then start again"
+	}
+	var fault atomic.Bool
+	c := newTestCluster(t, 1, func(_ int, cfg *Config) {
+		cfg.DataDir = filepath.Join(dir, "data")
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+		cfg.disk = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op, path string) error {
+			if fault.Load() && op == errorfs.OpFileWrite && strings.Contains(path, "MANIFEST") {
+				return errno
+			}
+			return nil
+		}))
+	})
+	id, err := IdentityOf(c.roster, c.keys[0].Public())
+	require.NoError(t, err)
+	require.NoError(t, InitDataDir(filepath.Join(dir, "data"), id))
+	s := c.start(0)
+	c.submit(0, "an operation")
+	fault.Store(true)
+	_, err = s.data.store.db.DB().AsyncFlush()
+	require.NoError(t, err)
+	<-s.Failed()
+	require.ErrorIs(t, s.Err(), errno)
+	require.ErrorIs(t, s.Err(), ErrStore)
+	require.Equal(t, errno == syscall.ENOSPC, errors.Is(s.Err(), ErrDiskFull))
+	for _, want := range []string{filepath.Join(dir, "data"), "MANIFEST", remedy} {
+		require.ErrorContains(t, s.Err(), want)
+	}
+	require.NotContains(t, s.Err().Error(), "\n")
+	_, err = s.Submit(context.Background(), []byte("one more"))
+	require.Error(t, err)
+	require.NoError(t, s.Stop(context.Background()))
 	if !t.Failed() {
 		os.Exit(0)
 	}
