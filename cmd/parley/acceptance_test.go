@@ -85,7 +85,7 @@ func startTrial(t *testing.T, dir string, replicas int) *trial {
 	x.processes = startProcesses(t, dir, replicas)
 	to := target{dir: dir, cluster: clusterFilePath(dir)}
 	var err error
-	x.direct, err = to.direct(t.Context())
+	x.direct, err = to.direct()
 	require.NoError(t, err)
 	t.Cleanup(x.direct.close)
 	x.await("all replicas are up", func(s *clusterState) bool { return s.Reachable == replicas && s.Primary >= 0 })

@@ -61,7 +61,8 @@ set of replicas agrees on.
 
 With shared identities all clients use one key and one connection to each replica,
 so that many operations share one signed request: how a service uses Parley. With
-distinct ones each has its own key, connections and signatures.
+distinct ones each has its own key, connections and signatures; the keys are made
+for it, so the cluster must serve anybody (--open of init and cluster).
 
 The keys begin with "bench/" and stay in the store.`,
 		Example: `  parley bench --dir demo
@@ -123,7 +124,7 @@ func (b *bench) connectAll(ctx context.Context) (clients []*client.Client, done 
 		return nil, nil, err
 	}
 	if ros.Cluster.Clients.Admission != crypto.AdmitOpen {
-		return nil, nil, errors.New("--identities distinct makes new keys, and this cluster lists its clients: use shared")
+		return nil, nil, errors.New("--identities distinct makes new keys, and this cluster serves only listed clients: use shared, or measure a cluster made with --open")
 	}
 	done = func() {
 		for _, c := range clients {

@@ -92,6 +92,7 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	warnOpen(out, ros.Cluster)
 	fmt.Fprintf(out, "Starting %d replicas in %s\n", ros.N(), c.plan.dir)
 	s := &supervisor{program: program, dir: c.plan.dir, cluster: ros.Cluster, restart: c.restart, out: cmd.ErrOrStderr()}
 	defer func() {
@@ -121,7 +122,7 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 // make makes the cluster unless there is one.
 func (c *clusterCommand) make(cmd *cobra.Command) error {
 	if _, err := os.Stat(clusterFilePath(c.plan.dir)); err == nil {
-		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port"} {
+		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port", "open", "client-keys"} {
 			if cmd.Flags().Changed(name) {
 				return usagef(cmd, "--%s is for a new cluster, and %s exists: leave it out, or name another --dir", name, clusterFilePath(c.plan.dir))
 			}
@@ -194,7 +195,7 @@ func (c *clusterCommand) firstOperation(ctx context.Context, s *supervisor, out 
 // watch shows where the cluster is until ctx ends.
 func (c *clusterCommand) watch(ctx context.Context, s *supervisor, ros *roster.Roster, out io.Writer) error {
 	t := target{dir: c.plan.dir, cluster: clusterFilePath(c.plan.dir)}
-	d, err := t.direct(ctx)
+	d, err := t.direct()
 	if err != nil {
 		return err
 	}

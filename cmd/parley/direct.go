@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -26,25 +27,26 @@ type directory struct {
 
 const maxAnswer = 72 << 20
 
-// direct prepares connections; they are made when they are used. No key is
-// reserved: nothing is ordered under it.
-func (t *target) direct(ctx context.Context) (*directory, error) {
+// direct prepares connections; they are made when they are used. Nothing is ordered
+// under the key, so it may be one that another process uses; one that nobody uses is
+// better, since replicas bound the connections under a key.
+func (t *target) direct() (*directory, error) {
 	ros, err := roster.Load(t.cluster)
 	if err != nil {
 		return nil, err
 	}
 	var key *keyfile.Client
-	if t.key != "" {
-		key, err = keyfile.LoadClient(t.key)
-	} else {
-		var id *identity
-		if id, err = t.identity(ctx, ros); err == nil {
-			key = id.client
-			id.close()
-		}
-	}
-	if err != nil {
+	id, err := t.tryIdentity(ros)
+	switch {
+	case err != nil:
 		return nil, err
+	case id != nil:
+		key = id.client
+		id.close()
+	default:
+		if key, err = keyfile.LoadClient(cmp.Or(t.key, t.keyPath())); err != nil {
+			return nil, err
+		}
 	}
 	return newDirectory(ros, key)
 }

@@ -119,7 +119,7 @@ func TestPortPlanUsesPortsOnce(t *testing.T) {
 func TestWatchStatus(t *testing.T) {
 	dir := makeCluster(t, 4)
 	to := target{dir: dir, cluster: clusterFilePath(dir)}
-	d, err := to.direct(t.Context())
+	d, err := to.direct()
 	require.NoError(t, err)
 	defer d.close()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -135,7 +135,7 @@ func TestFourProcesses(t *testing.T) {
 	var r benchResult
 	require.NoError(t, json.Unmarshal([]byte(must(t, "bench", "--seconds", "0.3", "--warmup", "0", "--clients", "8", "--json")), &r))
 	require.Positive(t, r.Operations)
-	require.Contains(t, must(t, "bench", "--seconds", "0.3", "--warmup", "0", "--clients", "2", "--identities", "distinct"), "LATENCY")
+	refused(t, exitFailed, []string{"bench", "--identities", "distinct"}, "--open")
 	require.Contains(t, must(t, "status"), "4 of 4 replicas reachable")
 	p.kill(0)
 	p.kill(1)
@@ -187,23 +187,32 @@ func TestReceiptAloneFails(t *testing.T) {
 // Commands that run at the same time do not get into each other's way.
 func TestKeysForEachProcess(t *testing.T) {
 	t.Parallel()
-	dir := makeCluster(t, 1)
+	dir := makeCluster(t, 1, "--open")
 	first, err := lockIdentity(filepath.Join(dir, "client.key"))
 	require.NoError(t, err)
 	startProcesses(t, dir, 1)
 	must(t, "put", "--dir", dir, "a", "b")
 	require.FileExists(t, filepath.Join(dir, "client.key.2"))
 	first.close()
+	require.Contains(t, must(t, "bench", "--dir", dir, "--seconds", "0.3", "--warmup", "0", "--clients", "2", "--identities", "distinct"), "LATENCY")
 
-	dir = makeCluster(t, 1, "--open=false")
-	first, err = lockIdentity(filepath.Join(dir, "client.key"))
+	dir = makeCluster(t, 1, "--client-keys", "2")
+	key := filepath.Join(dir, "client.key")
+	first, err = lockIdentity(key)
 	require.NoError(t, err)
 	startProcesses(t, dir, 1)
-	refused(t, exitFailed, []string{"put", "--dir", dir, "--timeout", "100ms", "a", "b"}, "client.key is in use by another process", "parley keygen")
-	first.close()
 	must(t, "put", "--dir", dir, "a", "b")
-	must(t, "keygen", filepath.Join(dir, "stranger.key"))
-	refused(t, exitFailed, []string{"put", "--dir", dir, "--key", filepath.Join(dir, "stranger.key"), "a", "b"}, "not admitted", "clients.keys")
+	second, err := lockIdentity(key + ".2")
+	require.NoError(t, err)
+	refused(t, exitFailed, []string{"put", "--dir", dir, "--timeout", "100ms", "a", "b"}, "client.key and all spare ones beside it are in use", "--client-keys")
+	refused(t, exitFailed, []string{"put", "--dir", dir, "--key", key, "--timeout", "100ms", "a", "b"}, "client.key is in use by another process")
+	must(t, "status", "--dir", dir) // orders nothing, and waits for no key
+	must(t, "keygen", key+".3")     // not in the list
+	refused(t, exitFailed, []string{"put", "--dir", dir, "--timeout", "100ms", "a", "b"}, "client.key and all spare ones beside it are in use")
+	second.close()
+	must(t, "put", "--dir", dir, "a", "b")
+	first.close()
+	refused(t, exitFailed, []string{"put", "--dir", dir, "--key", key + ".3", "a", "b"}, "not admitted")
 }
 
 // lines reads a process's output as it comes.

@@ -12,7 +12,6 @@ func newInit() *cobra.Command {
 	p := clusterPlan{}
 	var weights []string
 	var admit []string
-	var open bool
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR",
 		Short: "Make keys, cluster file and folders of a new cluster",
@@ -22,7 +21,12 @@ func newInit() *cobra.Command {
   DIR/replica-N/key.json       the private keys of replica N, for its machine only
   DIR/replica-N/replica.json   its local settings: listeners, log, limits
   DIR/replica-N/data/          its data folder, marked as never started
-  DIR/client.key               a client's key, for this program's commands
+  DIR/client.key, .2, .3, .4   clients' keys, for this program's commands
+
+The cluster serves the clients whose keys are made here, and those of --admit. Each
+process that talks to it at a time takes a key; --client-keys makes more. --open
+serves anybody who can reach it: for experiments only. The list of clients is part
+of the cluster's identity, so think of all of them now.
 
 For a cluster on several machines edit the addresses in cluster.json, copy it
 together with one replica-N folder to each machine (into the same layout), and
@@ -42,7 +46,7 @@ again to repair a replica: start it with an empty data folder, and it rejoins.`,
 			if err := p.setWeights(weights); err != nil {
 				return usagef(cmd, "--weights: %v", err)
 			}
-			if err := p.setClients(open, admit, cmd.Flags().Changed("open")); err != nil {
+			if err := p.setClients(admit); err != nil {
 				return usagef(cmd, "%v", err)
 			}
 			if err := p.validate(); err != nil {
@@ -61,7 +65,13 @@ again to repair a replica: start it with an empty data folder, and it rejoins.`,
 				m := &made.cluster.Members[i]
 				fmt.Fprintf(out, "  %-28s weight %d, peers %s, clients %s\n", replicaName(i)+"/", m.Weight, m.PeerAddress, m.ClientAddress)
 			}
-			fmt.Fprintf(out, "  %-28s for put, get, load and the like\n\n", clientKeyName)
+			if p.open {
+				fmt.Fprintf(out, "  %-28s for put, get, load and the like\n\n", clientKeyName)
+			} else {
+				fmt.Fprintf(out, "  %-28s for put, get, load and the like: %d of them at a time,\n  %-28s and nobody else but --admit, may talk to the cluster\n\n",
+					clientKeyName+", .2 ...", p.clientKeys, "")
+			}
+			warnOpen(out, made.cluster)
 			for _, w := range made.cluster.Warnings() {
 				fmt.Fprintf(out, "Note: %s.\n", w)
 			}
@@ -76,8 +86,7 @@ again to repair a replica: start it with an empty data folder, and it rejoins.`,
 	f.StringVar(&p.host, "host", "127.0.0.1", "host in the replicas' addresses")
 	f.IntVar(&p.basePort, "base-port", 7700, "first port; peers from here, clients 100 above, operators 200 above")
 	f.StringSliceVar(&weights, "weights", nil, "a weight for each replica, such as 2,2,1,1,1 (default 1 each)")
-	f.BoolVar(&open, "open", true, "serve any client; without, only those listed (client.key and --admit)")
-	f.StringSliceVar(&admit, "admit", nil, "public key of a client to list, as keygen prints it; implies --open=false")
+	f.StringSliceVar(&admit, "admit", nil, "public key of another client to serve, as keygen prints it")
 	return cmd
 }
 
@@ -90,5 +99,7 @@ func (p *clusterPlan) flags(cmd *cobra.Command) {
 	f.StringVar(&p.scheme, "scheme", "", "signatures of votes: ed25519 or bls (default by the number of replicas)")
 	f.Uint64Var(&p.checkpointEvery, "checkpoint-every", d.CheckpointEvery, "blocks between checkpoints with a snapshot")
 	f.Uint64Var(&p.window, "window", d.Window, "blocks that the order may run ahead of execution")
+	f.BoolVar(&p.open, "open", false, "serve anybody, not only the holders of keys that are listed")
+	f.IntVar(&p.clientKeys, "client-keys", 4, "clients' keys to make: as many commands can run at a time")
 	f.BoolVar(&p.allowDominant, "allow-dominant", false, "permit replicas whose weight alone exceeds what may be faulty")
 }

@@ -28,7 +28,13 @@ func TestInitMakesACluster(t *testing.T) {
 	require.Equal(t, crypto.VoteBLS, ros.Cluster.VoteScheme)
 	require.EqualValues(t, 64, ros.Cluster.Parameters.CheckpointEvery)
 	require.EqualValues(t, 8, ros.Cluster.Parameters.Window)
-	require.Equal(t, crypto.AdmitOpen, ros.Cluster.Clients.Admission)
+	require.Equal(t, crypto.AdmitList, ros.Cluster.Clients.Admission)
+	require.Len(t, ros.Cluster.Clients.Keys, 4)
+	for i := range 4 {
+		k, err := keyfile.LoadClient(spareKeyPath(filepath.Join(dir, "client.key"), i+1))
+		require.NoError(t, err)
+		require.True(t, ros.Admits(k.Signing.Public()))
+	}
 	seen := make(map[string]bool)
 	for i := range ros.N() {
 		m := ros.Member(crypto.ReplicaID(i))
@@ -70,7 +76,7 @@ func TestInitListsClients(t *testing.T) {
 	alice := must(t, "keygen", filepath.Join(dir, "alice.key"))
 	alice = alice[:len(alice)-1]
 	refused(t, exitFailed, []string{"keygen", filepath.Join(dir, "alice.key")}, "alice.key", "exists already")
-	must(t, "init", "--dir", filepath.Join(dir, "c"), "--admit", alice)
+	require.NotContains(t, must(t, "init", "--dir", filepath.Join(dir, "c"), "--client-keys", "1", "--admit", alice), "WARNING")
 	ros, err := roster.Load(filepath.Join(dir, "c", "cluster.json"))
 	require.NoError(t, err)
 	own, err := keyfile.LoadClient(filepath.Join(dir, "c", "client.key"))
@@ -78,6 +84,12 @@ func TestInitListsClients(t *testing.T) {
 	var key crypto.PublicKey
 	require.NoError(t, key.UnmarshalText([]byte(alice)))
 	require.ElementsMatch(t, []crypto.PublicKey{own.Signing.Public(), key}, ros.Cluster.Clients.Keys)
+
+	require.Contains(t, must(t, "init", "--dir", filepath.Join(dir, "open"), "--open"), "WARNING: this cluster is open")
+	ros, err = roster.Load(filepath.Join(dir, "open", "cluster.json"))
+	require.NoError(t, err)
+	require.Equal(t, crypto.AdmitOpen, ros.Cluster.Clients.Admission)
+	require.NoFileExists(t, filepath.Join(dir, "open", "client.key.2"))
 }
 
 func TestUsage(t *testing.T) {
@@ -98,6 +110,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"init", "--dir", dir, "--window", "0"}, "window"},
 		{[]string{"init", "--dir", dir, "--admit", "xyz"}, `--admit: "xyz" is no public key`},
 		{[]string{"init", "--dir", dir, "--open", "--admit", "xyz"}, "give one of them"},
+		{[]string{"init", "--dir", dir, "--client-keys", "0"}, "--client-keys is 0: give 1 to 64"},
 		{[]string{"init", "--dir", dir, "surplus"}, `unexpected argument "surplus"`},
 		{[]string{"start"}, "--cluster is missing"},
 		{[]string{"start", "--cluster", "a", "--key", "b"}, "--data is missing"},

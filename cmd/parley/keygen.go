@@ -14,10 +14,10 @@ func newKeygen() *cobra.Command {
 		Use:   "keygen FILE",
 		Short: "Make a client's key",
 		Long: `Make a client's key and print its public half. Each process that talks to a
-cluster needs a key of its own. A cluster that lists its clients wants the
-public half in the cluster file under clients.keys, on every machine.`,
-		Example: `  parley keygen alice.key
-  parley put --cluster cluster.json --key alice.key colour green`,
+cluster needs a key of its own. 'parley init --admit PUBLIC' makes a cluster that
+serves it; a cluster made with --open serves any.`,
+		Example: `  parley init --dir demo --admit $(parley keygen alice.key)
+  parley put --cluster demo/cluster.json --key alice.key colour green`,
 		Args: exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := keyfile.GenerateClient(rand.Reader)

@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/parley-bft/parley/crypto"
@@ -32,7 +34,8 @@ type clusterPlan struct {
 	checkpointEvery uint64
 	window          uint64
 	allowDominant   bool
-	listed          bool
+	open            bool // serve any client; else those of clientKeys and admit
+	clientKeys      int
 	admit           []crypto.PublicKey
 }
 
@@ -52,9 +55,8 @@ func (p *clusterPlan) setWeights(text []string) error {
 	return nil
 }
 
-func (p *clusterPlan) setClients(open bool, admit []string, openGiven bool) error {
-	p.listed = !open || len(admit) > 0
-	if open && openGiven && len(admit) > 0 {
+func (p *clusterPlan) setClients(admit []string) error {
+	if p.open && len(admit) > 0 {
 		return errors.New("--open serves any client, --admit only the listed ones: give one of them")
 	}
 	for _, s := range admit {
@@ -79,6 +81,9 @@ func (p *clusterPlan) validate() error {
 	if p.basePort < 1 || ports.last(p.replicas) > 65535 {
 		return fmt.Errorf("--base-port is %d: the replicas use ports up to %d of 65535, give a number from 1 to %d",
 			p.basePort, ports.last(p.replicas), 65535-(ports.last(p.replicas)-p.basePort))
+	}
+	if p.clientKeys < 1 || p.clientKeys > maxSpareKeys {
+		return fmt.Errorf("--client-keys is %d: give 1 to %d", p.clientKeys, maxSpareKeys)
 	}
 	switch p.scheme {
 	case "", crypto.VoteEd25519, crypto.VoteBLS:
@@ -108,10 +113,6 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 			return nil, err
 		}
 	}
-	client, err := keyfile.GenerateClient(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
 	c := &crypto.Cluster{
 		Format: crypto.ClusterFormat, Name: p.name, Epoch: crypto.FirstEpoch, VoteScheme: p.scheme,
 		Parameters: p.parameters(), AllowDominant: p.allowDominant,
@@ -126,8 +127,9 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 	if _, err := rand.Read(c.Nonce[:]); err != nil {
 		return nil, err
 	}
-	if p.listed {
-		c.Clients = crypto.Clients{Admission: crypto.AdmitList, Keys: append([]crypto.PublicKey{client.Signing.Public()}, p.admit...)}
+	clients, err := p.clients(c)
+	if err != nil {
+		return nil, err
 	}
 	ports := newPortPlan(p.basePort, p.replicas)
 	keys := make([]*keyfile.Replica, p.replicas)
@@ -169,14 +171,44 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 			return nil, err
 		}
 	}
-	if err := client.Write(filepath.Join(p.dir, clientKeyName)); err != nil {
-		return nil, err
+	for i, k := range clients {
+		if err := k.Write(spareKeyPath(filepath.Join(p.dir, clientKeyName), i+1)); err != nil {
+			return nil, err
+		}
 	}
 	// Last: a folder with a cluster file is complete.
 	if err := c.Write(clusterFilePath(p.dir)); err != nil {
 		return nil, err
 	}
 	return &madeCluster{cluster: c}, nil
+}
+
+// clients makes the clients' keys and says in the cluster file whom it admits.
+func (p *clusterPlan) clients(c *crypto.Cluster) (keys []*keyfile.Client, err error) {
+	n := p.clientKeys
+	if p.open {
+		n = 1 // more are made when they are needed
+	} else {
+		c.Clients = crypto.Clients{Admission: crypto.AdmitList, Keys: slices.Clone(p.admit)}
+	}
+	for range n {
+		k, err := keyfile.GenerateClient(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+		if !p.open {
+			c.Clients.Keys = append(c.Clients.Keys, k.Signing.Public())
+		}
+	}
+	return keys, nil
+}
+
+// warnOpen says loudly what --open means.
+func warnOpen(out io.Writer, c *crypto.Cluster) {
+	if c.Clients.Admission == crypto.AdmitOpen {
+		fmt.Fprintln(out, "WARNING: this cluster is open: whoever reaches its client addresses may read and change everything.")
+	}
 }
 
 func (p *clusterPlan) address(port int) string {

@@ -34,7 +34,7 @@ func (o *operation) readOne(cmd *cobra.Command, replica int, q []byte) (kv.Resul
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
 	defer cancel()
-	d, err := o.direct(ctx)
+	d, err := o.direct()
 	if err != nil {
 		return kv.Result{}, client.Answer{}, err
 	}

@@ -43,7 +43,7 @@ Exit code 1 if too few replicas to make progress can be reached.`,
 			if err := t.resolve(cmd); err != nil {
 				return err
 			}
-			d, err := t.direct(cmd.Context())
+			d, err := t.direct()
 			if err != nil {
 				return err
 			}

@@ -74,42 +74,86 @@ func (i *identity) close() {
 	}
 }
 
-// maxSpareKeys bounds the keys made beside client.key for commands that run at the
-// same time.
+// maxSpareKeys bounds the keys beside client.key for commands that run at the same
+// time.
 const maxSpareKeys = 64
 
+// keyPath is the key file that is used when none is named.
+func (t *target) keyPath() string {
+	dir := t.dir
+	if dir == "" {
+		dir = filepath.Dir(t.cluster)
+	}
+	return filepath.Join(dir, clientKeyName)
+}
+
 // identity loads a key and reserves it for this process: the cluster takes two
-// processes with one key for one that started anew. Where clients need not be
-// listed, and no key was named, a spare one is made if the first is in use.
+// processes with one key for one that started anew. Where no key was named and the
+// first is in use, a spare one that the cluster serves will do, and if it serves
+// anybody one is made.
 func (t *target) identity(ctx context.Context, ros *roster.Roster) (*identity, error) {
-	path := t.key
-	if path == "" {
-		dir := t.dir
-		if dir == "" {
-			dir = filepath.Dir(t.cluster)
-		}
-		path = filepath.Join(dir, clientKeyName)
-	}
-	id, err := lockIdentity(path)
-	if err != nil || id != nil {
-		return id, err
-	}
-	if t.key == "" && ros.Cluster.Clients.Admission == crypto.AdmitOpen {
-		return spareIdentity(path)
-	}
 	// The other process may be as short as this one.
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("key file %s is in use by another process: give each its own (parley keygen, and list it in the cluster file), or wait for that one", path)
-		case <-ticker.C:
-		}
-		if id, err := lockIdentity(path); err != nil || id != nil {
+		id, err := t.tryIdentity(ros)
+		if err != nil || id != nil {
 			return id, err
 		}
+		select {
+		case <-ctx.Done():
+			if t.key != "" {
+				return nil, fmt.Errorf("key file %s is in use by another process: give each its own, or wait for that one", t.key)
+			}
+			return nil, fmt.Errorf("key file %s and all spare ones beside it are in use by other processes: wait for one of them ('parley init --client-keys' makes a cluster with more)", t.keyPath())
+		case <-ticker.C:
+		}
 	}
+}
+
+// tryIdentity is identity without waiting: nil without an error if every key is in use.
+func (t *target) tryIdentity(ros *roster.Roster) (*identity, error) {
+	if t.key != "" {
+		return lockIdentity(t.key)
+	}
+	first := t.keyPath()
+	id, err := lockIdentity(first)
+	if err != nil || id != nil {
+		return id, err
+	}
+	for i := 2; i <= maxSpareKeys; i++ {
+		path := spareKeyPath(first, i)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			if ros.Cluster.Clients.Admission != crypto.AdmitOpen {
+				break
+			}
+			k, err := keyfile.GenerateClient(rand.Reader)
+			if err != nil {
+				return nil, err
+			}
+			if err := k.Write(path); err != nil && !errors.Is(err, keyfile.ErrExists) {
+				return nil, err
+			}
+		}
+		id, err := lockIdentity(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case id != nil && ros.Admits(id.client.Signing.Public()):
+			return id, nil
+		case id != nil:
+			id.close() // a stranger's key
+		}
+	}
+	return nil, nil
+}
+
+// spareKeyPath is the i-th key file of those beside the first.
+func spareKeyPath(first string, i int) string {
+	if i == 1 {
+		return first
+	}
+	return fmt.Sprintf("%s.%d", first, i)
 }
 
 // lockIdentity returns nil without an error if another process uses the key.
@@ -125,25 +169,6 @@ func lockIdentity(path string) (*identity, error) {
 		return nil, nil
 	}
 	return &identity{client: k, lock: lock}, nil
-}
-
-func spareIdentity(first string) (*identity, error) {
-	for i := 2; i <= maxSpareKeys; i++ {
-		path := fmt.Sprintf("%s.%d", first, i)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			k, err := keyfile.GenerateClient(rand.Reader)
-			if err != nil {
-				return nil, err
-			}
-			if err := k.Write(path); err != nil && !errors.Is(err, keyfile.ErrExists) {
-				return nil, err
-			}
-		}
-		if id, err := lockIdentity(path); err != nil || id != nil {
-			return id, err
-		}
-	}
-	return nil, fmt.Errorf("%d processes use the keys beside %s: give --key", maxSpareKeys, first)
 }
 
 // session is a connection to a cluster as a client.

@@ -212,7 +212,7 @@ func readKey(ctx context.Context, c *client.Client, key string) (kv.Result, erro
 
 // replicas reads every replica's own store.
 func (v *verifier) replicas(ctx context.Context, want map[string]expected) ([]verifyRow, error) {
-	d, err := v.direct(ctx)
+	d, err := v.direct()
 	if err != nil {
 		return nil, err
 	}
