@@ -101,6 +101,11 @@ type SimStats struct {
 // NewSim recovers a replica from its disk. Call Start next.
 func NewSim(cfg SimConfig) (*Sim, error) {
 	s := &Sim{cfg: cfg, epoch: cfg.Core.Epoch}
+	if store, ok := cfg.Store.(interface{ checkLog() error }); ok {
+		if err := store.checkLog(); err != nil {
+			return nil, err
+		}
+	}
 	born, err := readBorn(cfg.Store)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,12 @@ type MemoryStore struct {
 	failed  error
 	fault   func(op string) error
 	syncs   uint64
+	// keep is how many synced writes to remember in history, log what was found at
+	// the end of the log; see Lose.
+	keep        int
+	history     []syncedWrite
+	log         walSeen
+	misdirected bool
 }
 
 var _ Store = (*MemoryStore)(nil)
@@ -84,12 +90,23 @@ func (s *MemoryStore) apply(n int, at func(int) change, sync bool) error {
 	if err := s.ask("sync"); err != nil {
 		return err
 	}
+	var undo syncedWrite
 	for _, c := range s.pending {
+		if s.keep > 0 {
+			old, there := s.durable[string(c.key)]
+			undo.before = append(undo.before, change{c.key, old, !there})
+		}
 		if c.delete {
 			delete(s.durable, string(c.key))
 		} else {
 			s.durable[string(c.key)] = c.value
 		}
+	}
+	if s.keep > 0 {
+		if len(s.history) >= s.keep {
+			s.history = append(s.history[:0], s.history[1:]...)
+		}
+		s.history = append(s.history, undo)
 	}
 	s.pending = s.pending[:0]
 	s.syncs++
@@ -120,7 +137,7 @@ func (s *MemoryStore) get(key []byte) ([]byte, error) {
 	if !ok {
 		return nil, nil
 	}
-	return s.unseal(key, b)
+	return s.unseal(key, s.misread(key, b))
 }
 
 func (s *MemoryStore) unseal(key, b []byte) ([]byte, error) {
