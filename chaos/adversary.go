@@ -22,6 +22,9 @@ type Adversary interface {
 	// Hear gets a message that arrived, before it is verified. If it returns false
 	// the honest node does not get to see it.
 	Hear(from pbft.ReplicaID, m pbft.Message) bool
+	// Request gets a client's request; if it returns false the node does not get to
+	// see it.
+	Request(r *pbft.Request) bool
 	// Reply gets what the honest node would answer a client; false answers nothing.
 	Reply(client crypto.PublicKey, r statemachine.Reply) (statemachine.Reply, bool)
 	// Tick is called once in a tick of the host.
@@ -147,6 +150,12 @@ func (t *Traitor) Hear(from pbft.ReplicaID, m pbft.Message) bool {
 	return t.plays.Hear(from, m)
 }
 
+// Request implements Adversary.
+func (t *Traitor) Request(r *pbft.Request) bool {
+	t.Coalition.lore.heardRequests([]*pbft.Request{r})
+	return t.plays.Request(r)
+}
+
 // Reply implements Adversary.
 func (t *Traitor) Reply(client crypto.PublicKey, r statemachine.Reply) (statemachine.Reply, bool) {
 	return t.plays.Reply(client, r)
@@ -224,6 +233,8 @@ type honest struct{ *Puppet }
 func (h honest) Send(to pbft.ReplicaID, m pbft.Message) { h.Transmit(to, m) }
 
 func (honest) Hear(pbft.ReplicaID, pbft.Message) bool { return true }
+
+func (honest) Request(*pbft.Request) bool { return true }
 
 func (honest) Reply(_ crypto.PublicKey, r statemachine.Reply) (statemachine.Reply, bool) {
 	return r, true

@@ -12,6 +12,8 @@ type Coalition struct {
 	members []*Puppet
 	lore    lore
 	sides   map[pbft.ReplicaID]int
+	fork    *forkState // of those who play it
+	twins   []*twin
 }
 
 // NewCoalition returns an empty coalition.

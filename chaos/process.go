@@ -181,7 +181,7 @@ func (p *process) take(from pbft.ReplicaID, k *packet) {
 	m, err := k.message()
 	if err != nil {
 		if p.s.replicas[from].honest() {
-			p.s.fail("replica %d cannot decode a message of %d: %v", p.id, from, err)
+			p.s.violate(Framing, "replica %d cannot decode a message of %d: %v", p.id, from, err)
 		}
 		p.sim.Receive(from, k.raw) // which counts it
 		return
@@ -194,12 +194,12 @@ func (p *process) take(from pbft.ReplicaID, k *packet) {
 
 // request takes a client's request, like the runtime's client port.
 func (p *process) request(r *pbft.Request) {
-	if len(p.inbox) >= maxInbox {
+	if len(p.inbox) >= maxInbox || p.traitor != nil && !p.traitor.Request(r) {
 		return
 	}
 	p.post(func() {
 		if !p.verifier.VerifyRequests([]*pbft.Request{r})[0] {
-			p.s.fail("replica %d refuses a client's good request %v", p.id, r)
+			p.s.violate(Framing, "replica %d refuses a client's good request %v", p.id, r)
 			return
 		}
 		if reply, ok := p.sim.Lookup(r); ok {

@@ -1,0 +1,61 @@
+package chaos
+
+import (
+	"flag"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+var flagPlots = flag.Uint64("chaos.plots", 1, "number of seeds to run for each strategy")
+
+// plot are options in which a traitor plays a strategy under few other faults.
+// Snapshots and catching up are frequent, and the primary changes.
+func plot(seed uint64, strategy string) Options {
+	o := Swarm(seed)
+	o.Faults = Faults{Crash: 3 * time.Second, Partition: 4 * time.Second, Wipe: 0}
+	o.Storm, o.Bound, o.HealAll = 4*time.Second, 30*time.Second, true
+	o.Network.Loss = 0
+	o.Traitors, o.Strategies = nil, nil
+	q, err := pbft.NewQuorumSystem(o.Weights)
+	must(err)
+	left := q.MaxFaulty()
+	for i, w := range o.Weights {
+		if w <= left {
+			left -= w
+			o.Traitors = append(o.Traitors, pbft.ReplicaID(i))
+			o.Strategies = append(o.Strategies, strategy)
+		}
+	}
+	return o
+}
+
+// Every strategy does its deed, and nothing breaks: the judge finds no fault and
+// every client is answered.
+func TestStrategies(t *testing.T) {
+	require.Len(t, Strategies(), 41)
+	seen := map[string]bool{}
+	for i, st := range Strategies() {
+		require.False(t, seen[st.Name], st.Name)
+		seen[st.Name] = true
+		t.Run(st.Name, func(t *testing.T) {
+			deeds := 0
+			for seed := uint64(1); seed <= *flagPlots || deeds == 0 && seed < 20; seed++ {
+				o := plot(100_000*uint64(i+1)+seed, st.Name)
+				s, err := NewSimulation(o)
+				require.NoError(t, err)
+				r := s.Run()
+				require.NoError(t, r.Err(), "%s: %+v", st.Name, o)
+				for _, x := range s.Traitors() {
+					deeds += x.Deeds()
+				}
+				t.Log(r)
+			}
+			require.Positive(t, deeds)
+			t.Logf("%d deeds", deeds)
+		})
+	}
+}
