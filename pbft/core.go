@@ -80,8 +80,9 @@ type Core struct {
 	pendingCC       *CheckpointCertificate
 	pendingSnapshot *CheckpointCertificate
 	transfer        *Bundle
-	offer           *Bundle
-	storedNVs       []View // views whose NewView is on disk, ascending
+	offer           *Bundle // the highest snapshot that somebody sent the bundle of
+	offerFrom       uint64  // tick of the first of these offers
+	storedNVs       []View  // views whose NewView is on disk, ascending
 
 	pool pool
 
@@ -311,6 +312,7 @@ func (c *Core) finish(out *Output) {
 	c.tryPropose(out)
 	c.tryNewView(out)
 	c.tryRejoin(out)
+	c.considerTransfer(out)
 	c.tryFetch(out)
 	c.passOnWaiting(out)
 	c.flushForward(out)

@@ -251,6 +251,8 @@ func (s *script) message(as ReplicaID) Message {
 			b.Certificate = s.certs[name]
 		}
 		return b
+	case "Bundle": // the one that replica "like" has
+		return s.w.nodes[s.number("like", 0)].core.SnapshotBundle()
 	default:
 		s.t.Fatalf("%s: unknown kind %s", s.d.Pos, kind)
 	}

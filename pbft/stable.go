@@ -1,10 +1,6 @@
 package pbft
 
-import (
-	"slices"
-
-	"github.com/parley-bft/parley/crypto"
-)
+import "slices"
 
 // Executed reports that the application finished the block at h. Blocks are
 // reported in order.
@@ -240,6 +236,9 @@ func (c *Core) onBundle(b *Bundle, out *Output) Drop {
 		return NoDrop
 	}
 	if c.IsSnapshot(h) && (c.offer == nil || h > c.offer.Height()) {
+		if c.offer == nil {
+			c.offerFrom = c.ticks
+		}
 		c.offer = b
 	}
 	c.considerTransfer(out)
@@ -248,18 +247,21 @@ func (c *Core) onBundle(b *Bundle, out *Output) Drop {
 
 // considerTransfer asks for a state transfer when the blocks that this replica
 // needs next are gone: fewer than a blocking set say that they still have them, so
-// perhaps no honest replica does.
+// perhaps no honest replica does. Those that have said nothing yet may have them, for
+// two status intervals: right after a start nobody has said anything, and the first
+// bundle that somebody sends must not make this replica throw its own log away.
 func (c *Core) considerTransfer(out *Output) {
 	b := c.offer
 	if b == nil || b.Height() <= c.Committed() {
 		c.offer = nil
 		return
 	}
-	have := crypto.NewBitmap(c.quorums.N())
-	for i := range c.peers {
-		p := &c.peers[i]
-		if ReplicaID(i) != c.cfg.Self && p.known && p.status.Oldest <= c.Committed()+1 && p.status.Committed > c.Committed() {
-			have.Set(ReplicaID(i))
+	have := c.ahead()
+	if c.ticks < c.offerFrom+2*uint64(c.cfg.Timeouts.Status) {
+		for i := range c.peers {
+			if ReplicaID(i) != c.cfg.Self && !c.peers[i].known {
+				have.Set(ReplicaID(i))
+			}
 		}
 	}
 	if c.quorums.IsBlocking(have) {
