@@ -100,6 +100,31 @@ func TestClusterFileIsStrict(t *testing.T) {
 		require.NotEqual(t, text, bad, name)
 		_, err := crypto.ParseCluster([]byte(bad))
 		require.ErrorIs(t, err, crypto.ErrMalformed, name)
+		for _, inner := range []string{"Go ", "json:", "struct", "uint64", "encoding/hex"} {
+			require.NotContains(t, err.Error(), inner, name)
+		}
+	}
+}
+
+// Errors are for whoever edits the file: field, value, remedy.
+func TestClusterFileErrorsNameFieldValueAndRemedy(t *testing.T) {
+	data, err := testCluster(1, 1, 1, 1).Encode()
+	require.NoError(t, err)
+	for edit, want := range map[[2]string]string{
+		{`"window": 32`, `"window": "32"`}:          `parameters.window is "32": write a whole number from 0 to 18446744073709551615, without quotes`,
+		{`"100ms"`, `5`}:                            `parameters.minCheckpointGap is 5: write text in quotes`,
+		{`"100ms"`, `"5"`}:                          `parameters.minCheckpointGap is "5": duration "5": want a number with a unit`,
+		{`"signingKey": "`, `"signingKey": "00`}:    `want 64 hexadecimal digits, have 66 characters`,
+		{`"weight": 1`, `"weight": true`}:           `members[0].weight is true: write a whole number`,
+		{`"weight": 1,`, `"weight": 1, "wait": 2,`}: `unknown field "members[0].wait": correct its name or remove it; known here are: name, weight`,
+		{`"format": 1`, `"format": "1"`}:            `format is "1": write a whole number`,
+		{`"format": 1,`, `"format": 1`}:             `line 3, column 3: not JSON: invalid character '"'`,
+	} {
+		bad := strings.Replace(string(data), edit[0], edit[1], 1)
+		require.NotEqual(t, string(data), bad, edit[0])
+		_, err := crypto.ParseCluster([]byte(bad))
+		require.ErrorIs(t, err, crypto.ErrMalformed, want)
+		require.ErrorContains(t, err, want)
 	}
 }
 

@@ -46,7 +46,7 @@ func ParseCluster(data []byte) (*Cluster, error) {
 	var version struct {
 		Format *int `json:"format"`
 	}
-	if err := json.Unmarshal(data, &version); err != nil {
+	if err := strictjson.DecodeHead(data, &version, false); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if version.Format == nil {

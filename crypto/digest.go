@@ -59,7 +59,7 @@ func (d *Digest) UnmarshalText(text []byte) error {
 		return fmt.Errorf("digest %q: want %d hexadecimal digits, have %d characters", text, 2*DigestSize, len(text))
 	}
 	if _, err := hex.Decode(d[:], text); err != nil {
-		return fmt.Errorf("digest %q: %w", text, err)
+		return fmt.Errorf("digest %q: want hexadecimal digits only, 0 to 9 and a to f", text)
 	}
 	return nil
 }

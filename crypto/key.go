@@ -115,7 +115,7 @@ func readHex(what string, dst, text []byte) error {
 	}
 	b := make([]byte, len(dst))
 	if _, err := hex.Decode(b, text); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: want hexadecimal digits only, 0 to 9 and a to f", what)
 	}
 	copy(dst, b)
 	return nil

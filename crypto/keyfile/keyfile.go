@@ -118,7 +118,7 @@ func decode(data []byte, kind string, v any) error {
 		Format int    `json:"format"`
 		Kind   string `json:"kind"`
 	}
-	if err := json.Unmarshal(data, &head); err != nil {
+	if err := strictjson.DecodeHead(data, &head, true); err != nil {
 		return fmt.Errorf("%w: %w", crypto.ErrMalformed, err)
 	}
 	if head.Format != Format {
@@ -127,7 +127,7 @@ func decode(data []byte, kind string, v any) error {
 	if head.Kind != kind {
 		return fmt.Errorf("%w: a key file of kind %q, want one of kind %q", crypto.ErrMalformed, head.Kind, kind)
 	}
-	if err := strictjson.Decode(data, v); err != nil {
+	if err := strictjson.DecodeSecret(data, v); err != nil {
 		return fmt.Errorf("%w: %w", crypto.ErrMalformed, err)
 	}
 	return nil

@@ -168,6 +168,8 @@ func TestDamagedFiles(t *testing.T) {
 		"missing":       strings.Replace(text, `"tls"`, `"TLS2"`, 1),
 		"absent":        `{"format":1,"kind":"replica"}`,
 		"not hex":       strings.Replace(text, hex.EncodeToString(signing[:]), strings.Repeat("xy", 32), 1),
+		"no object":     strings.Replace(text, `"bls": {`, `"bls": "`+hex.EncodeToString(signing[:])+`", "rest": {`, 1),
+		"no text":       strings.Replace(text, `"seed": "`+hex.EncodeToString(signing[:])+`"`, `"seed": `+strings.Repeat("7", 64), 1),
 		"short":         strings.Replace(text, hex.EncodeToString(signing[:]), "00", 1),
 		"one seed for two purposes": strings.Replace(strings.Replace(text,
 			hex.EncodeToString(tlsSeed[:]), hex.EncodeToString(signing[:]), 1), keys.TLS.Hex(), keys.Signing.Hex(), 1),
@@ -176,6 +178,9 @@ func TestDamagedFiles(t *testing.T) {
 		_, err := keyfile.ParseReplica([]byte(damaged))
 		require.ErrorIs(t, err, crypto.ErrMalformed, name)
 		require.NotContains(t, err.Error(), hex.EncodeToString(signing[:])[:12], "an error shows the secret")
+		for _, inner := range []string{"Go ", "json:", "struct", "encoding/hex"} {
+			require.NotContains(t, err.Error(), inner, name)
+		}
 	}
 	_, err = keyfile.ParseClient([]byte(`{"format":1,"kind":"client"}`))
 	require.ErrorIs(t, err, crypto.ErrMalformed)
