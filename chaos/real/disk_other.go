@@ -1,0 +1,5 @@
+//go:build !linux
+
+package real
+
+func newDisk(dir string) (disk, error) { return newFolderDisk(dir) }

@@ -1,0 +1,512 @@
+package real
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/parley-bft/parley/chaos/report"
+)
+
+// Outcome is what came of a run.
+type Outcome struct {
+	*report.Run
+	// Folder has the report, the trace, and in cluster/ what each replica logged.
+	Folder string
+	// Acknowledged, Unknown and Never are how many operations ran for certain, ended
+	// without an outcome, and certainly did not run.
+	Acknowledged, Unknown, Never int
+	// Restarts is how often a replica was started again, Pause the longest time
+	// without an acknowledgement.
+	Restarts int
+	Pause    time.Duration
+}
+
+// Err is nil if nothing was broken.
+func (o *Outcome) Err() error {
+	if o.Verdict == report.Pass {
+		return nil
+	}
+	if len(o.Violations) == 0 {
+		return fmt.Errorf("%w: %v", ErrUndecided, o.Notes)
+	}
+	v := o.Violations[0]
+	return fmt.Errorf("%w: %s: %s (and %d more)", ErrBroken, v.Invariant, v.Text, len(o.Violations)-1)
+}
+
+// Errors of [Outcome.Err]; test with errors.Is.
+var (
+	// ErrBroken: a promise was broken.
+	ErrBroken = errors.New("a promise was broken")
+	// ErrUndecided: nothing is known to be broken, but not all was judged.
+	ErrUndecided = errors.New("not all was judged")
+)
+
+// run is a run under way.
+type run struct {
+	opts     Options
+	folder   *report.Folder
+	net      *network
+	cluster  *cluster
+	nodes    []*node
+	load     *load
+	recorder *recorder
+	singled  []int // replicas that may be faulty in this run
+	next     string
+	notes    []string
+	// printed by the nemeses of counted runs
+	counted, goal int
+
+	mu         sync.Mutex
+	faults     []report.Fault
+	violations []report.Violation
+	samples    [][]report.Sample
+	phases     []report.Phase
+	coverage   map[string]uint64
+	died       chan struct{} // closed at the first violation that ends the run
+	diedOnce   sync.Once
+	ending     bool
+}
+
+// Run runs a cluster under faults and judges it. An error says that the run itself
+// failed; what the cluster did wrong is in the outcome. When ctx ends the faults do,
+// and what was done so far is judged.
+func Run(ctx context.Context, o Options) (out *Outcome, err error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	folder, err := report.Create(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{opts: o, folder: folder, recorder: newRecorder(), coverage: map[string]uint64{}, died: make(chan struct{}), samples: make([][]report.Sample, o.Replicas)}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	started := time.Now()
+	if err := r.prepare(); err != nil {
+		r.tearDown()
+		return nil, err
+	}
+	defer r.tearDown()
+	if err := r.live(ctx); err != nil {
+		return nil, err
+	}
+	return r.finish(started)
+}
+
+// prepare makes the network, the files and nothing that runs but proxies.
+func (r *run) prepare() error {
+	n := r.opts.Replicas
+	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
+	r.singled = r.permutation(rng)[:r.opts.faulty()]
+	for _, s := range sweep() {
+		r.say("removed what an earlier run had left: %s", s)
+	}
+	var h hosts
+	if Contained() {
+		if err := furnish(); err != nil {
+			return err
+		}
+	}
+	if Contained() && !r.opts.Loopback {
+		c, err := newCabled(n)
+		if err != nil {
+			r.note("no network namespaces, all on loopback: %v", err)
+		} else {
+			h = c
+		}
+	}
+	if h == nil {
+		l, err := newLoopback(n)
+		if err != nil {
+			return err
+		}
+		h = l
+	}
+	var err error
+	if r.net, err = newNetwork(h, n); err != nil {
+		return err
+	}
+	dir := filepath.Join(r.opts.Dir, "cluster")
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if r.cluster, err = makeCluster(dir, r.net, Contained()); err != nil {
+		return err
+	}
+	for i := range n {
+		r.nodes = append(r.nodes, &node{id: i, log: r.cluster.log(i), admin: h.admin(i), state: report.Down})
+	}
+	r.next = r.opts.Next
+	if r.next == "" {
+		r.next = filepath.Join(dir, "parley-next")
+		if err := copyProgram(r.opts.Program, r.next); err != nil {
+			return err
+		}
+	}
+	where := "on loopback"
+	if h.cables() {
+		where = "each with a network namespace"
+	}
+	power, full := r.cluster.disks[0].can()
+	switch {
+	case power:
+		where += ", each with an ext4 file system on a loop device"
+	case full:
+		where += ", each with a tmpfs"
+	}
+	r.say("%d replicas, %s; %d clients, %d operations/s; seed %d; %v may be faulty", n, where, r.opts.Clients, r.opts.Rate, r.opts.Seed, r.singled)
+	return nil
+}
+
+func (r *run) permutation(rng *rand.Rand) []int { return rng.Perm(r.opts.Replicas) }
+
+func copyProgram(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o700)
+}
+
+// live starts everything, lets nemeses strike, heals and stops.
+func (r *run) live(ctx context.Context) (err error) {
+	background, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	defer func() {
+		cancel()
+		group.Wait()
+		if r.load != nil {
+			err = errors.Join(err, r.load.close())
+		}
+	}()
+	for i := range r.nodes {
+		if err := r.start(i); err != nil {
+			return err
+		}
+	}
+	dial, cancelDial := context.WithTimeout(ctx, r.opts.Patience)
+	defer cancelDial()
+	if r.load, err = newLoad(dial, r.cluster.roster, r.opts.Clients, r.opts.Seed, r.recorder, r.broken); err != nil {
+		return fmt.Errorf("the cluster does not serve clients: %w%s", err, r.lastWords())
+	}
+	group.Go(func() { r.sample(background) })
+	group.Go(func() { r.progress(background) })
+	group.Go(func() { r.load.pace(background, r.opts.Rate) })
+	clients, stopClients := context.WithCancel(background)
+	var users sync.WaitGroup
+	for _, u := range r.load.clients {
+		users.Go(func() { r.load.run(clients, u) })
+	}
+	defer stopClients()
+	defer users.Wait()
+	defer stopClients()
+
+	r.phase("storm")
+	err = r.storm(ctx)
+	r.phase("calm")
+	if healed := r.heal(); err == nil {
+		err = healed
+	}
+	if err != nil {
+		return err
+	}
+	r.calm()
+	stopClients()
+	users.Wait()
+	if !r.broke("progress") && !r.broke("availability") {
+		r.settle()
+	}
+	r.phase("")
+	return nil
+}
+
+// storm is the time of faults.
+func (r *run) storm(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.died:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	// It works before it is harmed.
+	if !r.progressed(ctx, 5*r.opts.Clients, r.opts.Patience) {
+		r.broken("progress", "no operations complete at the start")
+		return nil
+	}
+	rng := func(k uint64) *rand.Rand { return rand.New(rand.NewPCG(r.opts.Seed, k)) }
+	switch {
+	case r.opts.Kills > 0:
+		return r.manyKills(ctx, rng(2))
+	case r.opts.PowerCuts > 0:
+		return r.manyPowerCuts(ctx, rng(2))
+	}
+	chosen, err := choose(r.opts.Nemeses)
+	if err != nil {
+		return err
+	}
+	var lists [2][]*nemesis
+	for _, n := range chosen {
+		if why := n.lacks; why != nil {
+			if why := why(r); why != "" {
+				r.note("%s is left out: %s", n.name, why)
+				continue
+			}
+		}
+		k := 0
+		if n.network {
+			k = 1
+		}
+		lists[k] = append(lists[k], n)
+	}
+	timed, done := context.WithTimeout(ctx, r.opts.Duration)
+	defer done()
+	var group sync.WaitGroup
+	var errs [2]error
+	for k, list := range lists {
+		group.Go(func() {
+			if errs[k] = r.rage(timed, list, rng(uint64(2+k))); errs[k] != nil {
+				done()
+			}
+		})
+	}
+	group.Wait()
+	<-timed.Done()
+	return errors.Join(errs[0], errs[1])
+}
+
+// start starts a replica's usual program.
+func (r *run) start(i int) error { return r.startWith(i, r.opts.Program) }
+
+func (r *run) startWith(i int, program string) error {
+	return r.launch(i, launch{program: program, args: []string{"start", "--until-stdin-closes", "--dir", r.cluster.home(i)}})
+}
+
+func (r *run) launch(i int, l launch) error {
+	_, err := r.nodes[i].start(r.net.hosts, l, r.unexpected)
+	r.trace("%s starts: %s %v", name(i), filepath.Base(l.program), l.args)
+	return err
+}
+
+// unexpected is called when a replica ended that nobody ended.
+func (r *run) unexpected(n *node, p *process) {
+	n.mu.Lock()
+	why := n.excused
+	n.mu.Unlock()
+	words := lastLine(n.log)
+	if why != "" {
+		r.say("%s ended by itself (%v), which it may: %s; its last words: %s", name(n.id), p.err, why, words)
+		return
+	}
+	r.mu.Lock()
+	ending := r.ending
+	r.mu.Unlock()
+	if !ending {
+		r.fatal("ended", "%s ended by itself: %v; its last words: %s", name(n.id), p.err, words)
+	}
+}
+
+// broken notes a violation.
+func (r *run) broken(invariant, format string, args ...any) {
+	v := report.Violation{At: r.recorder.now(), Invariant: invariant, Text: fmt.Sprintf(format, args...)}
+	r.mu.Lock()
+	r.violations = append(r.violations, v)
+	r.mu.Unlock()
+	r.say("VIOLATION of %s: %s", invariant, v.Text)
+}
+
+// fatal notes a violation after which the faults end.
+func (r *run) fatal(invariant, format string, args ...any) {
+	r.broken(invariant, format, args...)
+	r.diedOnce.Do(func() { close(r.died) })
+}
+
+func (r *run) broke(invariant string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.violations, func(v report.Violation) bool { return v.Invariant == invariant })
+}
+
+func (r *run) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	r.notes = append(r.notes, text)
+	r.mu.Unlock()
+	r.say("%s", text)
+}
+
+// sometimes counts a situation.
+func (r *run) sometimes(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.coverage[what]++
+}
+
+func (r *run) phase(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.recorder.now()
+	if k := len(r.phases); k > 0 {
+		r.phases[k-1].End = now
+	}
+	if name != "" {
+		r.phases = append(r.phases, report.Phase{Name: name, Begin: now})
+	}
+}
+
+func (r *run) trace(format string, args ...any) {
+	r.folder.Trace(fmt.Sprintf("%8.3f %s", r.recorder.now().Seconds(), fmt.Sprintf(format, args...)))
+}
+
+// say tells the user and the trace.
+func (r *run) say(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	r.trace("%s", line)
+	fmt.Fprintf(r.opts.Out, "%7.1f s  %s\n", r.recorder.now().Seconds(), line)
+}
+
+// tearDown ends all processes and gives everything back.
+func (r *run) tearDown() {
+	r.mu.Lock()
+	r.ending = true
+	r.mu.Unlock()
+	var group sync.WaitGroup
+	for _, n := range r.nodes {
+		group.Go(func() {
+			n.signal(sigCont)
+			n.stop(5 * time.Second)
+		})
+	}
+	group.Wait()
+	if r.net != nil {
+		_ = r.net.close()
+	}
+	if r.cluster != nil {
+		if r.kept() {
+			r.keepDisks()
+		}
+		r.cluster.close()
+		if !r.kept() {
+			r.removeData()
+		}
+	}
+}
+
+// kept is that the data of the replicas may tell what went wrong.
+func (r *run) kept() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.violations) > 0
+}
+
+// keepDisks copies what is in file systems that are about to go.
+func (r *run) keepDisks() {
+	for i, d := range r.cluster.disks {
+		if _, own := d.can(); own {
+			_ = os.CopyFS(filepath.Join(r.cluster.home(i), "kept"), os.DirFS(d.data()))
+		}
+	}
+}
+
+func (r *run) removeData() {
+	for i := range r.cluster.disks {
+		_ = os.RemoveAll(filepath.Join(r.cluster.home(i), "disk"))
+	}
+	if r.opts.Next == "" {
+		_ = os.Remove(r.next)
+	}
+}
+
+// finish makes the report.
+func (r *run) finish(started time.Time) (*Outcome, error) {
+	begin := time.Now()
+	undecided := r.judge()
+	r.say("judged in %.1f s", time.Since(begin).Seconds())
+	all, ok, never, unknown := r.recorder.tally()
+	options, err := json.Marshal(r.opts)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lives := 0
+	for _, n := range r.nodes {
+		lives += n.started
+	}
+	rep := &report.Run{
+		Kind: report.Real, Title: r.title(), Seed: r.opts.Seed, Started: started, Duration: r.recorder.now(), Elapsed: time.Since(started),
+		Options: options, MaxFaulty: uint64(r.opts.faulty()), Phases: r.phases, Faults: r.faults, Operations: r.recorder.ops,
+		Evidence: r.evidence(), Violations: r.violations, Verdict: report.Pass, Notes: r.notes,
+	}
+	for i := range r.faults {
+		if r.faults[i].End == 0 {
+			r.faults[i].End = rep.Duration
+		}
+	}
+	for i, n := range r.nodes {
+		rep.Program = cmp.Or(rep.Program, n.last.Build)
+		rep.Replicas = append(rep.Replicas, report.Replica{ID: i, Name: name(i), Weight: 1, Samples: r.samples[i]})
+	}
+	names := make([]string, 0, len(r.coverage))
+	for what := range r.coverage {
+		names = append(names, what)
+	}
+	slices.Sort(names)
+	for _, what := range names {
+		rep.Coverage = append(rep.Coverage, report.Counter{Name: what, Count: r.coverage[what]})
+	}
+	out := &Outcome{
+		Run: rep, Folder: r.opts.Dir, Acknowledged: ok, Unknown: unknown, Never: never,
+		Restarts: lives - len(r.nodes), Pause: time.Duration(r.load.pause.Load()),
+	}
+	rep.Numbers = []report.Number{
+		{Name: "operations", Value: float64(all)},
+		{Name: "acknowledged", Value: float64(ok)},
+		{Name: "outcome unknown", Value: float64(unknown)},
+		{Name: "certainly not run", Value: float64(never)},
+		{Name: "restarts of replicas", Value: float64(out.Restarts)},
+		{Name: "longest pause", Value: out.Pause.Seconds(), Unit: "seconds"},
+	}
+	switch {
+	case len(r.violations) > 0:
+		rep.Verdict = report.Broken
+	case undecided:
+		rep.Verdict = report.Undecided
+	}
+	if r.opts.Again != "" {
+		rep.Reproduce = []string{r.opts.Again}
+	}
+	return out, r.folder.Finish(rep)
+}
+
+func (r *run) title() string {
+	switch {
+	case r.opts.Kills > 0:
+		return fmt.Sprintf("%d restarts after kill -9", r.opts.Kills)
+	case r.opts.PowerCuts > 0:
+		return fmt.Sprintf("%d power cuts of all replicas", r.opts.PowerCuts)
+	}
+	return "real processes"
+}
+
+// Again is the command that runs this again, empty if unknown.
+func (o *Outcome) Again() string {
+	if len(o.Reproduce) == 0 {
+		return ""
+	}
+	return o.Reproduce[0]
+}
