@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,16 +71,12 @@ func loadLocalConfig(path string) (localConfig, error) {
 		return localConfig{}, fmt.Errorf("local settings: %w", err)
 	}
 	var c localConfig
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return c, fmt.Errorf("local settings %s: %w: correct the file ('parley init' writes an example)", path, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("local settings %s: something follows the closing brace: remove it", path)
+	if err := decodeSettings(data, &c); err != nil {
+		return c, fmt.Errorf("local settings %s: %w ('parley init' writes an example)", path, err)
 	}
 	if c.Format != localFormat {
-		return c, fmt.Errorf("local settings %s: format is %d, this program knows %d", path, c.Format, localFormat)
+		return c, fmt.Errorf("local settings %s: format is %d, this program knows %d: use the program that the file is for, or write %d and check every field",
+			path, c.Format, localFormat, localFormat)
 	}
 	if err := c.validate(); err != nil {
 		return c, fmt.Errorf("local settings %s: %w", path, err)

@@ -40,7 +40,39 @@ func TestStartRefuses(t *testing.T) {
 		},
 		"replica.json with an unknown field": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"data"`, `"dat"`) },
-			says:  []string{"replica.json", `unknown field "dat"`},
+			says:  []string{"replica.json", `unknown field "dat": remove it or correct its name, which may be one of format, cluster, key, data, `},
+		},
+		"replica.json with a text for a number": {
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/replica.json", `"reserveMiB": 256`, `"reserveMiB": "much"`)
+			},
+			says: []string{"replica.json", `reserveMiB is "much": write a whole number`},
+		},
+		"replica.json with a number for a text": {
+			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"info"`, `1`) },
+			says:  []string{"replica.json", `logLevel is 1: write a text in double quotes`},
+		},
+		"replica.json with a bad duration": {
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/replica.json", `"reserveMiB"`, `"tick": "soon", "reserveMiB"`)
+			},
+			says: []string{"replica.json", `tick is "soon": `},
+		},
+		"replica.json with a missing comma": {
+			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"format": 1,`, `"format": 1`) },
+			says:  []string{"replica.json", "line 3: "},
+		},
+		"replica.json that is cut": {
+			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/replica.json", 50)) },
+			says:  []string{"replica.json", "ends before its closing brace"},
+		},
+		"replica.json that is empty": {
+			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/replica.json", 0)) },
+			says:  []string{"replica.json", "the file is empty"},
+		},
+		"cluster file with a text for a number": {
+			spoil: func(t *testing.T, dir string) { edit(t, dir+"/cluster.json", `"weight": 1`, `"weight": "one"`) },
+			says:  []string{"cluster.json", "members.weight is a string: write a whole number from 0"},
 		},
 		"replica.json of another format": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"format": 1`, `"format": 9`) },
@@ -141,7 +173,9 @@ func TestStartRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := makeCluster(t, 4)
 			c.spoil(t, dir)
-			refused(t, exitFailed, append([]string{"start", "--dir", dir + "/replica-0"}, c.flags...), append(c.says, "parley start: ")...)
+			args := append([]string{"start", "--dir", dir + "/replica-0"}, c.flags...)
+			refused(t, exitFailed, args, append(c.says, "parley start: ")...)
+			require.NotRegexp(t, `Go (struct|value)|json: (cannot|unknown)|uint64|localConfig`, parley(t, args...).err)
 		})
 	}
 }
