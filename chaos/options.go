@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -22,8 +21,8 @@ type Options struct {
 	Weights []uint64
 	// Traitors rewrite what they send. Together they weigh at most F.
 	Traitors []pbft.ReplicaID
-	// Strategies are what the traitors play, by position in Traitors: names of
-	// [Strategies]. One without a name is a chameleon.
+	// Strategies are what the traitors play, by replica: names of [Strategies]. One
+	// without a name is a chameleon.
 	Strategies []string
 
 	// Machine makes the application of one replica, in its initial state; nil is a
@@ -164,8 +163,8 @@ func limits() statemachine.Limits {
 
 // strategyOf is what a traitor plays.
 func (o *Options) strategyOf(id pbft.ReplicaID) string {
-	if i := slices.Index(o.Traitors, id); i >= 0 && i < len(o.Strategies) && o.Strategies[i] != "" {
-		return o.Strategies[i]
+	if int(id) < len(o.Strategies) && o.Strategies[id] != "" {
+		return o.Strategies[id]
 	}
 	return "chameleon"
 }
@@ -234,6 +233,7 @@ func Swarm(seed uint64) Options {
 				o.Traitors = append(o.Traitors, pbft.ReplicaID(i))
 			}
 		}
+		o.Strategies = drawStrategies(rng, o.Traitors, len(o.Weights))
 	}
 	return o
 }

@@ -1,5 +1,11 @@
 package chaos
 
+import (
+	"math/rand/v2"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
 // Strategies lists all ways to misbehave, in a fixed order.
 func Strategies() []Strategy { return strategies }
 
@@ -45,4 +51,19 @@ var strategies = []Strategy{
 	{"fork", "B4 B5 C20", "a coalition that runs a chain for each side", newFork},
 	{"turncoat", "P19", "changes its strategy every few seconds, and is honest in between", newTurncoat},
 	{"rogue", "B10 B11", "makes messages of every kind by their grammar, and follows no protocol", newRogue},
+}
+
+// drawStrategies draws what traitors play: half of the time all the same, so that
+// they act together.
+func drawStrategies(rng *rand.Rand, traitors []pbft.ReplicaID, n int) []string {
+	names := make([]string, n)
+	together := rng.IntN(2) == 0
+	name := ""
+	for _, id := range traitors {
+		if name == "" || !together {
+			name = strategies[rng.IntN(len(strategies))].Name
+		}
+		names[id] = name
+	}
+	return names
 }

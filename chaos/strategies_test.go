@@ -19,7 +19,7 @@ func plot(seed uint64, strategy string) Options {
 	o.Faults = Faults{Crash: 3 * time.Second, Partition: 4 * time.Second, Wipe: 0}
 	o.Storm, o.Bound, o.HealAll = 4*time.Second, 30*time.Second, true
 	o.Network.Loss = 0
-	o.Traitors, o.Strategies = nil, nil
+	o.Traitors, o.Strategies = nil, make([]string, len(o.Weights))
 	q, err := pbft.NewQuorumSystem(o.Weights)
 	must(err)
 	left := q.MaxFaulty()
@@ -27,7 +27,7 @@ func plot(seed uint64, strategy string) Options {
 		if w <= left {
 			left -= w
 			o.Traitors = append(o.Traitors, pbft.ReplicaID(i))
-			o.Strategies = append(o.Strategies, strategy)
+			o.Strategies[i] = strategy
 		}
 	}
 	return o
