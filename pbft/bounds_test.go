@@ -221,6 +221,32 @@ func TestBoundEvidence(t *testing.T) {
 	require.Equal(t, 3, kept)
 }
 
+// A proof goes a few times more to a replica that never shows that it has it.
+func TestBoundEvidenceRepeated(t *testing.T) {
+	f := newFlood(0, nil)
+	n := f.nodes[1]
+	keys := f.nodes[0].keys
+	parent := BlockRef{0, crypto.Hash("parent")}
+	f.inject(1, ProveTwoProposals(Sign(f.cluster, 0, f.propose(parent, 4, 1), keys).(*PrePrepare), Sign(f.cluster, 0, f.propose(parent, 4, 2), keys).(*PrePrepare)))
+	require.Len(t, n.core.evidence, 1)
+	sent := [4]int{}
+	for range 200 {
+		var out Output
+		n.core.Tick(f.now, &out)
+		for _, from := range []ReplicaID{0, 3} {
+			v, why := n.verifier.Verify(from, &Status{Entered: true, Open: true})
+			require.Equal(t, NoDrop, why)
+			n.core.Step(v, &out)
+		}
+		for _, e := range out.Send {
+			if e.Message.Kind() == KindEvidence {
+				sent[e.To]++
+			}
+		}
+	}
+	require.Equal(t, [4]int{3: maxProofPushes}, sent, "and none to the culprit")
+}
+
 // A certificate for heights far away, which only more than F traitors can make, is
 // kept as one certificate and nothing else.
 func TestBoundFarCertificates(t *testing.T) {

@@ -110,7 +110,7 @@ type Core struct {
 
 	fetch fetch
 
-	evidence map[uint32]bool // culprit<<8 | offence, kept on disk
+	evidence []*proof // one for each culprit and offence, kept on disk
 	counters Counters
 }
 
@@ -293,7 +293,7 @@ func (c *Core) step(m Verified, out *Output) Drop {
 	case *Forward:
 		return c.onForward(m, out)
 	case *Evidence:
-		return c.witness(m, out)
+		return c.witness(from, m, out)
 	}
 	return DropUnwanted
 }

@@ -93,7 +93,7 @@
 //	Heartbeat       an idle primary's sign of life
 //	GetBlocks, Blocks                              what is missing, by digest or by height
 //	GetManifest, Manifest, GetChunk, Chunk         state transfer, a matter of the hosts
-//	Evidence        a proof against one replica, passed on once
+//	Evidence        a proof against one replica, passed on; a few times more to who does not show it
 //
 // # Why it is safe
 //

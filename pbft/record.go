@@ -147,6 +147,16 @@ func DecodeRecordCheckpoint(value []byte) (CheckpointStatement, error) {
 	return s, nil
 }
 
+// DecodeRecordEvidence reads the value of a RecordEvidence.
+func DecodeRecordEvidence(value []byte) (*Evidence, error) {
+	r := canon.NewReader(value)
+	e := readEvidence(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("stored evidence: %w", err)
+	}
+	return e, nil
+}
+
 // DecodeRecordChain reads the value of a RecordChain.
 func DecodeRecordChain(value []byte) (BlockRef, error) {
 	ref, _, err := decodeChain(value)

@@ -29,7 +29,6 @@ func New(cfg Config, log iter.Seq[Record]) (*Core, error) {
 		schedule: NewSchedule(cfg.Quorums.Weights()),
 		seen:     map[Height]*PrePrepare{},
 		blocks:   map[Digest]*entry{},
-		evidence: map[uint32]bool{},
 		peers:    make([]peer, n),
 		pool:     newPool(cfg.MaxPoolBytes, cfg.MaxPoolPerClient),
 		follower: cfg.Follower,
@@ -63,7 +62,7 @@ type logContents struct {
 	statements []CheckpointStatement
 	stable     *Bundle
 	snapshot   *Bundle
-	evidence   []uint32
+	evidence   []*Evidence
 	rejoin     bool
 }
 
@@ -118,7 +117,9 @@ func (l *logContents) add(r Record) (err error) {
 	case RecordSnapshot:
 		l.snapshot, err = DecodeRecordBundle(r.Value)
 	case RecordEvidence:
-		l.evidence = append(l.evidence, uint32(r.Key.Height))
+		var e *Evidence
+		e, err = DecodeRecordEvidence(r.Value)
+		l.evidence = append(l.evidence, e)
 	case RecordRejoin:
 		l.rejoin = true
 	case RecordChain:
@@ -166,8 +167,8 @@ func (c *Core) restore(l *logContents) error {
 	for _, n := range l.newViews {
 		c.storedNVs = append(c.storedNVs, n.View)
 	}
-	for _, key := range l.evidence {
-		c.evidence[key] = true
+	for _, e := range l.evidence {
+		c.addProof(e)
 	}
 	c.follower = c.follower || l.rejoin
 	if c.follower && c.cfg.Incarnation == 0 {

@@ -88,6 +88,7 @@ func (c *Core) push(to ReplicaID, m *Status, out *Output) {
 		c.pushProposals(to, m, out)
 	}
 	c.pushCheckpoints(to, m, out)
+	c.pushEvidence(to, out)
 	if !m.Reply && (m.View > view || m.Committed > c.Committed() || c.High().Less(m.High) || m.Stable > c.Stable() || m.Snapshot > c.SnapshotHeight() || !c.open && m.Open || m.Follower) {
 		c.sendStatus(to, true, out) // they are ahead: let them push
 	}

@@ -1,5 +1,7 @@
 package pbft
 
+import "github.com/parley-bft/parley/crypto"
+
 // Suspicion is collective (R12): a replica that suspects says so in its Status and
 // keeps voting; it leaves the view when a quorum suspects. A lone suspect that left
 // at once would be mute until the next view and could drag everybody along.
@@ -84,29 +86,77 @@ func (c *Core) progressed(fresh bool) {
 	c.withdraw(CauseProgress, CauseIdle, CauseOthers)
 }
 
-// witness takes a proof of misbehaviour, found here or received.
-func (c *Core) witness(e *Evidence, out *Output) Drop {
+// witness takes a proof of misbehaviour, found here (from itself) or received.
+func (c *Core) witness(from ReplicaID, e *Evidence, out *Output) Drop {
 	switch e.Offence {
 	case TwoProposals, TwoNewViews, UnjustifiedVote:
 		if e.Culprit == c.Primary() {
 			c.suspect(CauseProof, out) // R18, in every view that it rules
 		}
 	}
-	key := uint32(e.Culprit)<<8 | uint32(e.Offence)
-	if c.evidence[key] {
+	held := c.proofOf(e.key())
+	if held != nil {
+		held.known.Set(from)
 		return DropDuplicate
 	}
-	c.evidence[key] = true
-	out.put(RecordKey{Kind: RecordEvidence, Height: uint64(key)}, e.append(nil))
+	held = c.addProof(e)
+	held.known.Set(from)
+	out.put(RecordKey{Kind: RecordEvidence, Height: uint64(e.key())}, e.append(nil))
 	out.Evidence = append(out.Evidence, e)
-	out.send(Everyone, e) // once
+	out.send(Everyone, e)
 	return NoDrop
+}
+
+// proof is a piece of evidence that this replica passes on: at once to everybody, and
+// since that may be lost, again on the Statuses of those who do not show that they
+// have it, by passing it on in their turn. Not for ever: a traitor never would.
+type proof struct {
+	*Evidence
+	known  crypto.Bitmap // of replicas it came from
+	pushed []uint8       // how often, by replica
+}
+
+// maxProofPushes bounds how often a proof is sent to a replica again.
+const maxProofPushes = 4
+
+// key is one for each culprit and offence: one proof of each is enough.
+func (e *Evidence) key() uint32 { return uint32(e.Culprit)<<8 | uint32(e.Offence) }
+
+func (c *Core) proofOf(key uint32) *proof {
+	for _, p := range c.evidence {
+		if p.key() == key {
+			return p
+		}
+	}
+	return nil
+}
+
+func (c *Core) addProof(e *Evidence) *proof {
+	n := c.quorums.N()
+	p := &proof{e, crypto.NewBitmap(n), make([]uint8, n)}
+	c.evidence = append(c.evidence, p)
+	return p
+}
+
+// pushEvidence sends a peer one proof that it may not have: that which was sent to it
+// least often.
+func (c *Core) pushEvidence(to ReplicaID, out *Output) {
+	var next *proof
+	for _, p := range c.evidence {
+		if !p.known.Has(to) && p.pushed[to] < maxProofPushes && p.Culprit != to && (next == nil || p.pushed[to] < next.pushed[to]) {
+			next = p
+		}
+	}
+	if next != nil {
+		next.pushed[to]++
+		out.send(to, next.Evidence)
+	}
 }
 
 // prove takes evidence that this replica put together itself; nil is none.
 func (c *Core) prove(e *Evidence, out *Output) {
 	if e != nil {
-		c.witness(e, out)
+		c.witness(c.cfg.Self, e, out)
 	}
 }
 
