@@ -142,8 +142,8 @@ func (c *Core) pushProposals(to ReplicaID, m *Status, out *Output) {
 	if !c.isPrimary() && !c.peers[to].stalled || m.Tip.Height >= c.Tip().Height {
 		return
 	}
-	size := 0
-	for h := max(m.Tip.Height, c.Committed()) + 1; h <= c.executed+2*c.cfg.Window; h++ {
+	size, b := 0, &c.peers[to].proposals
+	for h := max(m.Tip.Height+1, c.Committed()+1, b.next(c, m)); h <= c.executed+2*c.cfg.Window; h++ {
 		p := c.seen[h]
 		if p == nil {
 			continue
@@ -152,7 +152,38 @@ func (c *Core) pushProposals(to ReplicaID, m *Status, out *Output) {
 			return
 		}
 		out.send(to, p)
+		b.top = max(b.top, h)
 	}
+}
+
+// backoff spaces out what is pushed to a peer that does not get on: on a slow link
+// the first copies are still under way, and more of them make it slower.
+type backoff struct {
+	view  View
+	tip   BlockRef // the peer's, when it was pushed to last
+	top   Height   // of what was pushed
+	again uint64   // tick before which nothing up to top is pushed again
+	wait  uint64
+}
+
+// next returns the lowest height to push now. While the peer's tip stands still the
+// pause doubles, from the retry interval up to a quarter of the progress timeout, so
+// that what was really lost is there several times before anybody suspects the primary.
+// The timeout grows with every view that fails, and so does the pause (R11).
+func (b *backoff) next(c *Core, m *Status) Height {
+	retry := uint64(c.cfg.Timeouts.Retry)
+	switch {
+	case b.wait == 0 || b.view != m.View:
+		*b = backoff{view: m.View, wait: retry}
+	case c.ticks < b.again:
+		return b.top + 1
+	case b.tip == m.Tip:
+		b.wait = min(2*b.wait, max(retry, c.timeout()/4))
+	default:
+		b.wait = retry
+	}
+	b.tip, b.again = m.Tip, c.ticks+b.wait
+	return 0
 }
 
 // pushCheckpoints sends this replica's checkpoint votes, or the stable bundle. For

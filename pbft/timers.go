@@ -45,6 +45,10 @@ func (c *Core) timeout() uint64 {
 	return t << min(k/c.schedule.Len(), 24)
 }
 
+// FailedViews is k of R11: how many views have failed in a row, as far as the
+// timeout has grown by it.
+func (c *Core) FailedViews() int { return c.timers.failed }
+
 // SetProgressTimeout sets T0 in ticks, from measured round trips. Values below 1
 // count as 1.
 func (c *Core) SetProgressTimeout(ticks int) { c.timers.base = max(ticks, 1) }
