@@ -113,18 +113,31 @@ func (s *Server) ReceiptAt(_ context.Context, h pbft.Height, request pbft.Digest
 // publish is called by the protocol goroutine, and by Start before it runs.
 func (s *Server) publish() {
 	n, c := s.node, s.node.Core()
-	p := &published{
+	at := n.position()
+	old := s.published.Load()
+	if old != nil && at == old.position && old.counters == *c.Counters() && old.node == *n.Counters() {
+		return
+	}
+	p := &published{position: at, counters: *c.Counters(), node: *n.Counters()}
+	s.published.Store(p)
+	if old != nil {
+		s.logChanges(old, p)
+	}
+}
+
+// position says where the node stands.
+func (n *Node) position() position {
+	c := n.core
+	p := position{
 		view: c.View(), primary: c.Primary(), entered: c.Entered(), open: c.Open(), suspects: c.Suspecting(),
 		follower: c.IsFollower(), committed: c.Committed(), executed: c.ExecutedHeight(), stable: c.Stable(),
-		oldest: c.Oldest(), pool: c.PoolLen(), counters: *c.Counters(), node: *n.Counters(),
+		oldest: c.Oldest(), pool: c.PoolLen(), tip: c.Tip().Height,
 	}
 	if b := c.SnapshotBundle(); b != nil {
 		p.snapshot = b.Height()
 	}
 	p.transfer, p.got, p.total = n.Transfer()
-	if old := s.published.Swap(p); old != nil {
-		s.logChanges(old, p)
-	}
+	return p
 }
 
 // logChanges is the log of what an operator wants to follow.

@@ -36,23 +36,34 @@ func (q *queue[T]) signal() {
 // takeAll waits for items and moves all of them into buf, whose memory the queue
 // takes over. After close it returns what is left, then ok is false.
 func (q *queue[T]) takeAll(buf []T) (items []T, ok bool) {
-	clear(buf)
-	buf = buf[:0]
 	for {
-		q.mu.Lock()
-		if len(q.items) > 0 {
-			items, q.items = q.items, buf
-			q.mu.Unlock()
-			return items, true
+		if items, ok = q.tryAll(buf); !ok || len(items) > 0 {
+			return items, ok
 		}
-		closed := q.closed
-		q.mu.Unlock()
-		if closed {
-			q.signal() // for others who wait
-			return nil, false
-		}
+		buf = items
 		<-q.ready
 	}
+}
+
+// tryAll is takeAll without waiting: items is empty if there are none. Whoever uses
+// it waits for ready, which tells of new items and of close.
+func (q *queue[T]) tryAll(buf []T) (items []T, ok bool) {
+	clear(buf)
+	buf = buf[:0]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) > 0 {
+		items, q.items = q.items, buf
+		if q.closed {
+			q.signal() // there will be no other
+		}
+		return items, true
+	}
+	if q.closed {
+		q.signal() // for others who wait
+		return nil, false
+	}
+	return buf, true
 }
 
 // take waits for one item, for queues that several goroutines share. After close

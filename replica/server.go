@@ -67,8 +67,8 @@ type Server struct {
 	background sync.WaitGroup // of the three
 	incoming   *incoming      // the transfer goroutine's
 
-	ticks     sync.WaitGroup
-	stopTicks chan struct{}
+	watch     sync.WaitGroup
+	stopWatch chan struct{}
 
 	failure  atomic.Pointer[error]
 	failed   chan struct{} // closed with failure
@@ -80,14 +80,23 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-// published is what the protocol goroutine lets others see.
+// published is what the protocol goroutine lets others see. It is replaced, never
+// changed.
 type published struct {
+	position
+	counters pbft.Counters
+	node     NodeCounters
+}
+
+// position is where a node stands. Positions can be compared.
+type position struct {
 	view      pbft.View
 	primary   pbft.ReplicaID
 	entered   bool
 	open      bool
 	suspects  bool
 	follower  bool
+	tip       pbft.Height
 	committed pbft.Height
 	executed  pbft.Height
 	stable    pbft.Height
@@ -97,8 +106,6 @@ type published struct {
 	transfer  pbft.Height
 	got       int
 	total     int
-	counters  pbft.Counters
-	node      NodeCounters
 }
 
 // Start recovers the replica's state from its data folder, opens its listeners
@@ -124,7 +131,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		metrics: newMetrics(),
 		events:  newQueue[func(*Node)](), loopDone: make(chan struct{}),
 		aggregate: newQueue[func()](), files: newQueue[func()](), transfers: newQueue[func()](),
-		stopTicks: make(chan struct{}), failed: make(chan struct{}), stopped: make(chan struct{}),
+		stopWatch: make(chan struct{}), failed: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.quiet.logger = s.logger
 	s.metrics.registry.MustRegister(newStateCollector(s))
@@ -160,6 +167,9 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		if s.frontend, err = newFrontend(&s.cfg); err != nil {
 			return nil, err
 		}
+		if s.cfg.between != nil {
+			s.frontend = s.cfg.between.frontend(s, s.frontend)
+		}
 	}
 	if err := s.listen(); err != nil {
 		return nil, err
@@ -193,12 +203,19 @@ func (s *Server) listen() (err error) {
 			s.inboxes[i] = newInbox(pbft.ReplicaID(i), s.stage)
 		}
 	}
-	if s.transport, err = newPeerTransport(&s.cfg, s.self, s); err != nil {
+	handler := transport.Handler(s)
+	if s.cfg.between != nil {
+		handler = s.cfg.between.handler(s)
+	}
+	if s.transport, err = newPeerTransport(&s.cfg, s.self, handler); err != nil {
 		if s.cfg.AdminListener != nil {
 			_ = s.cfg.AdminListener.Close()
 		}
 		s.closeInboxes()
 		return err
+	}
+	if s.cfg.between != nil {
+		s.transport = s.cfg.between.transport(s.transport)
 	}
 	return nil
 }
@@ -229,8 +246,7 @@ func (s *Server) startGoroutines() {
 	s.publish()
 	go s.loop()
 	s.post(func(n *Node) { n.Start(pbft.TimeOf(s.cfg.Now())) })
-	s.ticks.Go(s.tick)
-	s.ticks.Go(s.watchStore)
+	s.watch.Go(s.watchStore)
 	if s.cfg.AdminListener != nil {
 		s.admin = startAdmin(s, s.cfg.AdminListener, s.cfg.Pprof)
 	}
@@ -263,60 +279,13 @@ func (s *Server) work(q *queue[func()]) {
 // post gives the protocol goroutine something to do.
 func (s *Server) post(event func(*Node)) bool { return s.events.put(event) }
 
-// loop is the protocol goroutine: all that is queued, then its effects.
-func (s *Server) loop() {
-	defer close(s.loopDone)
-	for events, ok := s.events.takeAll(nil); ok; events, ok = s.events.takeAll(events) {
-		for _, event := range events {
-			event(s.node)
-		}
-		s.node.Flush()
-		view, low, high := s.node.Core().TallyRange()
-		now := tallyBounds{view, low, high, s.node.Core().Stable()}
-		if b := s.stage.bounds.Load(); b == nil || *b != now {
-			s.stage.bounds.Store(&now)
-		}
-	}
-}
-
-// tick tells the node the time. A tick that finds the one before it still waiting
-// is left out: an overloaded replica's timeouts get longer, not shorter.
-func (s *Server) tick() {
-	ticker := time.NewTicker(s.cfg.Tick)
-	defer ticker.Stop()
-	var waiting atomic.Bool
-	perSecond := max(1, int(time.Second/s.cfg.Tick))
-	for n := 1; ; n++ {
-		select {
-		case <-s.stopTicks:
-			return
-		case <-ticker.C:
-		}
-		if waiting.Swap(true) {
-			continue
-		}
-		now, timeout := pbft.TimeOf(s.cfg.Now()), 0
-		if n%perSecond == 0 {
-			timeout = s.progressTimeout()
-		}
-		s.post(func(node *Node) {
-			waiting.Store(false)
-			node.Tick(now)
-			if timeout > 0 {
-				node.SetProgressTimeout(timeout)
-			}
-			s.publish()
-		})
-	}
-}
-
 // watchStore ends the replica when its database gives up by itself, in the middle of
 // its own work, also while nothing is to be written.
 func (s *Server) watchStore() {
 	select {
 	case <-s.data.store.broken:
 		s.fail(s.data.store.err())
-	case <-s.stopTicks:
+	case <-s.stopWatch:
 	}
 }
 
@@ -377,8 +346,8 @@ func (s *Server) Stop(ctx context.Context) error {
 		if s.admin != nil {
 			s.admin.stop(ctx)
 		}
-		close(s.stopTicks)
-		s.ticks.Wait()
+		close(s.stopWatch)
+		s.watch.Wait()
 		// Inboxes first: a full one holds up the transport.
 		s.closeInboxes()
 		errs = append(errs, s.transport.Close())

@@ -22,6 +22,8 @@ const (
 	// stableAfter is how long a link must have lived for the next pause to be the
 	// shortest again.
 	stableAfter = 5 * time.Second
+	// smallWindow is for answers, in bytes: the least that gRPC takes.
+	smallWindow = 64 << 10
 	// patience is how old an attempt to dial must be before a peer that reaches us
 	// ends it: a packet lost to a partition is repeated only after a second.
 	patience = 250 * time.Millisecond
@@ -202,6 +204,9 @@ func (p *peer) dialOptions(w *wire) []grpc.DialOption {
 			grpc.MaxCallRecvMsgSize(frame.MaxSmall),
 			grpc.MaxCallSendMsgSize(frame.MaxSize),
 		),
+		// Little comes back, so nothing is gained by measuring the line for it: with
+		// a window of its own choice gRPC would answer each pong by a ping.
+		grpc.WithInitialWindowSize(smallWindow), grpc.WithInitialConnWindowSize(smallWindow),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: p.t.cfg.HandshakeTimeout}),
 		grpc.WithMaxHeaderListSize(maxHeaders),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveAnswer}),

@@ -21,10 +21,9 @@ import (
 )
 
 const (
-	// lifeBytes and lifeTime say when a receiver tells that it is alive while data
-	// comes in: after so much of it, or so long, whichever is first.
+	// lifeBytes says when a receiver tells that it is alive while data comes in: after
+	// so much of it, or an interval of pings without one, whichever is first.
 	lifeBytes = 1 << 20
-	lifeTime  = 250 * time.Millisecond
 )
 
 // inbound is an incoming stream. The goroutine of gRPC supervises it and sends;
@@ -270,6 +269,7 @@ func (in *inbound) deliver(buf *incoming) error {
 			}
 			select {
 			case in.pongs <- nonce:
+				bytes, told = 0, time.Now()
 			default: // more pings than an honest peer sends
 			}
 		case frame.Data:
@@ -284,7 +284,7 @@ func (in *inbound) deliver(buf *incoming) error {
 			return fmt.Errorf("%w: frame of kind %d", errMalformed, buf.kind())
 		}
 		buf.free()
-		if now := time.Now(); bytes >= lifeBytes || now.Sub(told) >= lifeTime {
+		if now := time.Now(); bytes >= lifeBytes || now.Sub(told) >= p.t.cfg.PingInterval {
 			bytes, told = 0, now
 			select {
 			case in.life <- struct{}{}:
