@@ -106,6 +106,8 @@ type Config struct {
 	// Now is the clock; time.Now.
 	Now func() time.Time
 
+	// between stands between the server and everybody else, in test builds only.
+	between interposer
 	// freeSpace replaces the question to the system, in tests.
 	freeSpace func(string) (uint64, error)
 	// disk replaces the files of the database, in tests.

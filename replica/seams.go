@@ -8,6 +8,7 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/receipttree"
+	"github.com/parley-bft/parley/transport"
 )
 
 // replySink takes what became of clients' requests. Its methods are called by the
@@ -84,6 +85,18 @@ type frontend interface {
 // newFrontend makes the client-facing side of a server. It is nil where that side
 // is not part of the program.
 var newFrontend func(cfg *Config) (frontend, error)
+
+// interposer stands between a server and everybody else. Nothing sets one but what
+// is built with the tag chaos: there a traitor's keys are in a real process.
+type interposer interface {
+	// handler takes what arrives from peers in the server's place. It is called once
+	// the server has recovered.
+	handler(s *Server) transport.Handler
+	// transport takes what the server sends to peers.
+	transport(t transport.Transport) transport.Transport
+	// frontend takes what the server answers clients, and what they ask.
+	frontend(s *Server, f frontend) frontend
+}
 
 // receiptParts is everything that proves one result.
 type receiptParts struct {
