@@ -59,6 +59,30 @@ func (r *run) calm() {
 	r.broken("progress", "client %d has no answer %v after everything was healed", lag, r.opts.Patience)
 }
 
+// rejoin demands that those who lost their disks vote again. There is load still:
+// a replica votes above what was ordered before its loss, so in a cluster where
+// nothing happens it takes until views have changed by themselves.
+func (r *run) rejoin() {
+	who := ""
+	if !r.await(context.Background(), r.opts.Patience, func(ctx context.Context) bool {
+		who = ""
+		for i, n := range r.nodes {
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			s, err := n.status(ctx)
+			cancel()
+			if err == nil && s.Follower {
+				who = name(i)
+			}
+		}
+		return who == ""
+	}) {
+		for i := range r.nodes {
+			r.describe(i)
+		}
+		r.broken("availability", "%s, which lost its disk, does not vote %v after everything was healed", who, r.opts.Patience)
+	}
+}
+
 // settle demands that all replicas get level with each other, and vote.
 func (r *run) settle() {
 	begin := time.Now()

@@ -61,6 +61,7 @@ type run struct {
 	recorder *recorder
 	singled  []int // replicas that may be faulty in this run
 	next     string
+	deck     []string // strategies of traitors that are to come
 	notes    []string
 	// printed by the nemeses of counted runs
 	counted, goal int
@@ -223,6 +224,7 @@ func (r *run) live(ctx context.Context) (err error) {
 		return err
 	}
 	r.calm()
+	r.rejoin()
 	stopClients()
 	users.Wait()
 	if !r.broke("progress") && !r.broke("availability") {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type chaosReal struct {
 	opts    real.Options
 	seconds float64
 	quick   bool
+	built   string // folder of the daemon, if it was built for this run
 }
 
 func newChaosReal() *cobra.Command {
@@ -79,6 +81,12 @@ func (c *chaosReal) run(cmd *cobra.Command) (err error) {
 	if err := c.complete(cmd); err != nil {
 		return err
 	}
+	if err := c.daemon(cmd); err != nil {
+		return err
+	}
+	if c.built != "" {
+		defer func() { err = errors.Join(err, os.RemoveAll(c.built)) }()
+	}
 	if !c.quick && !real.Contained() {
 		args := append([]string{"chaos", "real", "--seed", fmt.Sprint(c.opts.Seed), "--dir", c.opts.Dir, "--daemon", c.opts.Daemon}, passed(cmd)...)
 		code, err := real.Contain(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -99,6 +107,25 @@ func (c *chaosReal) run(cmd *cobra.Command) (err error) {
 	}
 	c.print(cmd, out)
 	return out.Err()
+}
+
+// daemon builds the test daemon if it is needed and was not given.
+func (c *chaosReal) daemon(cmd *cobra.Command) error {
+	wants := slices.ContainsFunc(c.opts.Nemeses, func(n string) bool { return n == "all" || n == "clock" || n == "traitor" })
+	if real.Contained() || c.opts.Daemon != "" || !wants || c.opts.Kills > 0 || c.opts.PowerCuts > 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "parley-chaos-daemon-")
+	if err != nil {
+		return err
+	}
+	program, err := real.BuildDaemon(cmd.Context(), dir)
+	if errors.Is(err, errors.ErrUnsupported) {
+		fmt.Fprintf(cmd.OutOrStdout(), "No traitors and wrong clocks: %v\n", err)
+		return os.RemoveAll(dir)
+	}
+	c.opts.Daemon, c.built = program, dir
+	return err
 }
 
 // errChaosBroken is for the process outside of the namespaces: the one inside has
