@@ -78,7 +78,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	require.Contains(t, refused, "rate")
 	require.NotContains(t, refused, "full")
 	// One line for each reason: the rest of the log is not the strangers'.
-	for _, want := range []string{"reason=handshake", "reason=identity", "remote=127.0.0.1:", "belongs to no replica"} {
+	for _, want := range []string{"reason=handshake", "reason=identity", "remote=127.0.0.1:"} {
 		require.True(t, log.has(want), want)
 	}
 	require.Equal(t, 2, log.count("connection to the replica port refused"))
