@@ -25,6 +25,10 @@ type Options struct {
 	// without a name is a chameleon.
 	Strategies []string
 
+	// BadClients are clients that misbehave, beside the honest ones: names of
+	// [BadClients].
+	BadClients []string
+
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
 	// whether their results are linearizable is not judged.
@@ -117,6 +121,11 @@ func (o *Options) Validate() error {
 	for _, name := range o.Strategies {
 		if _, ok := StrategyNamed(name); !ok && name != "" {
 			return bad("Strategies", name, "see Strategies() for the names")
+		}
+	}
+	for _, name := range o.BadClients {
+		if _, ok := badClientNamed(name); !ok {
+			return bad("BadClients", name, "see BadClients() for the names")
 		}
 	}
 	switch {
@@ -235,6 +244,7 @@ func Swarm(seed uint64) Options {
 		}
 		o.Strategies = drawStrategies(rng, o.Traitors, len(o.Weights))
 	}
+	o.BadClients = drawBadClients(rng)
 	return o
 }
 

@@ -199,7 +199,9 @@ func (p *process) request(r *pbft.Request) {
 	}
 	p.post(func() {
 		if !p.verifier.VerifyRequests([]*pbft.Request{r})[0] {
-			p.s.violate(Framing, "replica %d refuses a client's good request %v", p.id, r)
+			if p.s.awaits(r) {
+				p.s.violate(Framing, "replica %d refuses a client's good request %v", p.id, r)
+			}
 			return
 		}
 		if reply, ok := p.sim.Lookup(r); ok {

@@ -29,12 +29,14 @@ type Simulation struct {
 	// coalition is what the traitors share.
 	coalition *Coalition
 	clients   []*user
-	network   network
-	judge     *judge
-	trace     trace
-	report    Report
-	storming  bool
-	used      bool
+	// badClients are dishonest.
+	badClients []*badClient
+	network    network
+	judge      *judge
+	trace      trace
+	report     Report
+	storming   bool
+	used       bool
 }
 
 // NewSimulation makes a simulation. Errors: ErrOptions.
@@ -68,6 +70,9 @@ func NewSimulation(o Options) (*Simulation, error) {
 	}
 	for i := range o.Clients {
 		s.clients = append(s.clients, newUser(s, i))
+	}
+	for i, name := range o.BadClients {
+		s.badClients = append(s.badClients, newBadClient(s, i, name))
 	}
 	return s, nil
 }
@@ -106,6 +111,9 @@ func (s *Simulation) run() {
 	}
 	for _, u := range s.clients {
 		s.after(s.exp(s.opts.Think), u.next)
+	}
+	for _, b := range s.badClients {
+		b.start()
 	}
 	s.storming = true
 	s.startFaults()

@@ -19,6 +19,7 @@ func plot(seed uint64, strategy string) Options {
 	o.Faults = Faults{Crash: 3 * time.Second, Partition: 4 * time.Second, Wipe: 0}
 	o.Storm, o.Bound, o.HealAll = 4*time.Second, 30*time.Second, true
 	o.Network.Loss = 0
+	o.BadClients = nil
 	o.Traitors, o.Strategies = nil, make([]string, len(o.Weights))
 	q, err := pbft.NewQuorumSystem(o.Weights)
 	must(err)
@@ -56,6 +57,30 @@ func TestStrategies(t *testing.T) {
 			}
 			require.Positive(t, deeds)
 			t.Logf("%d deeds", deeds)
+		})
+	}
+}
+
+// Every bad client does its deed and harms nobody else.
+func TestBadClients(t *testing.T) {
+	require.Len(t, BadClients(), 13)
+	for i, kind := range BadClients() {
+		t.Run(kind.Name, func(t *testing.T) {
+			for seed := range *flagPlots {
+				o := plot(10_000_000+100_000*uint64(i)+seed, "mute")
+				if seed%2 == 0 {
+					o.Traitors, o.Strategies = nil, nil
+				}
+				o.BadClients = []string{kind.Name, kind.Name}
+				s, err := NewSimulation(o)
+				require.NoError(t, err)
+				r := s.Run()
+				require.NoError(t, r.Err(), "%s: %+v", kind.Name, o)
+				for _, b := range s.badClients {
+					require.Positive(t, b.deeds)
+				}
+				t.Log(r)
+			}
 		})
 	}
 }
