@@ -458,3 +458,20 @@ func TestAcceptanceSizes(t *testing.T) {
 		})
 	}
 }
+
+// poll waits until ok holds, and tells whether it did within the limit. For states
+// of other processes, which announce nothing.
+func poll(ctx context.Context, limit time.Duration, ok func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
+}

@@ -39,7 +39,7 @@ func explain(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
-	text := strings.TrimSuffix(plainJSON(plain(err.Error()), err), "; ")
+	text := strings.TrimSuffix(plain(err.Error()), "; ")
 	if errors.Is(err, syscall.EADDRINUSE) {
 		text, _, _ = strings.Cut(text, "; another process listens there") // ours says more
 	}

@@ -91,20 +91,6 @@ func wanted(t reflect.Type) string {
 	}
 }
 
-// plainJSON puts the errors of Go's decoder into words for people who do not know
-// the program's types. text is what err says.
-func plainJSON(text string, err error) string {
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		name := kind.Field
-		if name == "" {
-			name = "the file"
-		}
-		text = strings.Replace(text, kind.Error(), fmt.Sprintf("%s is a %s: write %s", name, kind.Value, wanted(kind.Type)), 1)
-	}
-	return strings.ReplaceAll(text, "json: unknown field", "unknown field")
-}
-
 func shorten(raw json.RawMessage) string {
 	const longest = 60
 	if len(raw) > longest {

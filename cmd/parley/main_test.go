@@ -147,20 +147,3 @@ func program(t testing.TB, args ...string) *exec.Cmd {
 	require.NoError(t, err)
 	return exec.Command(path, args...)
 }
-
-// poll waits until ok holds, and tells whether it did within the limit. For states
-// of other processes, which announce nothing.
-func poll(ctx context.Context, limit time.Duration, ok func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-ticker.C:
-		}
-	}
-	return true
-}

@@ -72,7 +72,13 @@ func TestStartRefuses(t *testing.T) {
 		},
 		"cluster file with a text for a number": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/cluster.json", `"weight": 1`, `"weight": "one"`) },
-			says:  []string{"cluster.json", "members.weight is a string: write a whole number from 0"},
+			says:  []string{"cluster.json", `members[0].weight is "one": write a whole number from 0`},
+		},
+		"key file with a number for a text": {
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/key.json", `"kind": "replica"`, `"kind": 7`)
+			},
+			says: []string{"key.json", "kind"},
 		},
 		"replica.json of another format": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"format": 1`, `"format": 9`) },
@@ -175,7 +181,7 @@ func TestStartRefuses(t *testing.T) {
 			c.spoil(t, dir)
 			args := append([]string{"start", "--dir", dir + "/replica-0"}, c.flags...)
 			refused(t, exitFailed, args, append(c.says, "parley start: ")...)
-			require.NotRegexp(t, `Go (struct|value)|json: (cannot|unknown)|uint64|localConfig`, parley(t, args...).err)
+			require.NotRegexp(t, `Go (struct|value)|[^.]json: (cannot|unknown)|uint64|localConfig`, parley(t, args...).err)
 		})
 	}
 }
