@@ -11,19 +11,19 @@ import (
 )
 
 var badClients = []BadClient{
-	{"twofaced", "K01", "asks every replica for something else under one number", (*badClient).twoFaced},
-	{"late", "K04", "sends requests whose time is over, or about to be", (*badClient).late},
-	{"eternal", "K03", "sends requests that never expire", (*badClient).eternal},
-	{"unsigned", "K02 K11", "signs wrongly, and differently for every replica", (*badClient).unsigned},
-	{"replayer", "K04", "sends others' requests again, and its own", (*badClient).replayer},
-	{"leaper", "K03", "jumps among sequence numbers up to the last one", (*badClient).leaper},
-	{"flooder", "K09", "sends many at once", (*badClient).flooder},
-	{"backups", "K07", "asks backups only, each for something of its own", (*badClient).backups},
-	{"primaryonly", "K08", "asks the primary only", (*badClient).primaryOnly},
-	{"hoarder", "K09", "fills the pools with requests as large as can be, and the gaps with small ones", (*badClient).hoarder},
-	{"giant", "K10", "sends operations that are too large, empty, or too many", (*badClient).giant},
-	{"impostor", "K05", "asks in the name of others", (*badClient).impostor},
-	{"crowd", "K06", "is another client with every request", (*badClient).crowd},
+	{"twofaced", "K01", "asks every replica for something else under one number", false, (*badClient).twoFaced},
+	{"late", "K04", "sends requests whose time is over, or about to be", false, (*badClient).late},
+	{"eternal", "K03", "sends requests that never expire", false, (*badClient).eternal},
+	{"unsigned", "K02 K11", "signs wrongly, and differently for every replica", false, (*badClient).unsigned},
+	{"replayer", "K04", "sends others' requests again, and its own", false, (*badClient).replayer},
+	{"leaper", "K03", "jumps among sequence numbers up to the last one", false, (*badClient).leaper},
+	{"flooder", "K09", "sends many at once", true, (*badClient).flooder},
+	{"backups", "K07", "asks backups only, each for something of its own", false, (*badClient).backups},
+	{"primaryonly", "K08", "asks the primary only", false, (*badClient).primaryOnly},
+	{"hoarder", "K09", "fills the pools with requests as large as can be, and the gaps with small ones", true, (*badClient).hoarder},
+	{"giant", "K10", "sends operations that are too large, empty, or too many", false, (*badClient).giant},
+	{"impostor", "K05", "asks in the name of others", false, (*badClient).impostor},
+	{"crowd", "K06", "is another client with every request", true, (*badClient).crowd},
 }
 
 func (b *badClient) next() uint64 {
@@ -93,7 +93,7 @@ func (b *badClient) leaper() {
 func (b *badClient) flooder() {
 	low := b.seq + 1
 	for range 40 {
-		b.send(b.anybody(), b.request(b.next(), low, time.Minute, b.operation(b.value())))
+		b.send(b.anybody(), b.request(b.next(), low, 5*time.Second, b.operation(b.value())))
 	}
 }
 
@@ -104,7 +104,7 @@ func (b *badClient) hoarder() {
 		for left := size; left > 0; left -= 4 << 10 {
 			ops = append(ops, make([]byte, min(left, 4<<10-8)))
 		}
-		b.sendAll(b.request(b.next(), low, time.Minute, ops...))
+		b.sendAll(b.request(b.next(), low, 5*time.Second, ops...))
 	}
 }
 
