@@ -100,9 +100,7 @@ func (c *Core) onBlocks(m *Blocks, out *Output) Drop {
 	if !c.fetch.asked {
 		return DropUnwanted
 	}
-	for _, n := range m.NewViews {
-		c.storeNewView(n, out)
-	}
+	c.storeNewViews(m, out)
 	if c.fetch.want.Digest.IsZero() {
 		q := m.Certificate
 		if q == nil || q.Phase != Commit || q.Block != last.Digest() {
@@ -148,34 +146,3 @@ func (c *Core) onBlocks(m *Blocks, out *Output) Drop {
 // maxHeld bounds the blocks above committed: two windows that this replica can
 // have voted for in the view before and in this one, and as many that it fetched.
 func (c *Core) maxHeld() Height { return 6 * c.cfg.Window }
-
-// storeNewView keeps the NewView of a view that this replica passed through
-// without it: the blame walk needs it (R19). Bounded by noteStoredNewView.
-func (c *Core) storeNewView(n *NewView, out *Output) {
-	for _, v := range c.storedNVs {
-		if v == n.View {
-			return
-		}
-	}
-	if n.View >= c.durable.View || len(c.storedNVs) >= maxStoredNewViews {
-		return
-	}
-	out.put(RecordKey{Kind: RecordNewView, Height: uint64(n.View)}, n.append(nil))
-	c.noteStoredNewView(n.View)
-}
-
-// maxStoredNewViews bounds the NewViews taken over from peers between two prunings.
-const maxStoredNewViews = 1024
-
-func (c *Core) noteStoredNewView(v View) {
-	at := len(c.storedNVs)
-	for at > 0 && c.storedNVs[at-1] >= v {
-		if c.storedNVs[at-1] == v {
-			return
-		}
-		at--
-	}
-	c.storedNVs = append(c.storedNVs, 0)
-	copy(c.storedNVs[at+1:], c.storedNVs[at:])
-	c.storedNVs[at] = v
-}

@@ -80,9 +80,9 @@ type Core struct {
 	pendingCC       *CheckpointCertificate
 	pendingSnapshot *CheckpointCertificate
 	transfer        *Bundle
-	offer           *Bundle // the highest snapshot that somebody sent the bundle of
-	offerFrom       uint64  // tick of the first of these offers
-	storedNVs       []View  // views whose NewView is on disk, ascending
+	offer           *Bundle         // the highest snapshot that somebody sent the bundle of
+	offerFrom       uint64          // tick of the first of these offers
+	storedNVs       []storedNewView // ascending by view
 
 	pool pool
 

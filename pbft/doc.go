@@ -155,6 +155,7 @@
 //	viewchange, suspicion, timers                                 when and how the primary changes
 //	pool                                                          requests that wait
 //	status, catchup, stable, rejoin, recovery                     losses, gaps, checkpoints, lost disks, restarts
+//	spine                                                         NewViews kept for accountability
 //	evidence_check, prove, blame                                  accountability
 //	describe                                                      for people
 //

@@ -51,6 +51,7 @@ type logContents struct {
 	found      bool
 	high       *Certificate
 	newViews   []*NewView
+	storedNVs  []storedNewView
 	executed   Height // blocks up to here: only their headers are kept
 	headers    []*Header
 	blocks     []*PrePrepare
@@ -92,6 +93,9 @@ func (l *logContents) add(r Record) (err error) {
 		var n *NewView
 		n, err = DecodeRecordNewView(r.Value)
 		l.newViews = append(l.newViews, n)
+		if err == nil {
+			l.storedNVs = append(l.storedNVs, storedNewView{n.View, n.Digest(), !r.Key.Digest.IsZero()})
+		}
 	case RecordBlock:
 		if Height(r.Key.Height) <= l.executed {
 			rd := canon.NewReader(r.Value)
@@ -164,8 +168,8 @@ func (c *Core) restore(l *logContents) error {
 	c.kept = l.kept
 	c.statements = l.statements
 	c.stable, c.snapshot = l.stable, l.snapshot
-	for _, n := range l.newViews {
-		c.storedNVs = append(c.storedNVs, n.View)
+	for _, s := range l.storedNVs {
+		c.noteStored(s)
 	}
 	for _, e := range l.evidence {
 		c.addProof(e)

@@ -201,15 +201,6 @@ func (c *Core) prune(out *Output) {
 	c.pruneNewViews(out)
 }
 
-// pruneNewViews removes NewViews of views below that of the oldest block kept.
-func (c *Core) pruneNewViews(out *Output) {
-	oldest := c.chain.links[0].View
-	for len(c.storedNVs) > 0 && c.storedNVs[0] < oldest && c.storedNVs[0] < c.durable.View {
-		out.remove(RecordKey{Kind: RecordNewView, Height: uint64(c.storedNVs[0])})
-		c.storedNVs = append(c.storedNVs[:0], c.storedNVs[1:]...)
-	}
-}
-
 // advances tells whether a certified checkpoint at h would be the new stable one or
 // the new snapshot.
 func (c *Core) advances(h Height) bool {

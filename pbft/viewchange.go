@@ -245,6 +245,7 @@ func (c *Core) onNewView(from ReplicaID, n *NewView, out *Output) Drop {
 			return DropDuplicate
 		}
 		c.prove(ProveTwoNewViews(c.Primary(), c.newView, n), out)
+		c.storeNewView(n, nil, out) // a certificate may name this one
 		return DropConflict
 	case n.View == s.View && !c.wantNewView.IsZero() && d != c.wantNewView:
 		return DropConflict // the quorum that voted in this view was shown another one
@@ -265,8 +266,7 @@ func (c *Core) onNewView(from ReplicaID, n *NewView, out *Output) Drop {
 	c.dirty = true
 	c.newView = n
 	c.base = base
-	out.put(RecordKey{Kind: RecordNewView, Height: uint64(n.View)}, n.append(nil))
-	c.noteStoredNewView(n.View)
+	c.putNewView(n, out)
 	if n.Certificate != nil {
 		c.raiseHigh(n.Certificate, out)
 		if n.Certificate.Phase == Commit {
