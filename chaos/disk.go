@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"maps"
+
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
 )
@@ -17,6 +19,9 @@ type disk struct {
 	fresh bool
 	// damaged is the height of the highest snapshot that a fault took.
 	damaged pbft.Height
+	// failing says that an access failed or may fail, failed that one did since the
+	// last start, hooked that they may fail from now on.
+	failing, failed, hooked bool
 	// follower says that the log was lost and the core has not yet written down that
 	// it knows.
 	follower bool
@@ -24,11 +29,62 @@ type disk struct {
 
 var _ replica.Store = (*disk)(nil)
 
+// keptSyncs is how many synced writes a fault can take at most.
+const keptSyncs = 4
+
 func newDisk() *disk {
-	return &disk{
+	d := &disk{
 		MemoryStore: replica.NewMemoryStore(), snapshots: replica.NewMemorySnapshots(chunkSize),
 		image: map[pbft.RecordKey][]byte{}, fresh: true,
 	}
+	d.Keep(keptSyncs)
+	return d
+}
+
+// clone is an image of what a crash would leave.
+func (d *disk) clone() *disk {
+	c := *d
+	c.MemoryStore, c.snapshots = d.MemoryStore.Clone(), d.snapshots.Clone()
+	c.image, c.pending = maps.Clone(d.image), nil
+	c.failing, c.failed, c.hooked = false, false, false
+	return &c
+}
+
+// fault makes every access ask f whether it fails.
+func (d *disk) fault(f func(op string) error) {
+	if f == nil {
+		d.MemoryStore.Fault(nil)
+		d.snapshots.Fault(nil)
+		d.hooked = false
+		d.failing = d.failed
+		return
+	}
+	ask := func(op string) error {
+		err := f(op)
+		d.failed = d.failed || err != nil
+		return err
+	}
+	d.MemoryStore.Fault(ask)
+	d.snapshots.Fault(ask)
+	d.hooked, d.failing, d.failed = true, true, false
+}
+
+// lose takes synced writes from the disk; see replica.MemoryStore.Lose.
+func (d *disk) lose(n int, later bool) int {
+	n = d.Lose(n, later)
+	clear(d.image)
+	must(d.Durable(func(k pbft.RecordKey, v []byte) { d.image[k] = append([]byte(nil), v...) }))
+	return n
+}
+
+// damagedNow tells whether anything of the store cannot be read.
+func (d *disk) damagedNow() bool {
+	c := d.MemoryStore.Clone()
+	err := c.Load(nil, func(pbft.Record) error { return nil })
+	for k := replica.HostBorn; k <= replica.HostCertified && err == nil; k++ {
+		err = c.ScanHost(k, 0, ^pbft.Height(0), func(replica.HostKey, []byte) error { return nil })
+	}
+	return err != nil
 }
 
 // emptyDisk is one that came in place of a lost one.
@@ -76,9 +132,10 @@ func (d *disk) synced() {
 	d.pending = d.pending[:0]
 }
 
-// Crash loses what was not synced.
+// Crash loses what was not synced, and what was wrong with reading.
 func (d *disk) Crash() {
 	d.MemoryStore.Crash()
+	d.failing, d.failed = d.hooked, false
 	clear(d.pending)
 	d.pending = d.pending[:0]
 }

@@ -1,137 +1,116 @@
 package chaos
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/replica"
 )
+
+// Faults are the mean times between two faults of a kind, 0 for never. What a
+// fault did ends by itself after some time, at the latest with the storm. What
+// makes a replica worthless strikes only as long as those that are worthless
+// weigh, with the traitors, at most F.
+type Faults struct {
+	Crash   time.Duration // of one replica, anywhere or at a boundary of a log write
+	Power   time.Duration // of all replicas at once
+	Pause   time.Duration // a replica does nothing, and then goes on
+	Slow    time.Duration // a replica's disk and execution get slow
+	Restore time.Duration // a replica comes back with an old image of its disk
+
+	Partition time.Duration // two groups, or one replica alone
+	Partial   time.Duration // two groups, and replicas that see both
+	OneWay    time.Duration // one direction of one link
+	Flap      time.Duration // a link that comes and goes
+	Isolate   time.Duration // whoever is primary now
+	Clog      time.Duration // links hold what they carry, and let go one after another
+	Narrow    time.Duration // links lose their bandwidth
+
+	Wipe      time.Duration // a replica loses its disk
+	Snapshots time.Duration // a replica stops and loses its snapshots only
+	IOError   time.Duration // a write, sync or read fails
+	Full      time.Duration // a disk is full for a while
+	Rot       time.Duration // a bit of what is stored flips
+	Torn      time.Duration // a crash takes synced writes with it
+	Misread   time.Duration // a read returns what belongs elsewhere, or is old
+
+	Clock  time.Duration // a replica's clock jumps
+	Rate   time.Duration // a replica's clock runs fast or slow
+	Freeze time.Duration // a replica's clock stands still
+
+	Panic  time.Duration // a replica's application panics
+	Lag    time.Duration // a replica's application gets slow
+	Differ time.Duration // a replica's application is not deterministic any more
+}
+
+// kinds names all kinds of fault with their mean times and what they do.
+func (s *Simulation) kinds() []faultKind {
+	f := &s.opts.Faults
+	return []faultKind{
+		{"crash", f.Crash, s.faultCrash}, {"power loss", f.Power, s.faultPower}, {"pause", f.Pause, s.faultPause},
+		{"partition", f.Partition, s.faultPartition}, {"one-way cut", f.OneWay, s.faultOneWay}, {"wiped disk", f.Wipe, s.faultWipe},
+		{"lost snapshots", f.Snapshots, s.faultSnapshots}, {"clock jump", f.Clock, s.faultClock}, {"slow replica", f.Slow, s.faultSlow},
+		{"old disk image", f.Restore, s.faultRestore}, {"partial partition", f.Partial, s.faultPartial}, {"flapping link", f.Flap, s.faultFlap},
+		{"isolated primary", f.Isolate, s.faultIsolate}, {"clogged links", f.Clog, s.faultClog}, {"narrow links", f.Narrow, s.faultNarrow},
+		{"disk error", f.IOError, s.faultIOError}, {"full disk", f.Full, s.faultFull}, {"bit rot", f.Rot, s.faultRot},
+		{"torn log", f.Torn, s.faultTorn}, {"wrong read", f.Misread, s.faultMisread},
+		{"clock rate", f.Rate, s.faultRate}, {"frozen clock", f.Freeze, s.faultFreeze},
+		{"application panics", f.Panic, s.faultPanic}, {"application lags", f.Lag, s.faultLag}, {"application differs", f.Differ, s.faultDiffer},
+	}
+}
+
+type faultKind struct {
+	name   string
+	mean   time.Duration
+	inject func() bool
+}
 
 // startFaults plans the first fault of each kind.
 func (s *Simulation) startFaults() {
-	f := &s.opts.Faults
-	s.repeat("crash", f.Crash, s.faultCrash)
-	s.repeat("power loss", f.Power, s.faultPower)
-	s.repeat("pause", f.Pause, s.faultPause)
-	s.repeat("partition", f.Partition, s.faultPartition)
-	s.repeat("one-way cut", f.OneWay, s.faultOneWay)
-	s.repeat("wiped disk", f.Wipe, s.faultWipe)
-	s.repeat("lost snapshots", f.Snapshots, s.faultSnapshots)
-	s.repeat("clock jump", f.Clock, s.faultClock)
-	s.repeat("slow replica", f.Slow, s.faultSlow)
+	for _, k := range s.kinds() {
+		s.repeat(k)
+	}
 }
 
 // repeat injects a fault at random intervals as long as the storm lasts. A fault
 // that finds nothing to do says so.
-func (s *Simulation) repeat(name string, mean time.Duration, inject func() bool) {
-	if mean <= 0 {
+func (s *Simulation) repeat(k faultKind) {
+	if k.mean <= 0 {
 		return
 	}
-	s.after(s.exp(mean), func() {
+	s.after(s.exp(k.mean), func() {
 		if !s.storming {
 			return
 		}
-		if inject() {
-			s.report.Faults[name]++
-			s.note("fault", name)
+		if k.inject() {
+			s.injected(k.name)
 		}
-		s.repeat(name, mean, inject)
+		s.repeat(k)
 	})
+}
+
+// injected counts a fault.
+func (s *Simulation) injected(name string) {
+	s.report.Faults[name]++
+	s.note("fault", name)
 }
 
 func (s *Simulation) anyone() *member { return s.replicas[s.rng.IntN(len(s.replicas))] }
 
-// planRestart starts a replica that is down again, later.
-func (s *Simulation) planRestart(m *member) {
-	lives := m.lives
-	s.after(s.exp(700*time.Millisecond), func() {
-		if s.storming && m.up == nil && m.lives == lives {
-			m.boot()
-		}
-	})
-}
-
-func (s *Simulation) faultCrash() bool {
-	m := s.anyone()
-	if m.up == nil {
-		return false
-	}
-	if s.rng.IntN(3) > 0 {
-		m.armed = crashPoint(1 + s.rng.IntN(int(crashPoints)-1))
-		return true
-	}
-	m.crash()
-	s.planRestart(m)
-	return true
-}
-
-func (s *Simulation) faultPower() bool {
-	for _, m := range s.replicas {
-		if m.up != nil {
-			m.crash()
-			s.planRestart(m)
-		}
-	}
-	return true
-}
-
-func (s *Simulation) faultPause() bool {
-	m := s.anyone()
-	if m.up == nil || m.paused {
-		return false
-	}
-	m.pause()
-	s.after(s.exp(time.Second), m.resume)
-	return true
-}
-
-// cutFor cuts links, given by a predicate, for a while.
-func (s *Simulation) cutFor(d time.Duration, cut func(from, to pbft.ReplicaID) bool) {
-	change := func(by int) {
-		for i := range s.network.cut {
-			for k := range s.network.cut[i] {
-				if i != k && cut(pbft.ReplicaID(i), pbft.ReplicaID(k)) {
-					s.network.cut[i][k] += by
-				}
-			}
-		}
-	}
-	change(1)
+// whileStorm plans the end of a fault; the end of the storm ends it anyway.
+func (s *Simulation) whileStorm(d time.Duration, end func()) {
 	s.after(d, func() {
 		if s.storming {
-			change(-1)
+			end()
 		}
 	})
 }
 
-func (s *Simulation) faultPartition() bool {
-	side := crypto.NewBitmap(len(s.replicas))
-	if s.rng.IntN(2) == 0 {
-		side.Set(s.anyone().id)
-	} else {
-		for _, i := range s.rng.Perm(len(s.replicas))[:len(s.replicas)/2] {
-			side.Set(pbft.ReplicaID(i))
-		}
-	}
-	s.cutFor(s.exp(2*time.Second), func(from, to pbft.ReplicaID) bool { return side.Has(from) != side.Has(to) })
-	return true
-}
-
-func (s *Simulation) faultOneWay() bool {
-	a, b := s.anyone().id, s.anyone().id
-	if a == b {
-		return false
-	}
-	s.cutFor(s.exp(3*time.Second), func(from, to pbft.ReplicaID) bool { return from == a && to == b })
-	return true
-}
-
-// weak tells whether a replica may not be relied on: a traitor, one that lost its
-// disk and has not rejoined, or one that lost the state below its log.
+// weak tells whether a replica may not be relied on: a traitor, a broken one, one
+// that lost its disk and has not rejoined, or one that lost the state below its
+// log.
 func (m *member) weak() bool {
-	return !m.honest() || m.rejoining() || m.disk.newest() == 0 && m.lostState()
+	return !m.honest() || m.unusable || m.rotten || m.rejoining() || m.disk.newest() == 0 && m.lostState()
 }
 
 // lostState tells whether the log does not reach back to the beginning.
@@ -151,44 +130,6 @@ func (s *Simulation) spare(m *member) bool {
 	return !m.weak() && s.quorums.WeightOf(weak) <= s.quorums.MaxFaulty()
 }
 
-// faultWipe takes a replica's disk. Until it has rejoined it counts among the
-// faulty ones, who weigh at most F together.
-func (s *Simulation) faultWipe() bool {
-	m := s.anyone()
-	if !s.spare(m) {
-		return false
-	}
-	m.crash()
-	m.disk = emptyDisk()
-	s.planRestart(m)
-	return true
-}
-
-func (s *Simulation) faultSnapshots() bool {
-	m := s.anyone()
-	if m.disk.newest() == 0 || !s.spare(m) {
-		return false
-	}
-	m.crash()
-	m.disk.damaged = m.disk.newest()
-	m.disk.snapshots = replica.NewMemorySnapshots(chunkSize)
-	s.planRestart(m)
-	return true
-}
-
-func (s *Simulation) faultClock() bool {
-	m := s.anyone()
-	m.skew = time.Duration(s.rng.Int64N(int64(6*time.Second))) - 3*time.Second
-	return true
-}
-
-func (s *Simulation) faultSlow() bool {
-	m := s.anyone()
-	m.slow = 5 + s.rng.IntN(30)
-	s.after(s.exp(2*time.Second), func() { m.slow = 1 })
-	return true
-}
-
 // heal ends the storm and names the honest replicas that are whole and connected
 // from now on: all of them, or a quorum. The others stay as they are, cut off.
 func (s *Simulation) heal() (healed []pbft.ReplicaID) {
@@ -199,27 +140,31 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 			chosen.Set(m.id)
 		}
 	}
-	for i := range s.network.cut {
-		for k := range s.network.cut[i] {
-			s.network.cut[i][k] = 0
+	for i := range s.network.links {
+		for k := range s.network.links[i] {
+			l := &s.network.links[i][k]
+			l.cut, l.narrow = 0, 0
+			s.network.unclog(pbft.ReplicaID(i), pbft.ReplicaID(k), l.clogged)
 		}
 	}
 	for _, m := range s.replicas {
 		if m.honest() && !chosen.Has(m.id) {
 			for i := range s.replicas {
-				s.network.cut[i][m.id], s.network.cut[m.id][i] = 1, 1
+				s.network.links[i][m.id].cut, s.network.links[m.id][i].cut = 1, 1
 			}
 			continue
 		}
 		if m.honest() {
 			healed = append(healed, m.id)
 		}
-		m.armed, m.slow = neverCrash, 1
+		m.healed = true
+		m.armed, m.slow, m.lag, m.panics = neverCrash, 1, 1, false
+		m.repair()
+		m.setClock(m.offset(), 1)
 		m.resume()
-		if m.up == nil {
+		if m.up == nil && !m.unusable {
 			m.boot()
 		}
 	}
-	s.note("heal", fmt.Sprint(healed))
 	return healed
 }

@@ -33,24 +33,34 @@ func (p *process) hooks() replica.SimHooks {
 		},
 		Applied: func(on *statemachine.Executor, b *pbft.Block, x *statemachine.Execution) {
 			p.executor = on
+			p.seesExecuted(b, x, p.node == nil)
 			j.executed(p, b, x)
 		},
 		Stated: func(s pbft.CheckpointStatement) { j.statement(p, s) },
 		Installed: func(on *statemachine.Executor, b *pbft.Bundle, err error) {
 			p.executor = on
-			if err == nil {
-				j.installed(p, b)
+			if err != nil {
+				p.s.sometimes(seenTransferDamaged)
+				return
 			}
+			p.s.sometimes(seenTransfer)
+			j.installed(p, b)
 		},
 		Stable: func(b *pbft.Bundle) { j.stable(p, b) },
 		Certified: func(c *pbft.Certificate, culprits []pbft.ReplicaID) {
+			if len(culprits) > 0 {
+				p.s.sometimes(seenBadShare)
+			}
 			j.culprits(p, culprits)
 			if c != nil && c.Phase == pbft.Commit {
 				j.certified = max(j.certified, c.View)
 			}
 		},
 		CheckpointCertified: func(_ *pbft.CheckpointCertificate, culprits []pbft.ReplicaID) { j.culprits(p, culprits) },
-		Poisoned:            func(from pbft.ReplicaID) { j.poisoned(p, from) },
+		Poisoned: func(from pbft.ReplicaID) {
+			p.s.sometimes(seenPoison)
+			j.poisoned(p, from)
+		},
 	}
 }
 
@@ -62,6 +72,9 @@ func (p *process) executed(_ *pbft.Block, replies []statemachine.Reply) {
 }
 
 func (p *process) alarm(a pbft.Alarm) {
+	if a.Halt {
+		p.s.sometimes(seenHalt)
+	}
 	if p.honest() {
 		p.s.violate(Health, "replica %d: alarm: %s", p.id, a.Reason)
 	}
@@ -76,6 +89,7 @@ func (p *process) isSnapshot(h pbft.Height) bool { return h%p.s.opts.CheckpointE
 
 // transmit gives a signed message to the network.
 func (p *process) transmit(to pbft.ReplicaID, m pbft.Message) {
+	p.seesSent(m)
 	p.s.judge.sent(p, m)
 	var k *packet
 	for i := range p.s.replicas {

@@ -19,6 +19,7 @@ func calm() Options {
 	o := Swarm(1)
 	o.Weights, o.Traitors, o.Faults = []uint64{1, 1, 1, 1}, nil, Faults{}
 	o.Network = Network{Delay: time.Millisecond}
+	o.Laggard, o.Timeouts.RotateEvery, o.BadClients, o.Condition = 0, 0, nil, ""
 	o.Storm, o.Think, o.HealAll = 2*time.Second, 20*time.Millisecond, true
 	return o
 }
@@ -123,7 +124,7 @@ func TestOptionsValidate(t *testing.T) {
 		"Clients":   func(o *Options) { o.Clients = 0 },
 		"Keys":      func(o *Options) { o.Keys = 0 },
 		"Life":      func(o *Options) { o.Life = time.Hour },
-		"Bound":     func(o *Options) { o.Bound = 0 },
+		"Bound":     func(o *Options) { o.Bound = -1 },
 		"Network":   func(o *Options) { o.Network.Loss = 1 },
 		"Tick":      func(o *Options) { o.Tick = 0 },
 		"Disk":      func(o *Options) { o.Disk = 0 },

@@ -3,11 +3,13 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // member is one replica of the cluster across all of its lives.
@@ -19,21 +21,41 @@ type member struct {
 	traitor *Traitor // from its first start on
 	up      *process // nil while it is down
 	paused  bool
-	skew    time.Duration // of its clock
-	slow    int           // its disk and execution take so many times as long, if above 1
 	armed   crashPoint
 	lives   int
+
+	slow int // its disk and execution take so many times as long, if above 1
+	lag  int // its execution, beside that
+
+	skew  time.Duration // of its clock, at since
+	rate  float64       // of its clock
+	since time.Duration
+
+	healed bool // whole and connected since the end of the storm
+	// broken says why the replica is worthless for the rest of the run, though it is
+	// no traitor.
+	broken string
+	// rotten: its disk is damaged, and the replica must see it. missing: synced writes
+	// are missing from the log, and it must see that at its start. unusable: it has
+	// seen it, and does not start any more.
+	rotten, missing, unusable bool
+	// failing: the application has panicked on command. differs: its state is not
+	// everybody's.
+	panics, failing, differs bool
 }
 
-func (m *member) honest() bool { return m.plays == "" }
+func newMember(s *Simulation, id pbft.ReplicaID) *member {
+	return &member{s: s, id: id, disk: newDisk(), rate: 1}
+}
+
+// honest tells whether the replica keeps the rules as far as it can know them.
+func (m *member) honest() bool { return m.plays == "" && m.broken == "" }
 
 // rejoining tells whether the replica lost its disk and may not vote yet.
 func (m *member) rejoining() bool {
 	_, marked := m.disk.image[pbft.RecordKey{Kind: pbft.RecordRejoin}]
 	return m.disk.follower || marked
 }
-
-func (m *member) clock() pbft.Time { return m.s.clock().Add(m.skew) }
 
 // memberKeys are the numbers of the members' keys among the symbolic world's.
 const memberKeys = 1_000_000
@@ -48,14 +70,19 @@ func (m *member) boot() {
 	m.corrupt(p, cfg.Core, cfg.Verifier)
 	sim, err := replica.NewSim(cfg)
 	if err != nil {
-		s.violate(Health, "replica %d cannot start from its disk: %v", m.id, err)
+		m.refuses(err)
+		return
+	}
+	if m.missing {
+		s.violate(Health, "replica %d starts from a log with a gap", m.id)
 		return
 	}
 	m.disk.fresh = false
 	p.sim, p.node, p.executor, m.up = sim, sim.Node(), sim.Executor(), p
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
+	p.following = p.node.Core().IsFollower()
 	p.post(func() { sim.Start(m.clock()) })
-	p.after(s.opts.Tick, p.tick)
+	p.after(m.tickLength(), p.tick)
 	s.judge.started(p)
 }
 
@@ -85,20 +112,69 @@ func (p *process) configure() replica.SimConfig {
 			Timeouts: o.Timeouts, Incarnation: uint64(s.now) + 1,
 		},
 		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,
-		Keys: p.keys, Limits: limits(), Machine: o.machine(),
+		Keys: p.keys, Limits: limits(), Machine: p.command(o.machine()),
 		Store: p.disk, Snapshots: p.disk.snapshots, Voter: p.disk.fresh,
-		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, ReceiptRetain: int64(o.Retain),
-		Executed: p.executed, Evidence: func(e *pbft.Evidence) { s.judge.evidence(p, e) }, Alarm: p.alarm,
+		Transfer: replica.TransferConfig{Deadline: transferDeadline, Pause: 20}, ReceiptRetain: int64(o.Retain),
+		Executed: p.executed, Alarm: p.alarm,
+		Evidence: func(e *pbft.Evidence) {
+			s.sometimes(seenEvidence)
+			s.judge.evidence(p, e)
+		},
 		Hooks: p.hooks(),
 	}
 }
 
-// failed ends a replica that stopped by itself.
+// excused tells whether a replica may stop with this error, because of what was
+// done to it.
+func (m *member) excused(err error) bool {
+	switch {
+	case m.plays != "" || m.broken != "" || m.disk.failing:
+		return true
+	case m.failing:
+		m.failing = false
+		return errors.Is(err, statemachine.ErrApplicationPanic)
+	}
+	return m.rotten && errors.Is(err, replica.ErrCorrupt)
+}
+
+// failed takes note of a replica that stopped by itself. It is started again.
 func (m *member) failed(err error) {
 	if errors.Is(err, replica.ErrSimCrashed) {
 		return
 	}
-	m.s.violate(Health, "replica %d stops: %v", m.id, err)
+	if !m.excused(err) {
+		m.s.violate(Health, "replica %d stops: %v", m.id, err)
+		return
+	}
+	m.s.note("stopped", fmt.Sprintf("replica %d: %v", m.id, err))
+	m.s.stoppedFor(err)
+	m.crash()
+	m.s.planRestart(m)
+}
+
+// refuses takes note of a replica that does not start from its disk. A disk that
+// fails is tried again, one that is damaged is replaced, sooner or later.
+func (m *member) refuses(err error) {
+	s := m.s
+	if !m.excused(err) {
+		s.violate(Health, "replica %d cannot start from its disk: %v", m.id, err)
+		return
+	}
+	s.note("no start", fmt.Sprintf("replica %d: %v", m.id, err))
+	s.stoppedFor(err)
+	failing := m.disk.failing
+	m.disk.Crash()
+	if failing {
+		s.planRestart(m)
+		return
+	}
+	m.unusable, m.missing = true, false
+	s.whileStorm(s.exp(2*time.Second), func() {
+		if m.unusable {
+			m.wipe()
+			m.boot()
+		}
+	})
 }
 
 // crash stops the replica where it stands. How much of what was being written has
@@ -108,13 +184,16 @@ func (m *member) crash() {
 	if p == nil {
 		return
 	}
-	p.dead, m.up, m.armed = true, nil, neverCrash
+	p.dead, m.up, m.armed, m.panics = true, nil, neverCrash, false
 	reached := m.s.rng.IntN(p.sim.Pending(replica.WorkDisk) + 1)
 	if err := p.sim.Crash(reached); err != nil {
 		m.s.note("disk", fmt.Sprintf("replica %d: %v", m.id, err))
 	}
 	m.disk.Crash()
 	m.s.trace.event(m.s.now, "crash", int(m.id), -1, []byte{byte(reached)}, "")
+	if !slices.ContainsFunc(m.s.replicas, func(x *member) bool { return x.up != nil }) {
+		m.s.sometimes(seenAllDown)
+	}
 }
 
 // pause makes the replica do nothing until resume.
@@ -145,6 +224,7 @@ func (p *process) reach(at crashPoint) bool {
 		return false
 	}
 	p.s.report.Faults["crash at a boundary"]++
+	p.s.sometimes(crashMarks[at])
 	p.armed = neverCrash
 	p.dying = true
 	return true

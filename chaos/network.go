@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"hash/crc32"
 	"time"
 
@@ -8,38 +9,88 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 )
 
+// Network is what the links do. Delay, Jitter and FIFO hold at all times, the rest
+// until the end of the storm: from then on every message arrives, and soon.
+type Network struct {
+	// Delay is the least time that a message takes. Jitter is the mean of what comes
+	// on top of it, exponentially distributed; it reorders messages unless FIFO.
+	Delay, Jitter time.Duration
+	FIFO          bool
+	// Uneven makes the delay of each directed link up to so many times as long, if
+	// above 1.
+	Uneven int
+	// Loss and Duplicate are probabilities for each message. Tail is that of a
+	// message that takes fifty times as long.
+	Loss, Duplicate, Tail float64
+	// Replay is the probability that a message is followed by an old one of its link.
+	Replay float64
+	// Bandwidth of each directed link in bytes a second; 0 is unlimited.
+	Bandwidth int
+	// Schedule is the name of one of [Schedules], an adversary that sees what the
+	// messages are and decides when they arrive; "" is none.
+	Schedule string
+	// HuntPrimary cuts off whoever is primary, TraitorsLead lets a message pass only
+	// now and then unless the primary is a traitor.
+	HuntPrimary, TraitorsLead bool
+}
+
+func (o *Network) validate() error {
+	bad := func(field string, value any, remedy string) error {
+		return fmt.Errorf("%w: Network.%s is %v: %s", ErrOptions, field, value, remedy)
+	}
+	for name, p := range map[string]float64{"Loss": o.Loss, "Duplicate": o.Duplicate, "Tail": o.Tail, "Replay": o.Replay} {
+		if p < 0 || p >= 1 {
+			return bad(name, p, "must be in [0,1)")
+		}
+	}
+	switch {
+	case o.Delay < 0 || o.Jitter < 0:
+		return bad("Delay, Jitter", []time.Duration{o.Delay, o.Jitter}, "must not be negative")
+	case o.Uneven < 0 || o.Uneven > 100:
+		return bad("Uneven", o.Uneven, "set 0 to 100")
+	case o.Bandwidth < 0 || o.Bandwidth > 0 && o.Bandwidth < 1<<10:
+		return bad("Bandwidth", o.Bandwidth, "set at least 1024 bytes a second, or 0 for no limit")
+	case o.Schedule != "" && schedules[o.Schedule] == nil:
+		return bad("Schedule", o.Schedule, fmt.Sprintf("set one of %q", Schedules()))
+	}
+	return nil
+}
+
 // network carries messages between replicas, and between them and clients.
 type network struct {
-	s *Simulation
-	// cut counts the faults on each directed link, last is when its last message
-	// arrives.
-	cut  [][]int
-	last [][]time.Duration
+	s     *Simulation
+	links [][]link
+	plan  *plan
+	// leaders are those of the view that the most advanced replica is in.
+	leaderOf pbft.View
+	leader   pbft.ReplicaID
+}
+
+// link is one direction between two replicas.
+type link struct {
+	cut     int           // faults that cut it
+	clogged int           // faults that hold what is on it
+	held    []*packet     // while it is clogged
+	narrow  int           // faults that take its bandwidth
+	last    time.Duration // when its last message arrives
+	free    time.Duration // when its last message has left
+	stretch float64       // of its delay
+	past    []*packet     // to replay
 }
 
 func (n *network) init(s *Simulation) {
 	n.s = s
+	n.plan = newPlan(s)
 	for range s.opts.Weights {
-		n.cut = append(n.cut, make([]int, len(s.opts.Weights)))
-		n.last = append(n.last, make([]time.Duration, len(s.opts.Weights)))
+		row := make([]link, len(s.opts.Weights))
+		for i := range row {
+			row[i].stretch = 1
+			if u := s.opts.Network.Uneven; u > 1 {
+				row[i].stretch += s.rng.Float64() * float64(u-1)
+			}
+		}
+		n.links = append(n.links, row)
 	}
-}
-
-// fate draws when copies of a message arrive: none, one or two.
-func (n *network) fate() []time.Duration {
-	o := &n.s.opts.Network
-	var copies [2]time.Duration
-	k := 0
-	lossy := n.s.storming
-	if !lossy || o.Loss == 0 || n.s.rng.Float64() >= o.Loss {
-		copies[k] = o.Delay + n.s.exp(o.Jitter)
-		k++
-	}
-	if lossy && o.Duplicate > 0 && n.s.rng.Float64() < o.Duplicate {
-		copies[k] = o.Delay + 4*n.s.exp(o.Jitter)
-		k++
-	}
-	return copies[:k]
 }
 
 // packet is a message on its way. Those who get the same bytes share it.
@@ -68,21 +119,41 @@ func (n *network) send(from, to pbft.ReplicaID, raw []byte) { n.carry(from, to, 
 
 // carry carries a message from one replica to another.
 func (n *network) carry(from, to pbft.ReplicaID, k *packet) {
-	if n.cut[from][to] > 0 {
+	l := &n.links[from][to]
+	if l.cut > 0 || n.s.storming && n.hunted(from, to) {
 		return
 	}
-	for _, d := range n.fate() {
-		at := n.s.now + d
-		if n.s.opts.Network.FIFO {
-			at = max(at, n.last[from][to])
-			n.last[from][to] = at
-		}
-		n.s.agenda.add(at, func() { n.arrive(from, to, k) })
+	n.remember(l, k)
+	copies, many := n.fate(l)
+	for _, d := range copies[:many] {
+		n.dispatch(l, from, to, k, d)
+	}
+	if old := n.replayed(l); old != nil {
+		n.dispatch(l, from, to, old, n.delay(l))
 	}
 }
 
+// dispatch has a copy arrive after d, and what its link and the adversary add.
+func (n *network) dispatch(l *link, from, to pbft.ReplicaID, k *packet, d time.Duration) {
+	at := n.throttle(l, k) + d
+	if n.s.storming {
+		at += n.plan.hold(n, from, to, k)
+	}
+	at = min(at, max(n.s.now, n.s.opts.Storm)+n.s.opts.delayBound())
+	if n.s.opts.Network.FIFO {
+		at = max(at, l.last)
+		l.last = at
+	}
+	n.s.agenda.add(at, func() { n.arrive(from, to, k) })
+}
+
 func (n *network) arrive(from, to pbft.ReplicaID, k *packet) {
-	if n.cut[from][to] > 0 {
+	l := &n.links[from][to]
+	if l.cut > 0 {
+		return
+	}
+	if l.clogged > 0 {
+		l.held = append(l.held, k)
 		return
 	}
 	n.s.report.Messages++
@@ -98,7 +169,8 @@ func (n *network) arrive(from, to pbft.ReplicaID, k *packet) {
 
 // request carries a client's request to a replica.
 func (n *network) request(to pbft.ReplicaID, r *pbft.Request) {
-	for _, d := range n.fate() {
+	copies, many := n.fate(nil)
+	for _, d := range copies[:many] {
 		n.s.after(d, func() {
 			if p := n.s.replicas[to].up; p != nil {
 				p.request(r)
@@ -109,7 +181,22 @@ func (n *network) request(to pbft.ReplicaID, r *pbft.Request) {
 
 // reply carries a replica's answer to a client.
 func (n *network) reply(from pbft.ReplicaID, u *user, r statemachine.Reply) {
-	for _, d := range n.fate() {
+	copies, many := n.fate(nil)
+	for _, d := range copies[:many] {
 		n.s.after(d, func() { u.reply(from, &r) })
 	}
+}
+
+// primary is that of the view that the most advanced honest replica is in.
+func (n *network) primary() pbft.ReplicaID {
+	view := n.leaderOf
+	for _, m := range n.s.replicas {
+		if m.up != nil && m.honest() {
+			view = max(view, m.up.node.Core().View())
+		}
+	}
+	if view != n.leaderOf || view == 0 {
+		n.leaderOf, n.leader = view, n.s.schedule.Primary(0, view)
+	}
+	return n.leader
 }

@@ -24,6 +24,10 @@ type process struct {
 	scheduled bool
 	ticking   bool // a tick waits in the inbox
 	working   [replica.Works]bool
+
+	// What was seen last, to count what is rare.
+	failedViews           int
+	windowFull, following bool
 }
 
 // after plans something that happens only if this life goes on.
@@ -89,6 +93,7 @@ func (p *process) stepped() {
 		p.failed(err)
 		return
 	}
+	p.seesStep()
 	p.s.judge.observe(p)
 	p.work()
 }
@@ -116,7 +121,7 @@ func (p *process) lasts(w replica.Work, n int) time.Duration {
 		}
 		return p.takes(o.Disk)
 	case replica.WorkExecute:
-		return p.takes(o.Apply)
+		return p.takes(o.Apply) * time.Duration(max(p.lag, 1))
 	case replica.WorkSnapshot:
 		return p.takes(3 * o.Disk)
 	case replica.WorkFiles:
@@ -151,7 +156,7 @@ func (p *process) write(n int) {
 }
 
 func (p *process) tick() {
-	p.after(p.s.opts.Tick, p.tick)
+	p.after(p.tickLength(), p.tick)
 	if p.ticking {
 		return
 	}
@@ -205,6 +210,7 @@ func (p *process) request(r *pbft.Request) {
 			return
 		}
 		if reply, ok := p.sim.Lookup(r); ok {
+			p.s.sometimes(seenDuplicate)
 			p.answer(reply)
 			return
 		}

@@ -26,8 +26,9 @@ type Report struct {
 	Trace string
 	// Virtual is how much time passed in the simulation, Real how much outside.
 	Virtual, Real time.Duration
-	// Recovery is how long after the storm the last client had its answer.
-	Recovery time.Duration
+	// Recovery is how long after the storm the last client had its answer, Promise
+	// how long that may take.
+	Recovery, Promise time.Duration
 	// Events that were run, messages that arrived, blocks that were agreed on.
 	Events, Messages uint64
 	Blocks           int
@@ -37,6 +38,8 @@ type Report struct {
 	Undecided bool
 	// Faults counts what was injected, by kind.
 	Faults map[string]int
+	// Sometimes counts rare situations, by name; see [Situations].
+	Sometimes map[string]int
 	// Transfers counts state transfers that were installed, ViewChanges the highest
 	// view, Evidence proofs of misbehaviour that were found.
 	Transfers, ViewChanges, Evidence int

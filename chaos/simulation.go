@@ -60,13 +60,20 @@ func NewSimulation(o Options) (*Simulation, error) {
 	s.trace.init(o.Trace)
 	s.network.init(s)
 	s.judge = newJudge(s)
-	s.report.Seed, s.report.Faults = o.Seed, map[string]int{}
+	s.report.Seed, s.report.Faults, s.report.Sometimes = o.Seed, map[string]int{}, map[string]int{}
 	for i := range o.Weights {
-		m := &member{s: s, id: pbft.ReplicaID(i), disk: newDisk()}
+		m := newMember(s, pbft.ReplicaID(i))
 		if slices.Contains(o.Traitors, m.id) {
 			m.plays = o.strategyOf(m.id)
 		}
 		s.replicas = append(s.replicas, m)
+	}
+	if o.Laggard > 1 {
+		m := s.anyone()
+		for !m.honest() {
+			m = s.anyone()
+		}
+		m.slow = o.Laggard
 	}
 	for i := range o.Clients {
 		s.clients = append(s.clients, newUser(s, i))
@@ -127,20 +134,25 @@ func (s *Simulation) run() {
 		u.final()
 	}
 	calm := s.now
-	if !s.until(calm+s.opts.Bound, func() bool { return s.answered() }) {
+	bound := s.opts.Bound
+	if bound == 0 {
+		bound = s.promise(healed)
+	}
+	s.report.Promise = bound
+	if !s.until(calm+bound, func() bool { return s.answered() }) {
 		return
 	}
 	if !s.answered() {
-		s.violate(Liveness, "operations have no answer %v after the storm:\n%s%s", s.opts.Bound, s.waiting(), s.describe())
+		s.violate(Liveness, "operations have no answer %v after the storm:\n%s%s", bound, s.waiting(), s.describe())
 		return
 	}
 	s.report.Recovery = s.now - calm
 	ended := s.now
-	if !s.until(ended+s.opts.Bound, func() bool { return s.level(healed) }) {
+	if !s.until(ended+bound, func() bool { return s.level(healed) }) {
 		return
 	}
 	if !s.level(healed) {
-		s.violate(Liveness, "healed replicas do not reach the same height within %v:\n%s", s.opts.Bound, s.describe())
+		s.violate(Liveness, "healed replicas do not reach the same height within %v:\n%s", bound, s.describe())
 	}
 }
 

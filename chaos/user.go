@@ -174,5 +174,9 @@ func (u *user) end(r *statemachine.Reply) {
 		u.done = true
 		return
 	}
-	u.s.after(u.s.exp(u.s.opts.Think), u.next)
+	think := u.s.opts.Think
+	if u.left < 0 {
+		think = u.s.exp(think)
+	}
+	u.s.after(think, u.next)
 }

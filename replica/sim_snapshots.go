@@ -334,3 +334,12 @@ func (t *memoryTransfer) finish() error {
 	}
 	return nil
 }
+
+// Chunks is how many chunks the largest snapshot here has.
+func (s *MemorySnapshots) Chunks() int {
+	n := 0
+	for _, m := range s.held {
+		n = max(n, len(m.manifest.Chunks))
+	}
+	return n
+}

@@ -1,0 +1,115 @@
+package chaos
+
+import (
+	"time"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// promise is within which time after the storm every operation must be answered,
+// and then everybody level, if the replicas named are whole and connected from now
+// on. It follows from the rules of the protocol (R9 to R12), the timeouts and what
+// the network, disks and processors take at most from now on.
+//
+// With k failed views so far a view change may take T(k) = T0 * min(2^k, 8) *
+// 2^floor(k / length of a rotation). Views change until one has a primary that is
+// whole, and a T(k) that is long enough to open it; one with a primary that is not
+// may also open and be left only when progress, silence or age tell.
+func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
+	o, t := &s.opts, &s.opts.Timeouts
+	ticks := func(n int) time.Duration { return time.Duration(n) * o.Tick }
+	// A message, and what its recipient does before it sends the next: takes draws at
+	// most 21/2 of the mean.
+	step := o.delayBound() + 21*o.Disk/2 + 21*50*time.Microsecond + time.Millisecond
+	apply := 21 * o.Apply / 2
+
+	// What a replica that was away has to fetch and execute, with answers that get
+	// lost because a peer keeps silent; half of the window is the least that an answer
+	// brings.
+	lag := s.lag(healed)
+	fetch := time.Duration(lag/max(o.Window/2, 1)+1)*(2*step+ticks(2*t.Retry)) + time.Duration(lag)*apply
+	transfer := time.Duration(len(s.replicas))*ticks(2*transferDeadline) + time.Duration(s.chunks())*(2*step+21*o.Disk/4)
+
+	// k at the beginning, and how many views in a row may have a useless primary.
+	k := 0
+	for _, id := range healed {
+		if p := s.replicas[id].up; p != nil {
+			k = max(k, p.node.Core().FailedViews())
+		}
+	}
+	useless := s.uselessRun(healed)
+	// A view opens with: ViewChange, NewView, the base from a peer, Prepare, Commit;
+	// then the first new block, proposed, prepared and committed.
+	open := 8*step + fetch + ticks(4*t.Retry)
+	total := ticks(t.Status) + 2*step + fetch + transfer
+	for left := useless + 1; left > 0; k++ {
+		T := s.timeout(k)
+		total += T + s.tenure(T)
+		if T >= open {
+			left--
+		}
+	}
+	// Each operation, also the one that was open when the storm ended: it may go to a
+	// useless replica first, is passed on at half its age, and finds useless primaries
+	// again after a rotation.
+	one := 8*step + apply + 4*o.Retry + ticks(t.RequestAge) + o.Think
+	for k := range useless {
+		T := s.timeout(k)
+		one += T + s.tenure(T)
+	}
+	return total + (finalOperations+1)*one
+}
+
+// transferDeadline is how long an answer of a state transfer may take, in ticks.
+const transferDeadline = 50
+
+// timeout is R11.
+func (s *Simulation) timeout(k int) time.Duration {
+	return s.opts.Tick * time.Duration(s.opts.Timeouts.Progress) << min(k, 3) << min(k/s.schedule.Len(), 24)
+}
+
+// tenure is how long a primary that does nothing useful stays in a view that it
+// opened: until a quorum suspects it.
+func (s *Simulation) tenure(timeout time.Duration) time.Duration {
+	t := &s.opts.Timeouts
+	return max(timeout, s.opts.Tick*time.Duration(max(t.Idle, t.RequestAge))) + s.opts.Tick*time.Duration(2*t.Status)
+}
+
+// uselessRun is how many views in a row have a primary that is not among these.
+func (s *Simulation) uselessRun(healed []pbft.ReplicaID) int {
+	good := make([]bool, len(s.replicas))
+	for _, id := range healed {
+		good[id] = !s.replicas[id].rejoining()
+	}
+	longest, run := 0, 0
+	for v := range pbft.View(2 * s.schedule.Len()) {
+		if run++; good[s.schedule.Primary(0, v)] {
+			run = 0
+		}
+		longest = max(longest, run)
+	}
+	return longest
+}
+
+// lag is how many blocks the last of these replicas is behind the first.
+func (s *Simulation) lag(healed []pbft.ReplicaID) pbft.Height {
+	low, high := ^pbft.Height(0), pbft.Height(0)
+	for _, id := range healed {
+		if p := s.replicas[id].up; p != nil {
+			c := p.node.Core()
+			low, high = min(low, c.ExecutedHeight()), max(high, c.Committed(), c.Tip().Height)
+		} else {
+			low = 0
+		}
+	}
+	return max(high, low) - low
+}
+
+// chunks is how many chunks the largest snapshot has.
+func (s *Simulation) chunks() int {
+	n := 0
+	for _, m := range s.replicas {
+		n = max(n, m.disk.snapshots.Chunks())
+	}
+	return n
+}

@@ -1,0 +1,25 @@
+package chaos
+
+import "time"
+
+// collapsed is what is left of a link's bandwidth when a fault takes it, in bytes
+// a second.
+const collapsed = 20 << 10
+
+// maxQueue is how long a message waits at most for those before it: a real link
+// would have stopped its sender by then.
+const maxQueue = 5 * time.Second
+
+// throttle is when a message has left its sender, through a link that carries so
+// many bytes a second.
+func (n *network) throttle(l *link, k *packet) time.Duration {
+	rate := n.s.opts.Network.Bandwidth
+	if l.narrow > 0 {
+		rate = collapsed
+	}
+	if rate == 0 || !n.s.storming {
+		return n.s.now
+	}
+	l.free = min(max(l.free, n.s.now), n.s.now+maxQueue) + time.Duration(len(k.raw))*time.Second/time.Duration(rate)
+	return l.free
+}
