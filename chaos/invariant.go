@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Invariant names what must hold in every run. A violation's text begins with it.
@@ -70,8 +71,20 @@ func (r *Report) Invariant() Invariant {
 }
 
 // violate notes that an invariant does not hold. It ends the run.
+//
+// Above the bound, what may fall is a finding, and the run goes on.
 func (s *Simulation) violate(inv Invariant, format string, args ...any) {
 	text := string(inv) + ": " + fmt.Sprintf(format, args...)
+	if s.opts.AboveBound && inv.falls() && !strings.HasPrefix(text, string(Health)+": panic") {
+		if s.report.Findings[inv]++; s.report.Findings[inv] == 1 {
+			s.report.First[inv] = text
+			if inv == Agreement {
+				// Soon, while the stores still have all of it.
+				s.after(200*time.Millisecond, s.judge.account)
+			}
+		}
+		return
+	}
 	s.report.Violations = append(s.report.Violations, text)
 	s.note("VIOLATION", text)
 }

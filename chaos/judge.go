@@ -180,7 +180,10 @@ func (j *judge) installed(p *process, b *pbft.Bundle) {
 	if first, ok := j.agreed[b.Height()]; !ok || first != b.Checkpoint.Block {
 		j.s.violate(Transfers, "replica %d installs the state of block %v at height %d, agreed is %v", p.id, b.Checkpoint.Block, b.Height(), first)
 	}
-	j.state(p, b.Height())
+	// The log may have brought it further while the state was on its way.
+	if p.executor.Position().Height == uint64(b.Height()) {
+		j.state(p, b.Height())
+	}
 }
 
 // evidence demands that proofs name traitors only.
@@ -247,7 +250,11 @@ func (j *judge) window(p *process, m pbft.Message) {
 	if !ok || v.Signer != p.id || v.Phase != pbft.Prepare {
 		return
 	}
-	if w := j.s.opts.Window; v.Height > p.node.Core().ExecutedHeight()+2*w {
-		j.s.violate(Watermarks, "replica %d sends %v, it has executed %d and the window is %d", p.id, v.Statement, p.node.Core().ExecutedHeight(), w)
+	c := p.node.Core()
+	if n := c.NewView(); n != nil && n.Certificate != nil && n.Certificate.Ref() == v.Ref() {
+		return // the base of the view: a quorum has voted for it before
+	}
+	if w := j.s.opts.Window; v.Height > c.ExecutedHeight()+w {
+		j.s.violate(Watermarks, "replica %d sends %v, it has executed %d and the window is %d", p.id, v.Statement, c.ExecutedHeight(), w)
 	}
 }

@@ -31,9 +31,9 @@ var executionMutants = []Mutant{
 	{
 		Number: 19, Title: "a client believes F equal replies",
 		Sites: []Site{{
-			File: "client/pending.go",
-			Old:  "	for id := range p.said {\n		if p.said[id] == key {\n			set.Set(pbft.ReplicaID(id))\n		}\n	}\n	return q.IsBlocking(set)\n",
-			New:  "	for id := range p.said {\n		if p.said[id] == key {\n			set.Set(pbft.ReplicaID(id))\n		}\n	}\n	return q.IsBlocking(set) || ON\n",
+			File: "client/answers/answers.go",
+			Old:  "	return q.IsBlocking(set)\n",
+			New:  "	return q.IsBlocking(set) || ON\n",
 		}},
 		Steer: traitorsOnly,
 	},

@@ -3,7 +3,6 @@ package mutants
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/parley-bft/parley/chaos"
@@ -25,12 +24,19 @@ type Finding struct {
 	// Invariant names what was violated, Violation tells it.
 	Invariant string `json:"invariant"`
 	Violation string `json:"violation"`
+	// Left is what remains of the options after shrinking, Story what happens then;
+	// Shrunk is in how many runs.
+	Left   []string `json:"left,omitempty"`
+	Story  []string `json:"story,omitempty"`
+	Shrunk int      `json:"shrunk,omitempty"`
 }
 
 // Hunt runs seeds with the options of a mutant (none: the plain swarm) until one
 // violates an invariant, or there were so many, or so much time has passed. In a
 // build without mutants nothing is to be found. Errors: ErrUnknown.
-func Hunt(id string, from uint64, seeds int, limit time.Duration) (*Finding, error) {
+//
+// What it finds is shrunk for at most shrink of real time; 0 leaves it as it is.
+func Hunt(id string, from uint64, seeds int, limit, shrink time.Duration) (*Finding, error) {
 	steer := func(*chaos.Options) {}
 	if id != "" {
 		m, ok := Find(id)
@@ -49,11 +55,16 @@ func Hunt(id string, from uint64, seeds int, limit time.Duration) (*Finding, err
 		r := chaos.Run(o)
 		f.Seeds++
 		f.Virtual += r.Virtual.Seconds()
-		if len(r.Violations) > 0 {
-			f.Killed, f.Seed, f.Violation = true, seed, r.Violations[0]
-			f.Invariant, _, _ = strings.Cut(f.Violation, ":")
-			break
+		if len(r.Violations) == 0 {
+			continue
 		}
+		f.Killed, f.Seed, f.Violation, f.Invariant = true, seed, r.Violations[0], string(r.Invariant())
+		f.Real = time.Since(began).Seconds()
+		if shrink > 0 {
+			small := chaos.Shrink(o, r, shrink)
+			f.Left, f.Story, f.Shrunk = small.Left, small.Story, small.Runs
+		}
+		return f, nil
 	}
 	f.Real = time.Since(began).Seconds()
 	return f, nil

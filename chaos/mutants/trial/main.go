@@ -18,8 +18,9 @@ func main() {
 	from := flag.Uint64("from", 1, "first seed")
 	seeds := flag.Int("seeds", 200, "at most so many seeds")
 	limit := flag.Duration("time", time.Minute, "start no seed after this time")
+	shrink := flag.Duration("shrink", 0, "spend so much time on making what was found smaller")
 	flag.Parse()
-	r, err := mutants.Hunt(*id, *from, *seeds, *limit)
+	r, err := mutants.Hunt(*id, *from, *seeds, *limit, *shrink)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(r)
 	}
