@@ -24,6 +24,11 @@ type Options struct {
 	// Strategies are what the traitors play, by replica: names of [Strategies]. One
 	// without a name is a chameleon.
 	Strategies []string
+	// AboveBound allows traitors of more weight than F. What then falls is a finding
+	// of the report and no violation; that nobody honest is accused, and that forks
+	// name their culprits, is still demanded.
+	AboveBound bool
+
 	// BadClients are clients that misbehave, beside the honest ones: names of
 	// [BadClients].
 	BadClients []string
@@ -96,7 +101,7 @@ func (o *Options) Validate() error {
 		}
 		guilty.Set(t)
 	}
-	if w := q.WeightOf(guilty); w > q.MaxFaulty() {
+	if w := q.WeightOf(guilty); w > q.MaxFaulty() && !o.AboveBound {
 		return bad("Traitors", o.Traitors, fmt.Sprintf("they weigh %d, at most %d is promised to be tolerated", w, q.MaxFaulty()))
 	}
 	for _, name := range o.Strategies {

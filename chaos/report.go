@@ -43,6 +43,11 @@ type Report struct {
 	// Transfers counts state transfers that were installed, ViewChanges the highest
 	// view, Evidence proofs of misbehaviour that were found.
 	Transfers, ViewChanges, Evidence int
+	// Forks are pairs of honest replicas that committed different blocks, Findings how
+	// often an invariant fell, with the first text: both only above the bound.
+	Forks    []Fork
+	Findings map[Invariant]int
+	First    map[Invariant]string
 }
 
 // Err is nil if nothing was violated, and otherwise an error that wraps

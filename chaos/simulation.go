@@ -61,6 +61,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 	s.network.init(s)
 	s.judge = newJudge(s)
 	s.report.Seed, s.report.Faults, s.report.Sometimes = o.Seed, map[string]int{}, map[string]int{}
+	s.report.Findings, s.report.First = map[Invariant]int{}, map[Invariant]string{}
 	for i := range o.Weights {
 		m := newMember(s, pbft.ReplicaID(i))
 		if slices.Contains(o.Traitors, m.id) {
@@ -108,6 +109,9 @@ func (s *Simulation) Run() *Report {
 		}()
 		s.run()
 	}()
+	if s.opts.AboveBound {
+		s.judge.account()
+	}
 	s.finish(time.Since(began))
 	return &s.report
 }
@@ -260,6 +264,6 @@ func (s *Simulation) finish(real time.Duration) {
 	case errors.Is(err, ErrUndecided):
 		r.Undecided = true
 	case err != nil:
-		r.Violations = append(r.Violations, fmt.Sprintf("%s: %v", Linearizability, err))
+		s.violate(Linearizability, "%v", err)
 	}
 }
