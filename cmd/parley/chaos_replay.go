@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,7 +66,7 @@ func (c *chaosReplay) chosen(cmd *cobra.Command, args []string) (o chaos.Options
 	if err != nil {
 		return o, "", err
 	}
-	if o, err = decodeOptions(data); err != nil {
+	if o, err = chaos.DecodeOptions(data); err != nil {
 		return o, "", fmt.Errorf("%s: %w", c.options, err)
 	}
 	return o, "--options " + quoted(c.options), nil
@@ -111,8 +111,7 @@ func keepRun(o chaos.Options, dir, again string, line func(string)) (*chaos.Repo
 	if err != nil {
 		return nil, err
 	}
-	defer folder.Close()
-	plain := o
+	defer func() { _ = folder.Close() }()
 	o.Trace = folder.Trace
 	if line != nil {
 		o.Trace = func(text string) {
@@ -120,15 +119,23 @@ func keepRun(o chaos.Options, dir, again string, line func(string)) (*chaos.Repo
 			line(text)
 		}
 	}
-	r := chaos.Run(o)
-	run, err := recordOf(plain, r)
+	drawing := ""
+	r, run, err := chaos.Record(o, func(h *chaos.History) error {
+		drawing = report.HistoryPageFile
+		return h.Draw(folder.Path(drawing), drawTimeout)
+	})
 	if err != nil {
 		return nil, err
 	}
+	run.HistoryPage = drawing
+	run.Coverage = coverageOf(r)
 	run.Program = readBuildInfo().short()
 	run.Reproduce = []string{again}
 	return r, folder.Finish(run)
 }
+
+// drawTimeout bounds how long porcupine looks for the order that it draws.
+const drawTimeout = 10 * time.Second
 
 // quoted makes a word for the shell.
 func quoted(s string) string {
@@ -157,14 +164,4 @@ as this version draws it.`,
 			return nil
 		},
 	}
-}
-
-// decodeOptions reads what encodeOptions wrote; unknown fields are mistakes.
-func decodeOptions(data []byte) (o chaos.Options, err error) {
-	d := json.NewDecoder(strings.NewReader(string(data)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return o, err
-	}
-	return o, o.Validate()
 }

@@ -91,7 +91,7 @@ func hopeless() chaos.Options {
 
 func TestChaosReplayOfAFailure(t *testing.T) {
 	dir := t.TempDir()
-	data, err := encodeOptions(hopeless())
+	data, err := chaos.EncodeOptions(hopeless())
 	require.NoError(t, err)
 	options := filepath.Join(dir, "options.json")
 	require.NoError(t, os.WriteFile(options, data, 0o600))

@@ -1,0 +1,77 @@
+package chaos
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/chaos/report"
+)
+
+// What is recorded is the same run, and it is all there.
+func TestRecord(t *testing.T) {
+	o := Swarm(1)
+	o.Storm = 3 * time.Second
+	o.Faults = Faults{Crash: 300 * time.Millisecond, Pause: 500 * time.Millisecond}
+	lines, page := 0, filepath.Join(t.TempDir(), report.HistoryPageFile)
+	plain := Run(o)
+	o.Trace = func(string) { lines++ }
+	r, run, err := Record(o, func(h *History) error { return h.Draw(page, time.Second) })
+	require.NoError(t, err)
+	require.Equal(t, plain.Trace, r.Trace, "recording changes the run")
+	require.Positive(t, lines)
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(html), "put k")
+
+	require.Equal(t, r.Virtual, run.Duration)
+	require.Equal(t, report.Pass, run.Verdict)
+	require.Len(t, run.Replicas, len(o.Weights))
+	down, top := false, uint64(0)
+	for _, x := range run.Replicas {
+		last := time.Duration(-1)
+		for _, s := range x.Samples {
+			require.Greater(t, s.At, last)
+			last = s.At
+			down = down || s.State == report.Down
+			top = max(top, s.Height)
+		}
+	}
+	require.True(t, down, "nobody was ever down")
+	require.EqualValues(t, r.Blocks, top)
+	ok := 0
+	for _, op := range run.Operations {
+		if op.Outcome == report.OK {
+			ok++
+			require.GreaterOrEqual(t, op.End, op.Begin)
+		}
+	}
+	require.Equal(t, r.Operations-r.Unknown, ok)
+	kinds := map[string]int{}
+	for _, f := range run.Faults {
+		kinds[f.Kind]++
+		if f.Kind == "pause" {
+			require.Len(t, f.Replicas, 1)
+			require.Greater(t, f.End, f.Begin)
+		}
+	}
+	require.Equal(t, r.Faults["pause"], kinds["pause"])
+}
+
+func TestOptionsAsText(t *testing.T) {
+	for seed := uint64(1); seed < 50; seed++ {
+		o := Swarm(seed)
+		data, err := EncodeOptions(o)
+		require.NoError(t, err)
+		again, err := DecodeOptions(data)
+		require.NoError(t, err)
+		require.Equal(t, o, again)
+	}
+	for _, bad := range []string{``, `{"Seed":1}`, `{"Sed":1}`, `[]`} {
+		_, err := DecodeOptions([]byte(bad))
+		require.ErrorIs(t, err, ErrOptions, bad)
+	}
+}
