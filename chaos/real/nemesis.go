@@ -76,12 +76,6 @@ func (r *run) fault(kind string, replicas []int, format string, args ...any) (en
 	}
 }
 
-// instant notes harm that takes no time.
-func (r *run) instant(kind string, replicas []int, format string, args ...any) {
-	end := r.fault(kind, replicas, format, args...)
-	end()
-}
-
 // some draws k different replicas, in order.
 func (r *run) some(rng *rand.Rand, k int) []int {
 	v := rng.Perm(len(r.nodes))[:k]

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -149,6 +148,3 @@ func NemesisDoc(name string) string {
 	}
 	return ""
 }
-
-// forever is longer than any run.
-const forever = time.Duration(math.MaxInt64)
