@@ -39,7 +39,7 @@ type Config struct {
 	// a run above the bound shows the fork and not the first step towards it.
 	AgreementOnly bool
 	// MaxStates ends the search, not exhausted, when so many states were found; a state
-	// takes about 30 bytes. 0 is 20 million.
+	// takes about 40 bytes. 0 is 20 million.
 	MaxStates int
 	// Progress, if not nil, is called after every level of depth.
 	Progress func(depth, states, open int)
@@ -162,8 +162,11 @@ func Night() []Config {
 	three := ThreeViews(OneBlock(3))
 	three.Silent = true
 	three.Name += ", silent"
+	lone := OneBlock(1)
+	lone.Equivocations = 1
+	lone.Name += ", one proposal on each base"
 	return []Config{
-		WithCrashes(OneBlock(0), 1), WithCrashes(OneBlock(2), 1), OneBlock(1), WithCrashes(OneBlock(1), 1),
+		WithCrashes(OneBlock(0), 1), WithCrashes(OneBlock(2), 1), lone, OneBlock(1), WithCrashes(OneBlock(1), 1),
 		three, ThreeViews(OneBlock(0)), ThreeViews(OneBlock(1)), ThreeViews(OneBlock(2)),
 		TwoBlocks(0), TwoBlocks(1), TwoBlocks(2),
 	}
