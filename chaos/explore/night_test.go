@@ -11,7 +11,7 @@ import (
 
 var (
 	night       = flag.Bool("explore.night", false, "explore the large configurations as well: hours")
-	nightStates = flag.Int("explore.states", 100_000_000, "budget of states for each of them, about 30 bytes each")
+	nightStates = flag.Int("explore.states", 100_000_000, "budget of states for each of them, some 50 bytes each")
 )
 
 // TestNight explores what is too large for every day, each until it is exhausted or has
