@@ -65,6 +65,7 @@ func (m *member) boot() {
 	s := m.s
 	m.lives++
 	p := &process{member: m}
+	p.ticks = p.timePasses
 	p.keys = pbft.Keys{Self: m.id, Signing: s.sym.Client(memberKeys + uint64(m.id)), Votes: s.sym.Signer(m.id), Checkpoints: s.sym.Signer(m.id)}
 	cfg := p.configure()
 	m.corrupt(p, cfg.Core, cfg.Verifier)
@@ -82,7 +83,7 @@ func (m *member) boot() {
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
 	p.following = p.node.Core().IsFollower()
 	p.post(func() { sim.Start(m.clock()) })
-	p.after(m.tickLength(), p.tick)
+	s.agenda.plan(event{at: s.now + m.tickLength(), life: p, work: eventTick})
 	s.judge.started(p)
 }
 

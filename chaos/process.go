@@ -20,14 +20,23 @@ type process struct {
 	dying    bool // it reached the point where it is to crash
 	left     int  // how many recipients a message still reaches; negative: all
 
-	inbox     []func()
+	inbox     []letter
+	spare     []letter
 	scheduled bool
-	ticking   bool // a tick waits in the inbox
+	ticking   bool   // a tick waits in the inbox
+	ticks     func() // timePasses
 	working   [replica.Works]bool
 
 	// What was seen last, to count what is rare.
 	failedViews           int
 	windowFull, following bool
+}
+
+// letter is what waits for the protocol goroutine: a message, or something else.
+type letter struct {
+	do   func()
+	k    *packet
+	from pbft.ReplicaID
 }
 
 // after plans something that happens only if this life goes on.
@@ -50,7 +59,7 @@ func (p *process) takes(mean time.Duration) time.Duration {
 
 // post gives the protocol goroutine something to do.
 func (p *process) post(e func()) {
-	p.inbox = append(p.inbox, e)
+	p.inbox = append(p.inbox, letter{do: e})
 	p.wake()
 }
 
@@ -61,7 +70,7 @@ func (p *process) wake() {
 	}
 	if !p.scheduled && len(p.inbox) > 0 {
 		p.scheduled = true
-		p.after(p.takes(20*time.Microsecond), p.run)
+		p.s.agenda.plan(event{at: p.s.now + p.takes(20*time.Microsecond), life: p, work: eventRun})
 	}
 	p.work()
 }
@@ -72,13 +81,19 @@ func (p *process) run() {
 	if p.paused {
 		return
 	}
-	events := p.inbox
-	p.inbox = nil
+	letters := p.inbox
+	p.inbox = p.spare[:0]
 	p.sim.Together(func() {
-		for _, e := range events {
-			e()
+		for i := range letters {
+			if l := &letters[i]; l.do != nil {
+				l.do()
+			} else {
+				p.take(l.from, l.k)
+			}
 		}
 	})
+	clear(letters)
+	p.spare = letters
 	p.stepped()
 }
 
@@ -106,7 +121,7 @@ func (p *process) work() {
 			continue
 		}
 		p.working[w] = true
-		p.after(p.lasts(w, n), func() { p.done(w, n) })
+		p.s.agenda.plan(event{at: p.s.now + p.lasts(w, n), life: p, work: int8(w), n: int32(n)})
 	}
 }
 
@@ -155,19 +170,27 @@ func (p *process) write(n int) {
 	p.left = -1
 }
 
+// tick tells the replica the time, after what waits for it already. One that is
+// still waiting makes up for those that come meanwhile.
 func (p *process) tick() {
-	p.after(p.tickLength(), p.tick)
+	p.s.agenda.plan(event{at: p.s.now + p.tickLength(), life: p, work: eventTick})
 	if p.ticking {
 		return
 	}
 	p.ticking = true
-	p.post(func() {
-		p.ticking = false
-		p.sim.Tick(p.clock())
-		if p.traitor != nil {
-			p.traitor.Tick()
-		}
-	})
+	p.inbox = append(p.inbox, letter{do: p.ticks})
+	if p.scheduled || p.paused {
+		return
+	}
+	p.run()
+}
+
+func (p *process) timePasses() {
+	p.ticking = false
+	p.sim.Tick(p.clock())
+	if p.traitor != nil {
+		p.traitor.Tick()
+	}
 }
 
 // maxInbox bounds what waits for a paused replica; the transport would stop
@@ -177,7 +200,8 @@ const maxInbox = 2000
 // receive takes a message off the network.
 func (p *process) receive(from pbft.ReplicaID, k *packet) {
 	if len(p.inbox) < maxInbox {
-		p.post(func() { p.take(from, k) })
+		p.inbox = append(p.inbox, letter{k: k, from: from})
+		p.wake()
 	}
 }
 

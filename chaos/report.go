@@ -85,6 +85,9 @@ type trace struct {
 	line func(string)
 }
 
+// traceBuffer is how many bytes are hashed at once.
+const traceBuffer = 4 << 10
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (t *trace) init(line func(string)) { t.hash, t.line = sha256.New(), line }
@@ -97,13 +100,16 @@ func (t *trace) event(now time.Duration, what string, from, to int, data []byte,
 
 // add is event with the length and the checksum of the bytes.
 func (t *trace) add(now time.Duration, what string, from, to, size int, sum uint32, text string) {
-	t.buf = binary.BigEndian.AppendUint64(t.buf[:0], uint64(now))
+	t.buf = binary.BigEndian.AppendUint64(t.buf, uint64(now))
 	t.buf = binary.BigEndian.AppendUint16(t.buf, uint16(from))
 	t.buf = binary.BigEndian.AppendUint16(t.buf, uint16(to))
 	t.buf = append(t.buf, what...)
 	t.buf = binary.BigEndian.AppendUint32(t.buf, uint32(size))
 	t.buf = binary.BigEndian.AppendUint32(t.buf, sum)
-	t.hash.Write(t.buf)
+	if len(t.buf) > traceBuffer {
+		t.hash.Write(t.buf)
+		t.buf = t.buf[:0]
+	}
 	if t.line == nil {
 		return
 	}
@@ -120,4 +126,8 @@ func (t *trace) add(now time.Duration, what string, from, to, size int, sum uint
 // reading tells whether texts are of use.
 func (t *trace) reading() bool { return t.line != nil }
 
-func (t *trace) sum() string { return hex.EncodeToString(t.hash.Sum(nil)[:8]) }
+func (t *trace) sum() string {
+	t.hash.Write(t.buf)
+	t.buf = t.buf[:0]
+	return hex.EncodeToString(t.hash.Sum(nil)[:8])
+}

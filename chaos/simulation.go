@@ -169,7 +169,7 @@ func (s *Simulation) until(end time.Duration, done func() bool) bool {
 		}
 		e := s.agenda.next()
 		s.now = e.at
-		e.do()
+		s.happen(&e)
 		s.report.Events++
 		if len(s.report.Violations) > 0 {
 			return false
