@@ -17,7 +17,11 @@ var flagPlots = flag.Uint64("chaos.plots", 1, "number of seeds to run for each s
 func plot(seed uint64, strategy string) Options {
 	o := Swarm(seed)
 	o.Faults = Faults{Crash: 3 * time.Second, Partition: 4 * time.Second, Wipe: 0}
-	o.Storm, o.Bound, o.HealAll = 4*time.Second, 30*time.Second, true
+	o.Storm, o.Bound, o.HealAll = 3*time.Second, 30*time.Second, true
+	o.Clients, o.Weights = min(o.Clients, 3), equalWeights(4)
+	if seed%3 == 0 {
+		o.Weights = equalWeights(7)
+	}
 	o.Network.Loss = 0
 	o.BadClients = nil
 	o.Traitors, o.Strategies = nil, make([]string, len(o.Weights))
@@ -68,6 +72,7 @@ func TestBadClients(t *testing.T) {
 		t.Run(kind.Name, func(t *testing.T) {
 			for seed := range *flagPlots {
 				o := plot(10_000_000+100_000*uint64(i)+seed, "mute")
+				o.Storm = 1500 * time.Millisecond
 				if seed%2 == 0 {
 					o.Traitors, o.Strategies = nil, nil
 				}

@@ -54,7 +54,7 @@ func (s *second) start() {
 	})
 	must(err)
 	s.sim = sim
-	sim.Start(s.Host.Clock())
+	sim.Start(s.clock())
 	s.work()
 }
 
@@ -75,8 +75,12 @@ func (s *second) receive(from pbft.ReplicaID, m pbft.Message) {
 	s.work()
 }
 
+// clock is a little ahead of the first node's, or the two would propose the very
+// same blocks whenever they know the same requests.
+func (s *second) clock() pbft.Time { return s.Host.Clock().Add(time.Microsecond) }
+
 func (s *second) tick() {
-	s.sim.Tick(s.Host.Clock())
+	s.sim.Tick(s.clock())
 	s.work()
 }
 
