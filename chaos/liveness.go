@@ -38,9 +38,10 @@ func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
 		}
 	}
 	useless := s.uselessRun(healed)
-	// A view opens with: ViewChange, NewView, the base from a peer, Prepare, Commit;
-	// then the first new block, proposed, prepared and committed.
-	open := 8*step + fetch + ticks(4*t.Retry)
+	// A view opens with: ViewChange, NewView, the base asked for and fetched, Prepare,
+	// Commit; then the first new block, proposed, prepared and committed. What lies
+	// below the base is fetched whatever happens to views.
+	open := 10*step + ticks(6*t.Retry)
 	total := ticks(t.Status) + 2*step + fetch + transfer
 	for left := useless + 1; left > 0; k++ {
 		T := s.timeout(k)

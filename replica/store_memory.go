@@ -45,7 +45,7 @@ func (s *MemoryStore) Fault(f func(op string) error) {
 func (s *MemoryStore) Crash() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending, s.failed = nil, nil
+	s.pending, s.failed, s.misdirected = nil, nil, false
 	s.view = make(map[string][]byte, len(s.durable))
 	for k, v := range s.durable {
 		s.view[k] = v
