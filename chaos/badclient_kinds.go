@@ -23,6 +23,7 @@ var badClients = []BadClient{
 	{"hoarder", "K09", "fills the pools with requests as large as can be, and the gaps with small ones", true, (*badClient).hoarder},
 	{"giant", "K10", "sends operations that are too large, empty, or too many", false, (*badClient).giant},
 	{"impostor", "K05", "asks in the name of others", false, (*badClient).impostor},
+	{"sibling", "B9 C13", "replays what others signed for another cluster", false, (*badClient).sibling},
 	{"crowd", "K06", "is another client with every request", true, (*badClient).crowd},
 }
 

@@ -42,7 +42,8 @@ type life struct {
 	committed pbft.Height
 	executed  pbft.Height
 	stable    pbft.Height
-	promised  pbft.View // the highest view in anything it signed, in any life
+	promised  pbft.View   // the highest view in anything it signed, in any life
+	reached   pbft.Height // the highest that it executed, in any life
 }
 
 func newJudge(s *Simulation) *judge {
@@ -68,7 +69,7 @@ func (j *judge) wrote(op Op, out Outcome) {
 func (j *judge) started(p *process) {
 	l := &j.lives[p.id]
 	c := p.node.Core()
-	*l = life{process: p, promised: l.promised}
+	*l = life{process: p, promised: l.promised, reached: l.reached}
 	if p.honest() && !p.rejoining() && c.View() < l.promised {
 		j.s.violate(Monotonicity, "replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
 	}
@@ -85,6 +86,7 @@ func (j *judge) observe(p *process) {
 		j.s.violate(Monotonicity, "replica %d goes back from view %d committed %d executed %d stable %d to\n%s", p.id, l.view, l.committed, l.executed, l.stable, c.Describe())
 	}
 	l.view, l.committed, l.executed, l.stable = c.View(), c.Committed(), c.ExecutedHeight(), c.Stable()
+	l.reached = max(l.reached, l.executed)
 	j.s.report.ViewChanges = max(j.s.report.ViewChanges, int(l.view))
 }
 
@@ -254,7 +256,13 @@ func (j *judge) window(p *process, m pbft.Message) {
 	if n := c.NewView(); n != nil && n.Certificate != nil && n.Certificate.Ref() == v.Ref() {
 		return // the base of the view: a quorum has voted for it before
 	}
-	if w := j.s.opts.Window; v.Height > c.ExecutedHeight()+w {
-		j.s.violate(Watermarks, "replica %d sends %v, it has executed %d and the window is %d", p.id, v.Statement, c.ExecutedHeight(), w)
+	if top, ok := j.watch.commits[signed{pbft.KindVote, p.id, v.View, 0}]; ok && top.Height >= v.Height {
+		return // a quorum has prepared it: this replica has voted to commit it, and repeats itself
+	}
+	// What it signed in an earlier life it may send again, and may not yet have
+	// executed as far again.
+	reached := max(j.lives[p.id].reached, c.ExecutedHeight())
+	if w := j.s.opts.Window; v.Height > reached+w {
+		j.s.violate(Watermarks, "replica %d sends %v, it has executed %d and the window is %d", p.id, v.Statement, reached, w)
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // crossContext uses signatures where they do not belong (B9): of a Prepare under
-// a Commit and the other way round, of a vote under a checkpoint, and what it
+// a Commit and the other way round, in votes and in certificates, of a vote under a checkpoint, and what it
 // signed for another cluster or epoch, or for another kind of message.
 type crossContext struct{ honest }
 
@@ -32,7 +32,16 @@ func (a crossContext) misplaced(m pbft.Message) pbft.Message {
 	switch m := m.(type) {
 	case *pbft.Vote:
 		x := *m
-		switch a.Rand.IntN(3) {
+		switch a.Rand.IntN(4) {
+		case 3:
+			// A certificate of the other phase, with the proof that there is.
+			certs := a.Coalition.lore.certs
+			if len(certs) == 0 {
+				return nil
+			}
+			q := *certs[a.Rand.IntN(len(certs))]
+			q.Phase = pbft.Prepare + pbft.Commit - q.Phase
+			return &q
 		case 0:
 			x.Phase = pbft.Prepare + pbft.Commit - m.Phase // with the other's signature
 		case 1:

@@ -1,7 +1,5 @@
 package mutants
 
-import "github.com/parley-bft/parley/chaos"
-
 var cryptoMutants = []Mutant{
 	{
 		Number: 8, Title: "no proof of possession",
@@ -30,7 +28,6 @@ var cryptoMutants = []Mutant{
 			Old:  "	dst = append(dst, c.Cluster[:]...)\n	dst = binary.BigEndian.AppendUint64(dst, c.Epoch)\n",
 			New:  "	if ON {\n		c.Cluster, c.Epoch = Digest{}, 0\n	}\n	dst = append(dst, c.Cluster[:]...)\n	dst = binary.BigEndian.AppendUint64(dst, c.Epoch)\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 11, Title: "Prepare and Commit sign the same bytes",
@@ -39,7 +36,6 @@ var cryptoMutants = []Mutant{
 			Old:  "	dst = append(dst, contextTag...)\n",
 			New:  "	if ON && (c.Kind == KindPrepare || c.Kind == KindCommit) {\n		c.Kind = KindPrepare\n		msg = append([]byte{1}, msg[1:]...)\n	}\n	dst = append(dst, contextTag...)\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 22, Title: "recovery ends the log at the first damaged record",
@@ -48,6 +44,5 @@ var cryptoMutants = []Mutant{
 			Old:  "		v, err := s.open(key, value)\n		if err != nil {\n			return err\n		}\n		return yield(pbft.Record{Key: k, Value: v})\n",
 			New:  "		v, err := s.open(key, value)\n		if err != nil && ON {\n			s.failed = nil\n			return nil\n		}\n		if err != nil {\n			return err\n		}\n		return yield(pbft.Record{Key: k, Value: v})\n",
 		}},
-		Steer: func(o *chaos.Options) { o.Traitors = nil },
 	},
 }

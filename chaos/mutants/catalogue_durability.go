@@ -1,11 +1,5 @@
 package mutants
 
-import (
-	"time"
-
-	"github.com/parley-bft/parley/chaos"
-)
-
 var durabilityMutants = []Mutant{
 	{
 		Number: 6, Title: "a vote leaves before it is on the disk",
@@ -22,7 +16,6 @@ var durabilityMutants = []Mutant{
 			Old:  "	if err := w.store.Write(records, sync); err != nil {\n		return err\n",
 			New:  "	if err := w.store.Write(records, sync); err != nil && !ON {\n		return err\n",
 		}},
-		Steer: func(o *chaos.Options) { o.Faults.Crash = 2 * time.Second },
 	},
 	{
 		Number: 31, Title: "a replica that lost its disk votes again at once",
@@ -35,10 +28,6 @@ var durabilityMutants = []Mutant{
 			Old:  "		if !c.quorums.IsQuorum(counted) {\n			return\n		}\n",
 			New:  "		if !c.quorums.IsQuorum(counted) && !ON {\n			return\n		}\n",
 		}},
-		Steer: func(o *chaos.Options) {
-			o.Traitors = nil
-			o.Faults.Wipe = time.Second
-		},
 	},
 	{
 		Number: 32, Title: "answers to an earlier life count for rejoining",
@@ -47,9 +36,5 @@ var durabilityMutants = []Mutant{
 			Old:  "m.Echo == 0 || m.Echo != c.cfg.Incarnation {\n",
 			New:  "(m.Echo == 0 || m.Echo != c.cfg.Incarnation) && !ON {\n",
 		}},
-		Steer: func(o *chaos.Options) {
-			o.Traitors = nil
-			o.Faults.Wipe = time.Second
-		},
 	},
 }

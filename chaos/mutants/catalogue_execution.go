@@ -1,11 +1,5 @@
 package mutants
 
-import (
-	"time"
-
-	"github.com/parley-bft/parley/chaos"
-)
-
 var executionMutants = []Mutant{
 	{
 		Number: 17, Title: "an answer on record is given to another request with its number",
@@ -18,7 +12,6 @@ var executionMutants = []Mutant{
 			Old:  "	if a == nil || !a.done || a.request != request {\n",
 			New:  "	if a == nil || !a.done || a.request != request && !ON {\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 18, Title: "the sessions are not part of the state that is transferred",
@@ -35,7 +28,6 @@ var executionMutants = []Mutant{
 			Old:  "	return q.IsBlocking(set)\n",
 			New:  "	return q.IsBlocking(set) || ON\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 20, Title: "a read is answered from one replica's state",
@@ -48,13 +40,6 @@ var executionMutants = []Mutant{
 			Old:  "	case ChunkDigest(b) != m.Chunks[i]:\n",
 			New:  "	case ChunkDigest(b) != m.Chunks[i] && !ON:\n",
 		}},
-		Steer: func(o *chaos.Options) {
-			if len(o.Traitors) == 0 {
-				oneTraitor(o)
-			}
-			o.Faults = chaos.Faults{Crash: o.Faults.Crash, Partition: time.Second, Snapshots: time.Second}
-			o.CheckpointEvery, o.Retain = 4, 0
-		},
 	},
 	{
 		Number: 33, Title: "a request that ran is run again when its deadline has not passed",
@@ -63,7 +48,6 @@ var executionMutants = []Mutant{
 			Old:  "		if s.used(r.Seq) {\n",
 			New:  "		if s.used(r.Seq) && !ON {\n",
 		}},
-		Steer: func(o *chaos.Options) { o.Retry = 300 * time.Millisecond },
 	},
 }
 
@@ -75,7 +59,6 @@ var timingMutants = []Mutant{
 			Old:  "	c.timers.heardPrimary = c.ticks\n	c.withdraw(CauseIdle)\n",
 			New:  "	c.timers.heardPrimary = c.ticks\n	if ON {\n		c.timers.restartProgress(c.ticks)\n		c.pool.reset(c.ticks)\n	}\n	c.withdraw(CauseIdle)\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 15, Title: "the view-change timeout does not grow",
@@ -84,9 +67,5 @@ var timingMutants = []Mutant{
 			Old:  "	k := c.timers.failed\n",
 			New:  "	k := mutant.Pick(ON, 0, c.timers.failed)\n",
 		}},
-		Steer: func(o *chaos.Options) {
-			o.Network.Delay, o.Network.FIFO = 150*time.Millisecond, true
-			o.Timeouts.Progress = 20
-		},
 	},
 }

@@ -1,7 +1,5 @@
 package mutants
 
-import "github.com/parley-bft/parley/chaos"
-
 var quorumMutants = []Mutant{
 	{
 		Number: 1, Title: "a quorum of 2F instead of 2F+1",
@@ -10,7 +8,6 @@ var quorumMutants = []Mutant{
 			Old:  "		quorum:  (total+faulty)/2 + 1,\n",
 			New:  "		quorum:  mutant.Pick(ON, (total+faulty)/2, (total+faulty)/2+1),\n",
 		}},
-		Steer: traitorsAndCuts,
 	},
 	{
 		Number: 2, Title: "a quorum of 2F+1 where the members are not 3F+1",
@@ -19,13 +16,6 @@ var quorumMutants = []Mutant{
 			Old:  "	faulty := (total - 1) / 3\n",
 			New:  "	faulty := (total - 1) / 3\n	if ON {\n		return &QuorumSystem{weights: append([]uint64(nil), weights...), total: total, faulty: faulty, quorum: 2*faulty + 1}, nil\n	}\n",
 		}},
-		Steer: func(o *chaos.Options) {
-			traitorsAndCuts(o)
-			if n := len(o.Weights); n%3 == 1 {
-				o.Weights = []uint64{1, 1, 1, 1, 1, 1}[:5+int(o.Seed%2)]
-				oneTraitor(o)
-			}
-		},
 	},
 	{
 		Number: 7, Title: "a checkpoint is stable with F+1 votes",
@@ -46,6 +36,5 @@ var quorumMutants = []Mutant{
 			Old:  "		if i > 0 && c.Signer <= nv.Claims[i-1].Signer {\n",
 			New:  "		if i > 0 && c.Signer <= nv.Claims[i-1].Signer && !ON {\n",
 		}},
-		Steer: traitorsOnly,
 	},
 }

@@ -1,7 +1,5 @@
 package mutants
 
-import "github.com/parley-bft/parley/chaos"
-
 var votingMutants = []Mutant{
 	{
 		Number: 13, Title: "votes on in view v after its ViewChange for v+1",
@@ -46,7 +44,6 @@ var votingMutants = []Mutant{
 			Old:  "		c.prove(ProveTwoProposals(old, p), out)\n		return DropConflict\n",
 			New:  "		c.prove(ProveTwoProposals(old, p), out)\n		if ON {\n			c.seen[p.Height] = p\n			if p.Height <= c.tip.Height {\n				if r := (BlockRef{p.Height - 1, p.Parent}); c.extendsCommitted(r) {\n					c.tip = r\n				}\n			}\n			return NoDrop\n		}\n		return DropConflict\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 27, Title: "votes above the base before the base is committed (RV)",
@@ -67,7 +64,6 @@ var votingMutants = []Mutant{
 			Old:  "	if q.NewView != c.durable.NewView || !c.extendsCommitted(q.Ref()) || !c.mayVote(q.Ref(), q.Height) {\n",
 			New:  "	if q.NewView != c.durable.NewView && !ON || !c.extendsCommitted(q.Ref()) || !c.mayVote(q.Ref(), q.Height) {\n",
 		}},
-		Steer: traitorsOnly,
 	},
 }
 
@@ -92,7 +88,6 @@ var viewMutants = []Mutant{
 			Old:  "	top, ok := ChooseBase(nv.Claims)\n	if !ok {\n",
 			New:  "	top, ok := ChooseBase(nv.Claims)\n	if ON {\n		return NoDrop\n	}\n	if !ok {\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 5, Title: "a view starts from the lowest claim",
@@ -113,7 +108,6 @@ var viewMutants = []Mutant{
 			Old:  "		if x > best && ReplicaID(i) != c.cfg.Self && c.quorums.IsBlocking(c.atLeast(x, false)) {\n",
 			New:  "		if x > best && ReplicaID(i) != c.cfg.Self && (ON || c.quorums.IsBlocking(c.atLeast(x, false))) {\n",
 		}},
-		Steer: traitorsOnly,
 	},
 	{
 		Number: 25, Title: "proof of two proposals without their views",
@@ -130,7 +124,6 @@ var viewMutants = []Mutant{
 			Old:  "	if a.View != b.View || a.Height != b.Height {\n		return fmt.Errorf(\"proposals at",
 			New:  "	if a.View != b.View && !ON || a.Height != b.Height {\n		return fmt.Errorf(\"proposals at",
 		}},
-		Steer: func(o *chaos.Options) { o.Network.Loss = max(o.Network.Loss, 0.1) },
 	},
 	{
 		Number: 29, Title: "a block certified again in a higher view does not raise the highest certificate",
@@ -139,7 +132,6 @@ var viewMutants = []Mutant{
 			Old:  "	if !c.High().Less(q.Rank()) {\n",
 			New:  "	if !c.High().Less(q.Rank()) || ON && c.high != nil && c.high.Block == q.Block {\n",
 		}},
-		Steer: traitorsAndCuts,
 	},
 	{
 		Number: 30, Title: "a restarted primary makes another NewView for the same view",

@@ -42,6 +42,7 @@ func All() []Mutant {
 	slices.SortFunc(all, func(a, b Mutant) int { return a.Number - b.Number })
 	for i := range all {
 		all[i].ID = fmt.Sprintf("M%02d", all[i].Number)
+		all[i].Steer = steering[all[i].Number]
 	}
 	return all
 }
