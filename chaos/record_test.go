@@ -61,6 +61,34 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, r.Faults["pause"], kinds["pause"])
 }
 
+// Faults have the times and the replicas that they are about.
+func TestRecordedFaults(t *testing.T) {
+	lasting := map[string]bool{
+		"pause": true, "slow replica": true, "wiped disk": true, "partition": true, "partial partition": true, "one-way cut": true,
+		"isolated primary": true, "narrow links": true, "clogged links": true, "clock rate": true, "frozen clock": true, "not healed": true,
+	}
+	seen := map[string]int{}
+	for seed := uint64(1); seed <= 4; seed++ {
+		o := Swarm(seed)
+		o.Storm = min(o.Storm, 3*time.Second)
+		r, run, err := Record(o, nil)
+		require.NoError(t, err)
+		for _, f := range run.Faults {
+			require.LessOrEqual(t, f.Begin, f.End)
+			require.LessOrEqual(t, f.End, r.Virtual)
+			for _, id := range f.Replicas {
+				require.Less(t, id, len(o.Weights))
+			}
+			if lasting[f.Kind] && f.End > f.Begin {
+				require.True(t, len(f.Replicas) > 0 || f.Detail != "", "%v is about nobody", f)
+				seen[f.Kind]++
+			}
+		}
+		require.Len(t, run.Coverage, len(Situations()))
+	}
+	require.Greater(t, len(seen), 2, "%v", seen)
+}
+
 func TestOptionsAsText(t *testing.T) {
 	for seed := uint64(1); seed < 50; seed++ {
 		o := Swarm(seed)

@@ -65,7 +65,8 @@ type page struct {
 	Faults    []faultRow
 	FaultsOut int // rows left out
 	Counters  []counterRow
-	Never     int // expected counters that never fired
+	Absent    []counterRow // counters that may be 0, and are
+	Never     int          // expected counters that never fired
 	Numbers   []row
 	Ops       []opRow
 	Evidence  []evidenceRow
@@ -287,17 +288,17 @@ func list(ids []int) string {
 func (p *page) counters(r *Run) {
 	for _, c := range r.Coverage {
 		x := counterRow{Name: c.Name, Doc: c.Doc, Count: count(c.Count)}
+		if c.Count == 0 && !c.Expected {
+			p.Absent = append(p.Absent, x)
+			continue
+		}
 		if c.Count == 0 {
-			x.Class, x.Mark = "absent", "not in this run"
-			if c.Expected {
-				x.Class, x.Mark = "never", "never fired"
-				p.Never++
-			}
+			x.Class, x.Mark = "never", "never fired"
+			p.Never++
 		}
 		p.Counters = append(p.Counters, x)
 	}
-	rank := map[string]int{"never": 0, "": 1, "absent": 2}
-	slices.SortStableFunc(p.Counters, func(a, b counterRow) int { return cmp.Compare(rank[a.Class], rank[b.Class]) })
+	slices.SortStableFunc(p.Counters, func(a, b counterRow) int { return cmp.Compare(len(b.Class), len(a.Class)) })
 }
 
 func (p *page) operations(r *Run) {

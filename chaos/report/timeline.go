@@ -23,6 +23,7 @@ type timeline struct {
 	Replicas      []replicaLane
 	Bands         []box // faults, behind the charts
 	BandsTop      px
+	BandsClass    string
 	Charts        []chart
 	Violations    []box
 	FaultsTitle   px // baseline of the heading, 0 for none
@@ -328,7 +329,6 @@ func samplesOf(r *Replica) []Sample {
 
 // states draws the stretches of one state, and where the view changed.
 func (d *drawing) states(lane *replicaLane, samples []Sample) {
-	var lastMark px = -100
 	for i := 0; i < len(samples); {
 		k := i + 1
 		for k < len(samples) && samples[k].State == samples[i].State {
@@ -346,23 +346,39 @@ func (d *drawing) states(lane *replicaLane, samples []Sample) {
 		lane.States = append(lane.States, b)
 		i = k
 	}
-	for i := 1; i < len(samples); i++ {
-		if samples[i].View <= samples[i-1].View || samples[i].State == Down {
-			continue
+	d.views(lane, samples)
+}
+
+// views marks where the view changed, with its number where there is room before
+// the next mark or state.
+func (d *drawing) views(lane *replicaLane, samples []Sample) {
+	var next px = right
+	for i := len(samples) - 1; i > 0; i-- {
+		s, before := samples[i], samples[i-1]
+		at := d.axis.x(s.At)
+		if s.View > before.View && s.State != Down {
+			t := tick{At: at}
+			if label := fmt.Sprintf("v%d", s.View); next-at > px(6+6*len(label)) {
+				t.Label = label
+			}
+			lane.Views = append(lane.Views, t)
+			next = at
 		}
-		t := tick{At: d.axis.x(samples[i].At)}
-		if t.At-lastMark > 30 {
-			t.Label = fmt.Sprintf("v%d", samples[i].View)
-			lastMark = t.At
+		if s.State != before.State {
+			next = at
 		}
-		lane.Views = append(lane.Views, t)
 	}
+	slices.Reverse(lane.Views)
 }
 
 // drawBands draws faults behind the charts.
 func (d *drawing) drawBands() {
 	if len(d.Charts) == 0 {
 		return
+	}
+	// Many on each other would hide the curves.
+	if d.BandsClass = "bands"; len(d.faults) > 25 {
+		d.BandsClass = "bands many"
 	}
 	for i := range d.faults {
 		f := &d.faults[i]

@@ -128,7 +128,6 @@ func keepRun(o chaos.Options, dir, again string, line func(string)) (*chaos.Repo
 		return nil, err
 	}
 	run.HistoryPage = drawing
-	run.Coverage = coverageOf(r)
 	run.Program = readBuildInfo().short()
 	run.Reproduce = []string{again}
 	return r, folder.Finish(run)

@@ -19,7 +19,7 @@ import (
 
 func TestChaosRun(t *testing.T) {
 	table := filepath.Join(t.TempDir(), "results.md")
-	o := parley(t, "chaos", "run", "--from", "3", "--seeds", "2", "--jobs", "2", "--size", "4", "--json", "--table", table)
+	o := parley(t, "chaos", "run", "--from", "30", "--seeds", "2", "--jobs", "2", "--size", "4", "--json", "--table", table)
 	require.Equal(t, exitOK, o.code, o.err)
 	var sum swarmSummary
 	require.NoError(t, json.Unmarshal([]byte(o.out), &sum))
@@ -62,15 +62,15 @@ var traceHash = regexp.MustCompile(`trace [0-9a-f]{16}`)
 func TestChaosReplay(t *testing.T) {
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "first run"), filepath.Join(dir, "second")
-	out := must(t, "chaos", "replay", "7", "--dir", first, "--trace")
+	out := must(t, "chaos", "replay", "30", "--dir", first, "--trace")
 	trace, err := os.ReadFile(filepath.Join(first, report.TraceFile))
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(out, string(trace)), "--trace prints another trace than the folder has")
 	run, err := report.Load(first)
 	require.NoError(t, err)
-	require.EqualValues(t, 7, run.Seed)
+	require.EqualValues(t, 30, run.Seed)
 	require.Equal(t, report.Pass, run.Verdict)
-	require.Contains(t, run.Reproduce[0], " chaos replay 7 --dir '"+first+"'")
+	require.Contains(t, run.Reproduce[0], " chaos replay 30 --dir '"+first+"'")
 	page := filepath.Join(first, report.PageFile)
 	require.FileExists(t, page)
 
@@ -84,7 +84,7 @@ func TestChaosReplay(t *testing.T) {
 
 // hopeless are options whose promise cannot be kept.
 func hopeless() chaos.Options {
-	o := chaos.Swarm(7)
+	o := chaos.Swarm(30)
 	o.Storm, o.Bound = time.Second, time.Nanosecond
 	return o
 }
@@ -98,7 +98,7 @@ func TestChaosReplayOfAFailure(t *testing.T) {
 	folder := filepath.Join(dir, "run")
 	o := parley(t, "chaos", "replay", "--options", options, "--dir", folder)
 	require.Equal(t, exitFailed, o.code)
-	require.Contains(t, o.err, "violation in seed 7")
+	require.Contains(t, o.err, "violation in seed 30")
 	run, err := report.Load(folder)
 	require.NoError(t, err)
 	require.Equal(t, report.Broken, run.Verdict)
@@ -126,11 +126,11 @@ func TestChaosFailure(t *testing.T) {
 	cmd.SetErr(&out)
 	c := &chaosRun{dir: t.TempDir(), shrink: time.Millisecond}
 	err := c.failure(cmd, s)
-	require.ErrorContains(t, err, "1 of 1 seeds broke a promise (liveness in seed 7)")
-	folder := filepath.Join(c.dir, "seed-7")
+	require.ErrorContains(t, err, "1 of 1 seeds broke a promise (liveness in seed 30)")
+	folder := filepath.Join(c.dir, "seed-30")
 	require.FileExists(t, filepath.Join(folder, report.PageFile))
-	require.Contains(t, out.String(), "SEED 7 BROKE A PROMISE")
-	require.Contains(t, out.String(), " chaos replay 7 --dir "+folder+"\n")
+	require.Contains(t, out.String(), "SEED 30 BROKE A PROMISE")
+	require.Contains(t, out.String(), " chaos replay 30 --dir "+folder+"\n")
 	require.Contains(t, out.String(), "it still takes: ")
 }
 

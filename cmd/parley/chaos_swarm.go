@@ -106,7 +106,7 @@ func (s *swarm) add(o chaos.Options, r *chaos.Report) {
 	for kind, n := range r.Faults {
 		tally(t.Faults, kind, uint64(n))
 	}
-	for _, c := range coverageOf(r) {
+	for _, c := range r.Coverage() {
 		tally(t.Coverage, c.Name, c.Count)
 	}
 	if r.Err() != nil {
@@ -146,7 +146,7 @@ func (s *swarm) summary() *swarmSummary {
 		t.Ratio = t.VirtualSeconds / t.Busy
 	}
 	t.Never = []string{}
-	for _, name := range expectedCoverage() {
+	for _, name := range chaos.Situations() {
 		if h := t.Coverage[name]; h == nil || h.Times == 0 {
 			tally(t.Coverage, name, 0)
 			t.Never = append(t.Never, name)
