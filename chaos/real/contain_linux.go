@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -75,26 +76,39 @@ func furnish() error {
 	return nil
 }
 
-// sweep gives back loop devices whose image was of a run that is gone: those are
-// deleted files with our mark. Everything else of a contained run cannot be left.
-func sweep() (swept []string) {
-	devices, _ := os.ReadDir("/sys/block")
-	for _, d := range devices {
-		if !strings.HasPrefix(d.Name(), "loop") {
+// sweep removes what runs that are gone have left in these folders of runs: the
+// images of disks, and loop devices that hold one. Nothing else of a contained run
+// can be left. It returns what it removed.
+func sweep(folders []string) (swept []string) {
+	for _, dir := range folders {
+		images, _ := filepath.Glob(filepath.Join(dir, "cluster", "*", "*."+imageMark))
+		if len(images) == 0 {
 			continue
 		}
-		file, err := os.ReadFile("/sys/block/" + d.Name() + "/loop/backing_file")
-		name := strings.TrimSpace(string(file))
-		if err != nil || !strings.Contains(name, imageMark) {
-			continue
+		lock, err := lockFolder(dir)
+		if err != nil {
+			continue // in use, or not ours
 		}
-		image := strings.TrimSuffix(name, " (deleted)")
-		if _, err := os.Stat(image); err == nil {
-			continue // of a run that is there
+		for _, image := range images {
+			if device := loopOf(image); device != "" && command("losetup", "-d", device) == nil {
+				swept = append(swept, device)
+			}
+			if os.Remove(image) == nil {
+				swept = append(swept, image)
+			}
 		}
-		if command("losetup", "-d", "/dev/"+d.Name()) == nil {
-			swept = append(swept, "loop device /dev/"+d.Name()+" of "+image)
-		}
+		_ = lock.Close()
 	}
 	return swept
+}
+
+// loopOf is the loop device of an image, empty if it has none.
+func loopOf(image string) string {
+	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, f := range files {
+		if name, err := os.ReadFile(f); err == nil && strings.TrimSpace(string(name)) == image {
+			return "/dev/" + strings.Split(f, "/")[3]
+		}
+	}
+	return ""
 }

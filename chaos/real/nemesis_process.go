@@ -3,7 +3,6 @@ package real
 import (
 	"context"
 	"math/rand/v2"
-	"syscall"
 	"time"
 )
 
@@ -17,7 +16,7 @@ func init() {
 	register(&nemesis{name: "kill-all", doc: "kill -9 of all replicas at once", strike: func(ctx context.Context, r *run, rng *rand.Rand) error {
 		return r.killSome(ctx, rng, r.some(rng, len(r.nodes)), "kill-all")
 	}})
-	register(&nemesis{name: "pause", doc: "SIGSTOP and SIGCONT of one or more replicas", strike: pause})
+	register(&nemesis{name: "pause", doc: "SIGSTOP and SIGCONT of one or more replicas", lacks: noStop, strike: pause})
 	register(&nemesis{name: "upgrade", doc: "kill the replicas one by one and start another build in their place, and back", strike: upgrade})
 }
 
@@ -56,6 +55,13 @@ func (r *run) startAll(ctx context.Context, victims []int) error {
 	return nil
 }
 
+func noStop(*run) string {
+	if sigStop == nil {
+		return "this system cannot stop a process where it is"
+	}
+	return ""
+}
+
 // pause stops processes where they are: their peers see no end of the connection.
 func pause(ctx context.Context, r *run, rng *rand.Rand) error {
 	victims := []int{r.victim(rng)}
@@ -65,7 +71,7 @@ func pause(ctx context.Context, r *run, rng *rand.Rand) error {
 	end := r.fault("pause", victims, "SIGSTOP")
 	defer end()
 	for _, v := range victims {
-		r.nodes[v].signal(syscall.SIGSTOP)
+		r.nodes[v].signal(sigStop)
 	}
 	hold(ctx, rng, 500*time.Millisecond, 6*time.Second)
 	for _, v := range victims {

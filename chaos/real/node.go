@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/parley-bft/parley/chaos/report"
@@ -93,17 +92,17 @@ func (n *node) start(h hosts, l launch, died func(*node, *process)) (*process, e
 }
 
 // signal sends a signal to the life that runs, if one does.
-func (n *node) signal(s syscall.Signal) {
+func (n *node) signal(s os.Signal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.process == nil {
+	if n.process == nil || s == nil {
 		return
 	}
 	_ = n.process.cmd.Process.Signal(s)
 	switch s {
-	case syscall.SIGSTOP:
+	case sigStop:
 		n.state = report.Paused
-	case syscall.SIGCONT:
+	case sigCont:
 		n.state = report.Up
 	}
 }
@@ -142,8 +141,7 @@ func (n *node) stop(patience time.Duration) bool {
 	case <-p.done:
 		return true
 	case <-t.C:
-		_ = p.cmd.Process.Signal(syscall.SIGCONT)
-		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Process.Kill() // also one that is paused
 		<-p.done
 		return false
 	}

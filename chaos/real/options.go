@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -103,6 +105,20 @@ func (o Options) Validate() error {
 	}
 	_, err := choose(o.Nemeses)
 	return err
+}
+
+// folderPrefix is how the folders of runs begin that were given no name.
+const folderPrefix = "parley-chaos-real-"
+
+// NewFolder is the name of a folder for a run that is given none.
+func NewFolder(seed uint64) string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("%s%d-%s", folderPrefix, seed, time.Now().UTC().Format("20060102T150405")))
+}
+
+// leftovers are the folders of runs that were given no name.
+func leftovers() []string {
+	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*"))
+	return folders
 }
 
 // faulty is how many replicas may be faulty; all weigh the same.

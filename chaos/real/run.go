@@ -61,6 +61,7 @@ type run struct {
 	recorder *recorder
 	singled  []int // replicas that may be faulty in this run
 	next     string
+	lock     *os.File // says that the run's folder is in use
 	deck     []string // strategies of traitors that are to come
 	notes    []string
 	// printed by the nemeses of counted runs
@@ -111,7 +112,7 @@ func (r *run) prepare() error {
 	n := r.opts.Replicas
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
 	r.singled = rng.Perm(r.opts.Replicas)[:r.opts.faulty()]
-	for _, s := range sweep() {
+	for _, s := range sweep(append(leftovers(), r.opts.Dir)) {
 		r.say("removed what an earlier run had left: %s", s)
 	}
 	var h hosts
@@ -140,6 +141,9 @@ func (r *run) prepare() error {
 		return err
 	}
 	dir := filepath.Join(r.opts.Dir, "cluster")
+	if r.lock, err = lockFolder(r.opts.Dir); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -221,11 +225,15 @@ func (r *run) live(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.calm()
-	r.rejoin()
+	well := func() bool { return !r.broke("progress") && !r.broke("availability") }
+	for _, demand := range []func(){r.calm, r.rejoin} {
+		if well() {
+			demand()
+		}
+	}
 	stopClients()
 	users.Wait()
-	if !r.broke("progress") && !r.broke("availability") {
+	if well() {
 		r.settle()
 	}
 	r.phase("")
@@ -405,6 +413,9 @@ func (r *run) tearDown() {
 		if !r.kept() {
 			r.removeData()
 		}
+	}
+	if r.lock != nil {
+		_ = r.lock.Close()
 	}
 }
 

@@ -8,14 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/parley-bft/parley/chaos/report"
 	"github.com/parley-bft/parley/replica"
 )
-
-const sigCont = syscall.SIGCONT
 
 const (
 	// sampleEvery is the time between two looks at the replicas, sampleWait how long

@@ -153,7 +153,7 @@ func (c *chaosReal) complete(cmd *cobra.Command) (err error) {
 		o.Seed = rand.Uint64N(1_000_000)
 	}
 	if !set("dir") {
-		o.Dir = filepath.Join(os.TempDir(), fmt.Sprintf("parley-chaos-real-%d-%s", o.Seed, time.Now().UTC().Format("20060102T150405")))
+		o.Dir = real.NewFolder(o.Seed)
 	}
 	o.Duration = time.Duration(c.seconds * float64(time.Second))
 	o.Again = strings.Join(append([]string{invocation(), "chaos", "real", "--seed", fmt.Sprint(o.Seed)}, passed(cmd)...), " ")
