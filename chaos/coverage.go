@@ -136,6 +136,19 @@ func (p *process) seesSent(m pbft.Message) {
 	}
 }
 
+// seesStart counts what is rare about a start.
+func (p *process) seesStart() {
+	c := p.node.Core()
+	p.following = c.IsFollower()
+	if p.lives == 1 {
+		return
+	}
+	p.resumes = p.disk.snapshots.Receiving()
+	if c.Entered() && c.Primary() == p.id {
+		p.s.sometimes(seenPrimaryAlone)
+	}
+}
+
 // seesStep counts what is rare among the states of a replica.
 func (p *process) seesStep() {
 	c := p.node.Core()

@@ -44,6 +44,10 @@ func (p *process) hooks() replica.SimHooks {
 				return
 			}
 			p.s.sometimes(seenTransfer)
+			if p.resumes {
+				p.s.sometimes(seenResumed)
+			}
+			p.resumes = false
 			j.installed(p, b)
 		},
 		Stable: func(b *pbft.Bundle) { j.stable(p, b) },

@@ -81,7 +81,7 @@ func (m *member) boot() {
 	m.disk.fresh = false
 	p.sim, p.node, p.executor, m.up = sim, sim.Node(), sim.Executor(), p
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
-	p.following = p.node.Core().IsFollower()
+	p.seesStart()
 	p.post(func() { sim.Start(m.clock()) })
 	s.agenda.plan(event{at: s.now + m.tickLength(), life: p, work: eventTick})
 	s.judge.started(p)

@@ -30,6 +30,7 @@ type process struct {
 	// What was seen last, to count what is rare.
 	failedViews           int
 	windowFull, following bool
+	resumes               bool
 }
 
 // letter is what waits for the protocol goroutine: a message, or something else.

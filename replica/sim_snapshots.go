@@ -343,3 +343,8 @@ func (s *MemorySnapshots) Chunks() int {
 	}
 	return n
 }
+
+// Receiving tells whether chunks of a state transfer are here.
+func (s *MemorySnapshots) Receiving() bool {
+	return s.transfer != nil && slices.ContainsFunc(s.transfer.chunks, func(c []byte) bool { return c != nil })
+}
