@@ -39,7 +39,9 @@ func (d *drawing) perReplica(c *chart, value func(Sample) uint64) {
 	}
 	limit = max(limit, 1)
 	for _, v := range valueTicks(limit, 4) {
-		c.mark(c.scale(v, limit), count(uint64(v)))
+		if v == math.Trunc(v) {
+			c.mark(c.scale(v, limit), count(uint64(v)))
+		}
 	}
 	for i := range d.run.Replicas[:n] {
 		r := &d.run.Replicas[i]
