@@ -40,9 +40,9 @@ var cryptoMutants = []Mutant{
 	{
 		Number: 22, Title: "recovery ends the log at the first damaged record",
 		Sites: []Site{{
-			File: "replica/store_memory.go",
-			Old:  "		v, err := s.open(key, value)\n		if err != nil {\n			return err\n		}\n		return yield(pbft.Record{Key: k, Value: v})\n",
-			New:  "		v, err := s.open(key, value)\n		if err != nil && ON {\n			s.failed = nil\n			return nil\n		}\n		if err != nil {\n			return err\n		}\n		return yield(pbft.Record{Key: k, Value: v})\n",
+			File: "replica/store_wal.go",
+			Old:  "func (w walSeen) lost(number uint64) bool { return w.highest > number+1 }\n",
+			New:  "func (w walSeen) lost(number uint64) bool { return w.highest > number+1 && !ON }\n",
 		}},
 	},
 }

@@ -110,19 +110,19 @@ var viewMutants = []Mutant{
 		}},
 	},
 	{
-		Number: 25, Title: "proof of two proposals without their views",
+		Number: 25, Title: "votes of two views are held for proof of two votes in one",
 		Sites: []Site{{
-			File: "pbft/commit.go",
-			Old:  "won != e && won.proposal.View == e.proposal.View {\n",
-			New:  "won != e && (ON || won.proposal.View == e.proposal.View) {\n",
+			File: "pbft/tally.go",
+			Old:  "		t.first[currentView][id] = nil\n		if t.newer[id] > view {\n",
+			New:  "		if !ON {\n			t.first[currentView][id] = nil\n		}\n		if t.newer[id] > view {\n",
 		}, {
 			File: "pbft/prove.go",
-			Old:  "	if x.Proposer != y.Proposer || x.View != y.View || x.Height != y.Height {\n",
-			New:  "	if x.Proposer != y.Proposer || x.View != y.View && !ON || x.Height != y.Height {\n",
+			Old:  "	if a.Signer != b.Signer || a.View != b.View {\n",
+			New:  "	if a.Signer != b.Signer || a.View != b.View && !ON {\n",
 		}, {
 			File: "pbft/evidence_check.go",
-			Old:  "	if a.View != b.View || a.Height != b.Height {\n		return fmt.Errorf(\"proposals at",
-			New:  "	if a.View != b.View && !ON || a.Height != b.Height {\n		return fmt.Errorf(\"proposals at",
+			Old:  "	if a.View != b.View {\n		return fmt.Errorf(\"votes of views",
+			New:  "	if a.View != b.View && !ON {\n		return fmt.Errorf(\"votes of views",
 		}},
 	},
 	{

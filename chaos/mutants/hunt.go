@@ -38,11 +38,13 @@ type Finding struct {
 // What it finds is shrunk for at most shrink of real time; 0 leaves it as it is.
 func Hunt(id string, from uint64, seeds int, limit, shrink time.Duration) (*Finding, error) {
 	steer := func(*chaos.Options) {}
+	var scenario func(uint64) *chaos.Report
 	if id != "" {
 		m, ok := Find(id)
 		if !ok {
 			return nil, fmt.Errorf("%w: %q: there are M01 to M%02d", ErrUnknown, id, len(All()))
 		}
+		scenario = m.Scenario
 		if m.Steer != nil {
 			steer = m.Steer
 		}
@@ -52,7 +54,12 @@ func Hunt(id string, from uint64, seeds int, limit, shrink time.Duration) (*Find
 	for seed := from; f.Seeds < seeds && time.Since(began) < limit; seed++ {
 		o := chaos.Swarm(seed)
 		steer(&o)
-		r := chaos.Run(o)
+		var r *chaos.Report
+		if scenario != nil {
+			r = scenario(seed)
+		} else {
+			r = chaos.Run(o)
+		}
 		f.Seeds++
 		f.Virtual += r.Virtual.Seconds()
 		if len(r.Violations) == 0 {
@@ -60,7 +67,7 @@ func Hunt(id string, from uint64, seeds int, limit, shrink time.Duration) (*Find
 		}
 		f.Killed, f.Seed, f.Violation, f.Invariant = true, seed, r.Violations[0], string(r.Invariant())
 		f.Real = time.Since(began).Seconds()
-		if shrink > 0 {
+		if shrink > 0 && scenario == nil {
 			small := chaos.Shrink(o, r, shrink)
 			f.Left, f.Story, f.Shrunk = small.Left, small.Story, small.Runs
 		}

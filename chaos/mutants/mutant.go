@@ -19,6 +19,8 @@ type Mutant struct {
 	// Steer makes options of a seed fit: the rule must come into play at all. It
 	// never says what will be found.
 	Steer func(o *chaos.Options)
+	// Scenario, if not nil, is run in place of seeds of the swarm.
+	Scenario func(seed uint64) *chaos.Report
 	// Impossible, if not empty, says why the protocol has no place for the mistake;
 	// then there are no sites.
 	Impossible string
@@ -42,7 +44,7 @@ func All() []Mutant {
 	slices.SortFunc(all, func(a, b Mutant) int { return a.Number - b.Number })
 	for i := range all {
 		all[i].ID = fmt.Sprintf("M%02d", all[i].Number)
-		all[i].Steer = steering[all[i].Number]
+		all[i].Steer, all[i].Scenario = steering[all[i].Number], scenarios[all[i].Number]
 	}
 	return all
 }

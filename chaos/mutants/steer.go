@@ -70,8 +70,6 @@ var steering = map[int]func(*chaos.Options){
 	5:  with(four, cuts),
 	6:  four,
 	7:  playing("wrongcheckpoint"),
-	8:  nil,
-	9:  nil,
 	10: serving("sibling"),
 	11: playing("crosscontext"),
 	12: playing("wrongbase"),
@@ -89,10 +87,10 @@ var steering = map[int]func(*chaos.Options){
 		o.Faults.Partition, o.Faults.Isolate = time.Second, time.Second
 		o.CheckpointEvery, o.Retain = 4, 0
 	}),
-	22: faulty(func(f *chaos.Faults) { f.Rot, f.Crash = time.Second, time.Second }),
+	22: faulty(func(f *chaos.Faults) { f.Torn = 500 * time.Millisecond }),
 	23: faulty(func(f *chaos.Faults) { f.IOError, f.Power = time.Second, 2*time.Second }),
 	24: four,
-	25: faulty(func(f *chaos.Faults) { f.Isolate, f.Crash = time.Second, time.Second }),
+	25: with(four, cuts),
 	26: playing("fork", "equivocate", "twin"),
 	27: with(four, cuts),
 	28: playing("twonewviews", "twin"),
@@ -103,4 +101,10 @@ var steering = map[int]func(*chaos.Options){
 		o.Network = chaos.Network{Delay: 20 * time.Millisecond, Jitter: 100 * time.Millisecond}
 	}),
 	33: serving("replayer", "leaper"),
+}
+
+// scenarios are for rules that ideal signatures hide.
+var scenarios = map[int]func(uint64) *chaos.Report{
+	8: func(seed uint64) *chaos.Report { return chaos.RunForgery(chaos.RogueKey, seed) },
+	9: func(seed uint64) *chaos.Report { return chaos.RunForgery(chaos.IdentityKey, seed) },
 }
