@@ -106,6 +106,13 @@ func (s *diskStore) openFailure(err error) error {
 // It asks before the database is opened to be written, which would destroy what
 // tells.
 func (s *diskStore) checkWAL(opts *pebble.Options) error {
+	lost, err := headless(s.database())
+	if err != nil {
+		return storeFailure("open", s.database(), err)
+	}
+	if lost {
+		return storeFailure("open", s.cfg.Dir, &CorruptError{Folder: s.database(), Key: "CURRENT", Detail: "it is gone, and what it named is there"})
+	}
 	seen, err := scanWAL(s.database())
 	if err != nil {
 		return storeFailure("open", s.database(), err)

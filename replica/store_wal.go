@@ -90,6 +90,25 @@ func scanWAL(dir string) (walSeen, error) {
 	return readWAL(f, uint32(number)) //nolint:gosec // the log has the low 32 bits
 }
 
+// headless tells whether the database in dir has logs or tables and no CURRENT, the
+// file that names the list of them. The database makes CURRENT before the first of
+// either, takes its absence for a new database, and would begin one on top of what
+// is there.
+func headless(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	old := false
+	for _, e := range entries {
+		if e.Name() == "CURRENT" {
+			return false, nil
+		}
+		old = old || strings.HasSuffix(e.Name(), ".log") || strings.HasSuffix(e.Name(), ".sst")
+	}
+	return old, nil
+}
+
 func readWAL(r io.Reader, number uint32) (walSeen, error) {
 	var seen walSeen
 	intact := true

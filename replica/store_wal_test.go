@@ -123,6 +123,17 @@ func TestDamagedDatabaseNamesTheRemedy(t *testing.T) {
 	}
 }
 
+// Without CURRENT the database would begin anew, on top of what there is.
+func TestDatabaseWithoutCurrentIsRefused(t *testing.T) {
+	dir, _ := crashedStore(t, 3)
+	require.NoError(t, os.Remove(filepath.Join(dir, "log.db", "CURRENT")))
+	for range 2 { // nor does the first look make one
+		_, err := openDiskStore(DiskStoreConfig{Dir: dir})
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.ErrorContains(t, err, "start with an empty one")
+	}
+}
+
 func FuzzReadWAL(f *testing.F) {
 	f.Add([]byte{}, uint32(1))
 	f.Add(bytes.Repeat([]byte{0, 0, 0, 0, 3, 0, walFull, 2, 0, 0, 0, 9, 9, 9}, 3000), uint32(2))
