@@ -31,6 +31,7 @@ type process struct {
 	failedViews           int
 	windowFull, following bool
 	resumes               bool
+	newView               *pbft.NewView // that the judge has looked at
 }
 
 // letter is what waits for the protocol goroutine: a message, or something else.
@@ -38,15 +39,6 @@ type letter struct {
 	do   func()
 	k    *packet
 	from pbft.ReplicaID
-}
-
-// after plans something that happens only if this life goes on.
-func (p *process) after(d time.Duration, do func()) {
-	p.s.after(d, func() {
-		if !p.dead {
-			do()
-		}
-	})
 }
 
 // takes draws how long the disk or the processor takes.

@@ -152,25 +152,3 @@ func TestConditions(t *testing.T) {
 		})
 	}
 }
-
-// BenchmarkVirtualTime tells how many times faster than its clocks a cluster of
-// four is, for clients that send so many operations a second together. Run it
-// with GOGC=800 as parley does.
-func BenchmarkVirtualTime(b *testing.B) {
-	for _, rate := range []int{1, 10, 100} {
-		b.Run(fmt.Sprintf("%d-a-second", rate), func(b *testing.B) {
-			o := calm()
-			o.Clients, o.Storm = min(rate, 4), 30*time.Second
-			o.Think = time.Duration(o.Clients) * time.Second / time.Duration(rate)
-			var virtual time.Duration
-			var events uint64
-			for b.Loop() {
-				r := Run(o)
-				require.NoError(b, r.Err())
-				virtual, events = virtual+r.Virtual, events+r.Events
-			}
-			b.ReportMetric(virtual.Seconds()/b.Elapsed().Seconds(), "virtual/real")
-			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
-		})
-	}
-}
