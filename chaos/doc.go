@@ -1,19 +1,20 @@
 // Package chaos runs whole clusters against faults and judges what comes out.
 //
-// A [Simulation] is n replicas in one goroutine under virtual time: each is a real
-// [replica.Node] with the real executor on a store that loses what was not synced,
-// the network, the disks, the clocks and the clients are simulated. Everything that
+// A [Simulation] is n replicas in one goroutine under virtual time: each is a
+// [replica.Sim], the product's own node with its own verification of messages,
+// executor, recovery, snapshots, receipts and state transfer; the network, the
+// disks, the clocks and the clients are simulated. Everything that
 // happens follows from one seed: the same options give the same trace hash.
 //
 //	report := chaos.Run(chaos.Swarm(seed))
 //	if err := report.Err(); err != nil { ... }
 //
 // A run has two parts. In the first, faults of the kinds that the seed has drawn
-// come and go: loss, duplication, reordering, delay, partitions, one-way cuts,
-// crashes at the boundaries of a log write, power loss of everybody, pauses, wiped
-// disks, lost snapshots, clocks that jump, and up to F replicas that rewrite what
-// they send. In the second, a quorum or everybody is healed, and every operation
-// of every client must be answered within a bound of virtual time.
+// come and go ([Faults], [Network], [Conditions]), and up to F replicas are
+// traitors, or worthless because of what was done to them. In the second, a quorum
+// or everybody is healed, and every operation of every client must be answered
+// within the time that follows from the protocol's timers (liveness.go). What is
+// rare and matters is counted ([Situations]).
 //
 // What is judged, while it happens and from outside of the replicas: agreement on
 // the blocks; every request runs once; equal states at equal heights; whatever
@@ -22,6 +23,7 @@
 // certified; no proof names an honest replica. At the end, for the key-value
 // application, the histories of the clients must be linearizable ([History]).
 //
-// What is not the product's own code here: the host around the Node (the runtime's
-// goroutines, files and sockets). Tests with real servers cover it.
+// What is not the product's own code here: the goroutines, files and sockets around
+// the node, and of the client all but which answers it believes. Tests with real
+// servers cover them.
 package chaos
