@@ -4,6 +4,10 @@
 GO        ?= go
 TIMEOUT   ?= 10m
 FUZZTIME  ?= 3s
+CHAOSFOR  ?= 60s
+CHAOSTIME ?= 1h
+# What make chaos does to real processes; 'parley chaos real --help' lists all.
+CHAOSNEMESIS ?= all
 # More flags for go test, such as TESTFLAGS=-count=1 or TESTFLAGS='-run TestRestarts -v'.
 TESTFLAGS ?=
 
@@ -13,7 +17,7 @@ CROSSCHECK := crypto/bls/crosscheck
 RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz-short cover cluster bench acceptance proto ci clean
+.PHONY: help build test race lint fuzz-short cover cluster bench acceptance chaos chaos-night proto ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +53,14 @@ bench: ## Go's benchmarks of all packages
 
 acceptance: ## real processes: kill -9, pauses, lost disks
 	scripts/acceptance.sh
+
+chaos: build ## a few minutes: seeds of the simulator, all mutants, real processes
+	bin/parley chaos run --for $(CHAOSFOR) --jobs 2
+	bin/parley chaos mutants --time 20s --shrink 0 --jobs 2
+	bin/parley chaos real --seconds 20 --nemesis $(CHAOSNEMESIS)
+
+chaos-night: build ## for CHAOSTIME (1h) and an hour more; writes chaos/RESULTS.md
+	scripts/chaos-night.sh $(CHAOSTIME)
 
 proto: ## generate client/api from its .proto (needs protoc)
 	$(GO) generate ./client/api

@@ -16,7 +16,14 @@ type Row struct {
 }
 
 // Survived tells whether the simulator should have killed it and did not.
-func (r *Row) Survived() bool { return r.Finding != nil && !r.Finding.Killed }
+func (r *Row) Survived() bool {
+	return r.Finding != nil && !r.Finding.Killed && r.Mutant.Elsewhere == ""
+}
+
+// Blind tells whether only a test elsewhere kills it.
+func (r *Row) Blind() bool {
+	return r.Finding != nil && !r.Finding.Killed && r.Mutant.Elsewhere != ""
+}
 
 // Campaign judges mutants, so many at a time, and returns a row for each, in
 // order. done, if not nil, is called as each ends, by one goroutine at a time.
@@ -58,7 +65,7 @@ func Campaign(ctx context.Context, program string, list []Mutant, b Budget, jobs
 
 // Summary is what a campaign came to.
 type Summary struct {
-	Killed, Survived, Impossible int
+	Killed, Blind, Survived, Impossible int
 	// MedianSeconds and WorstSeconds are over those that were killed.
 	MedianSeconds, WorstSeconds float64
 }
@@ -73,6 +80,8 @@ func Sum(rows []Row) (s Summary) {
 		case f.Killed:
 			s.Killed++
 			times = append(times, f.Real)
+		case rows[i].Blind():
+			s.Blind++
 		default:
 			s.Survived++
 		}
@@ -94,6 +103,8 @@ func WriteMarkdown(w io.Writer, rows []Row) error {
 			fmt.Fprintf(&b, "| %s | %s | impossible: %s | | | |\n", m.ID, m.Title, m.Impossible)
 		case f.Killed:
 			fmt.Fprintf(&b, "| %s | %s | %s | %d | %.2f | %.1f |\n", m.ID, m.Title, f.Invariant, f.Seeds, f.Real, f.Virtual)
+		case rows[i].Blind():
+			fmt.Fprintf(&b, "| %s | %s | blind spot: only %s | %d | %.2f | %.1f |\n", m.ID, m.Title, m.Elsewhere, f.Seeds, f.Real, f.Virtual)
 		default:
 			fmt.Fprintf(&b, "| %s | %s | **survived** | %d | %.2f | %.1f |\n", m.ID, m.Title, f.Seeds, f.Real, f.Virtual)
 		}

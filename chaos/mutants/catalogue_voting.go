@@ -57,14 +57,6 @@ var votingMutants = []Mutant{
 			New:  "	return (c.open || ON && c.durable.Entered) && c.tipSet && c.isPrimary()",
 		}},
 	},
-	{
-		Number: 28, Title: "a Commit is not bound to the NewView of the PrepareQC",
-		Sites: []Site{{
-			File: "pbft/commit.go",
-			Old:  "	if q.NewView != c.durable.NewView || !c.extendsCommitted(q.Ref()) || !c.mayVote(q.Ref(), q.Height) {\n",
-			New:  "	if q.NewView != c.durable.NewView && !ON || !c.extendsCommitted(q.Ref()) || !c.mayVote(q.Ref(), q.Height) {\n",
-		}},
-	},
 }
 
 var viewMutants = []Mutant{

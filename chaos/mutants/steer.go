@@ -83,6 +83,7 @@ var steering = map[int]func(*chaos.Options){
 	17: serving("twofaced", "backups"),
 	18: with(faulty(func(f *chaos.Faults) { f.Crash, f.Snapshots = 2*time.Second, time.Second }), func(o *chaos.Options) { o.CheckpointEvery, o.Retain = 4, 0 }),
 	19: playing("lie"),
+	20: four,
 	21: with(playing("poison"), func(o *chaos.Options) {
 		o.Faults.Partition, o.Faults.Isolate = time.Second, time.Second
 		o.CheckpointEvery, o.Retain = 4, 0
@@ -92,15 +93,13 @@ var steering = map[int]func(*chaos.Options){
 	24: four,
 	25: with(four, cuts),
 	26: playing("fork", "equivocate", "twin"),
-	27: with(four, cuts),
-	28: playing("twonewviews", "twin"),
 	29: with(four, cuts),
 	30: faulty(func(f *chaos.Faults) { f.Isolate, f.Crash = time.Second, 300*time.Millisecond }),
 	31: faulty(func(f *chaos.Faults) { f.Wipe = time.Second }),
 	32: with(faulty(func(f *chaos.Faults) { f.Wipe, f.Isolate = time.Second, time.Second }), func(o *chaos.Options) {
 		o.Network = chaos.Network{Delay: 20 * time.Millisecond, Jitter: 100 * time.Millisecond}
 	}),
-	33: serving("replayer", "leaper"),
+	28: serving("replayer", "leaper"),
 }
 
 // scenarios are for rules that ideal signatures hide.

@@ -167,6 +167,8 @@ func outcomeOf(r *mutants.Row) string {
 		return "impossible"
 	case f.Killed:
 		return fmt.Sprintf("killed by %q in seed %d", f.Invariant, f.Seed)
+	case r.Blind():
+		return fmt.Sprintf("a blind spot: only %s kills it", r.Mutant.Elsewhere)
 	default:
 		return fmt.Sprintf("SURVIVED %d seeds", f.Seeds)
 	}
@@ -182,6 +184,8 @@ func printMutants(cmd *cobra.Command, rows []mutants.Row) error {
 			t.row(m.ID, m.Title, "(impossible)", "", "", m.Impossible)
 		case f.Killed:
 			t.row(m.ID, m.Title, f.Invariant, f.Seeds, fmt.Sprintf("%.2f", f.Real), strings.Join(f.Left, "; "))
+		case rows[i].Blind():
+			t.row(m.ID, m.Title, "(blind spot)", f.Seeds, fmt.Sprintf("%.2f", f.Real), "only "+m.Elsewhere)
 		default:
 			t.row(m.ID, m.Title, "SURVIVED", f.Seeds, fmt.Sprintf("%.2f", f.Real), "")
 		}
@@ -190,6 +194,6 @@ func printMutants(cmd *cobra.Command, rows []mutants.Row) error {
 		return err
 	}
 	s := mutants.Sum(rows)
-	fmt.Fprintf(out, "%d killed, %d survived, %d impossible; time to kill: median %.2f s, worst %.2f s\n", s.Killed, s.Survived, s.Impossible, s.MedianSeconds, s.WorstSeconds)
+	fmt.Fprintf(out, "%d killed, %d blind spots, %d survived, %d impossible; time to kill: median %.2f s, worst %.2f s\n", s.Killed, s.Blind, s.Survived, s.Impossible, s.MedianSeconds, s.WorstSeconds)
 	return nil
 }
