@@ -162,7 +162,7 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 		m.repair()
 		m.setClock(m.offset(), 1)
 		m.resume()
-		if m.up == nil && !m.unusable {
+		if m.up == nil {
 			m.boot()
 		}
 	}

@@ -170,8 +170,8 @@ func (m *member) refuses(err error) {
 		return
 	}
 	m.unusable, m.missing = true, false
-	s.whileStorm(s.exp(2*time.Second), func() {
-		if m.unusable {
+	s.after(s.exp(2*time.Second), func() {
+		if m.unusable && (s.storming || m.healed) {
 			m.wipe()
 			m.boot()
 		}
