@@ -116,7 +116,11 @@ func (c *Core) pushVotes(to ReplicaID, m *Status, out *Output) {
 		return
 	}
 	for at, n := s.Voted, Height(0); at.Height >= floor && n <= 2*c.cfg.Window; n++ {
-		out.durable(to, &Vote{Statement: c.statement(Prepare, at), Signer: c.cfg.Self})
+		// A Commit may have taken voted further up than this replica may prepare, or a
+		// restart what it has executed further down. Only the base is exempt (3.1).
+		if at.Height <= c.voteLimit() || at == c.base {
+			out.durable(to, &Vote{Statement: c.statement(Prepare, at), Signer: c.cfg.Self})
+		}
 		e := c.blocks[at.Digest]
 		switch {
 		case e != nil:
