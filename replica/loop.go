@@ -13,34 +13,25 @@ func (s *Server) loop() {
 	pace := newPacer(s.cfg.Tick, s.cfg.Timeouts)
 	ticker := time.NewTicker(s.cfg.Tick)
 	defer ticker.Stop()
-	// The timeout follows the round trips once in a second.
-	perSecond := max(1, int(time.Second/s.cfg.Tick))
-	ticks := 0
 	var events []func(*Node)
 	for ok := true; ok; {
-		rang := false
+		var rang time.Time
 		select {
 		case <-s.events.ready:
-		case <-ticker.C:
-			rang = true
+		case rang = <-ticker.C:
 		}
-		// Ticks first: they are of the time before these events.
 		due := pace.due(time.Now(), rang)
-		if due > 0 {
-			now := pbft.TimeOf(s.cfg.Now())
-			for range due {
-				s.node.Tick(now)
-			}
-			if ticks += due; ticks >= perSecond {
-				ticks = 0
-				if timeout := s.progressTimeout(); timeout > 0 {
-					s.node.SetProgressTimeout(timeout)
-				}
-			}
+		if pace.slow {
+			s.tick(due) // they are of the time before these events
 		}
 		events, ok = s.events.tryAll(events)
 		for _, event := range events {
 			event(s.node)
+		}
+		if !pace.slow {
+			// Last: what has arrived may be what a timeout waits for, and an overloaded
+			// replica must not suspect the primary for being late itself.
+			s.tick(due)
 		}
 		s.node.Flush()
 		s.bound()
@@ -49,6 +40,24 @@ func (s *Server) loop() {
 		}
 		if every, change := pace.settle(time.Now(), s.node.position(), due); change {
 			ticker.Reset(every)
+		}
+	}
+}
+
+// tick tells the node that n ticks have passed. Once in a second the progress timeout
+// follows the round trips.
+func (s *Server) tick(n int) {
+	if n == 0 {
+		return
+	}
+	now := pbft.TimeOf(s.cfg.Now())
+	for range n {
+		s.node.Tick(now)
+	}
+	if s.ticks += n; s.ticks >= max(1, int(time.Second/s.cfg.Tick)) {
+		s.ticks = 0
+		if timeout := s.progressTimeout(); timeout > 0 {
+			s.node.SetProgressTimeout(timeout)
 		}
 	}
 }
@@ -77,6 +86,8 @@ type pacer struct {
 	at    time.Time // up to which ticks were done; at rest only
 	seen  position
 	quiet int // ticks since the position changed
+
+	skipped bool // the last tick was left out
 }
 
 // restAfter is for how many ticks nothing must have happened.
@@ -88,13 +99,19 @@ func newPacer(tick time.Duration, t pbft.Timeouts) *pacer {
 	return &pacer{tick: tick, batch: max(1, min(t.Heartbeat/2, t.Idle/10, t.Status/10))}
 }
 
-// due returns how many ticks are to be done now; rang says that the ticker did.
-func (p *pacer) due(now time.Time, rang bool) int {
+// due returns how many ticks are to be done now; rang is when the ticker did, zero if
+// it did not.
+func (p *pacer) due(now, rang time.Time) int {
 	if !p.slow {
-		if rang {
-			return 1
+		if rang.IsZero() {
+			return 0
 		}
-		return 0
+		// Never two in a row: a flood must not stop the time.
+		p.skipped = now.Sub(rang) > p.tick && !p.skipped
+		if p.skipped {
+			return 0
+		}
+		return 1
 	}
 	// To the nearest tick: what is ahead of the clock by half of one is caught up.
 	n := int((now.Sub(p.at) + p.tick/2) / p.tick)

@@ -19,7 +19,7 @@ func resting(t require.TestingT, at time.Time) (*pacer, position) {
 	for i := 0; !p.slow; i++ {
 		require.LessOrEqual(t, i, restAfter)
 		at = at.Add(testTick)
-		require.Equal(t, 1, p.due(at, true))
+		require.Equal(t, 1, p.due(at, at))
 		p.settle(at, here, 1)
 	}
 	return p, here
@@ -30,22 +30,22 @@ func TestPaceAtRest(t *testing.T) {
 	p, here := resting(t, start)
 	require.Equal(t, 5, p.batch)
 	now := p.at
-	require.Equal(t, 5, p.due(now.Add(5*testTick), true))
-	require.Equal(t, 0, p.due(now.Add(5*testTick), false))
+	require.Equal(t, 5, p.due(now.Add(5*testTick), now.Add(5*testTick)))
+	require.Equal(t, 0, p.due(now.Add(5*testTick), time.Time{}))
 	// An event brings forward what has passed, and the wakeup after it the rest.
-	require.Equal(t, 3, p.due(now.Add(8*testTick), false))
-	require.Equal(t, 2, p.due(now.Add(10*testTick), true))
+	require.Equal(t, 3, p.due(now.Add(8*testTick), time.Time{}))
+	require.Equal(t, 2, p.due(now.Add(10*testTick), now.Add(10*testTick)))
 	// Too late is left out, as always.
-	require.Equal(t, 5, p.due(now.Add(1000*testTick), true))
-	require.Equal(t, 0, p.due(now.Add(1000*testTick), false))
+	require.Equal(t, 5, p.due(now.Add(1000*testTick), now.Add(1000*testTick)))
+	require.Equal(t, 0, p.due(now.Add(1000*testTick), time.Time{}))
 
 	// Work wakes it up, and every tick has its own wakeup again.
 	here.pool = 1
 	every, change := p.settle(now, here, 0)
 	require.True(t, change)
 	require.Equal(t, testTick, every)
-	require.Equal(t, 0, p.due(now.Add(3*testTick), false))
-	require.Equal(t, 1, p.due(now.Add(4*testTick), true))
+	require.Equal(t, 0, p.due(now.Add(3*testTick), time.Time{}))
+	require.Equal(t, 1, p.due(now.Add(4*testTick), now.Add(4*testTick)))
 }
 
 func TestPaceWithWork(t *testing.T) {
@@ -74,6 +74,16 @@ func TestPaceWithWork(t *testing.T) {
 	}
 }
 
+// An overloaded replica's timeouts get longer, and a flood does not stop them.
+func TestPaceOfAnOverloadedReplica(t *testing.T) {
+	p, rang := newPacer(testTick, pbft.DefaultTimeouts()), time.Unix(1000, 0)
+	require.Equal(t, 1, p.due(rang.Add(testTick), rang))
+	require.Equal(t, 0, p.due(rang.Add(testTick+1), rang))
+	require.Equal(t, 1, p.due(rang.Add(9*testTick), rang))
+	require.Equal(t, 0, p.due(rang.Add(9*testTick), rang))
+	require.Equal(t, 1, p.due(rang, rang))
+}
+
 // Where timeouts are a few ticks only, each tick has its wakeup.
 func TestPaceOfShortTimeouts(t *testing.T) {
 	short := pbft.DefaultTimeouts()
@@ -94,9 +104,9 @@ func TestPaceKeepsTime(t *testing.T) {
 		next := now.Add(5 * testTick)
 		for range rapid.IntRange(1, 200).Draw(t, "wakeups") {
 			event := now.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "ms")) * time.Millisecond)
-			rang := !event.Before(next)
-			if now = event; rang {
-				now, next = next, next.Add(5*testTick)
+			var rang time.Time
+			if now = event; !event.Before(next) {
+				now, rang, next = next, next, next.Add(5*testTick)
 			}
 			n := p.due(now, rang)
 			require.LessOrEqual(t, n, p.batch)

@@ -59,6 +59,7 @@ type Server struct {
 	node      *Node // the protocol goroutine's
 	events    *queue[func(*Node)]
 	loopDone  chan struct{}
+	ticks     int // the protocol goroutine's: since it last looked at the round trips
 	published atomic.Pointer[published]
 
 	aggregate  *queue[func()]
