@@ -472,7 +472,11 @@ func (r *run) finish(started time.Time) (*Outcome, error) {
 	}
 	for i, n := range r.nodes {
 		rep.Program = cmp.Or(rep.Program, n.last.Build)
-		rep.Replicas = append(rep.Replicas, report.Replica{ID: i, Name: name(i), Weight: 1, Samples: r.samples[i]})
+		x := report.Replica{ID: i, Name: name(i), Weight: 1, Samples: r.samples[i], Traitor: n.blamed}
+		if x.Traitor {
+			x.Strategy = "at times"
+		}
+		rep.Replicas = append(rep.Replicas, x)
 	}
 	names := make([]string, 0, len(r.coverage))
 	for what := range r.coverage {
