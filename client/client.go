@@ -63,7 +63,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	public := cfg.Key.Public()
 	if !cfg.Roster.Admits(public) {
-		return nil, fmt.Errorf("%w: add key %s to clients.keys of the cluster file", ErrNotAdmitted, public.Hex())
+		return nil, fmt.Errorf("%w: the cluster file does not list key %s: use a key that it lists, or name this one when the cluster is made (parley init --admit)", ErrNotAdmitted, public.Hex())
 	}
 	quorums, err := pbft.NewQuorumSystem(cfg.Roster.Weights())
 	if err != nil {
