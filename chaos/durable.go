@@ -109,6 +109,9 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 	if st, err := pbft.DecodeRecordCheckpoint(v); err != nil || st != m.CheckpointStatement {
 		missing("this statement")
 	}
+	if c := p.node; c != nil && c.Core().SnapshotHeight() > m.Height && p.disk.newest() > m.Height {
+		return // a later one is certified and here, so this one was pruned while the vote was being signed
+	}
 	if state, ok := p.disk.snapshots.State(m.Height); p.isSnapshot(m.Height) && m.Height > p.disk.damaged && (!ok || state != m.State) {
 		missing("the snapshot")
 	}
