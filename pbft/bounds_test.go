@@ -124,8 +124,8 @@ func TestBoundPool(t *testing.T) {
 	}
 	require.LessOrEqual(t, n.core.pool.bytes, 20_000)
 	require.Greater(t, n.core.pool.bytes, 20_000-size, "the room is used")
-	for _, k := range n.core.pool.perClient {
-		require.LessOrEqual(t, k, 16)
+	for _, k := range n.core.pool.clients {
+		require.LessOrEqual(t, k.held, 16)
 	}
 	require.NotZero(t, n.core.counters.DroppedRequest[DropClientFull])
 	require.NotZero(t, n.core.counters.DroppedRequest[DropPoolFull])
@@ -143,14 +143,18 @@ func TestBoundPool(t *testing.T) {
 }
 
 // A Forward to the primary is cut at its size limit, also when many requests come at
-// once; what a peer relays by age is one message.
+// once; what a peer relays by age is one message, with a bounded part of it for each
+// client.
 func TestBoundForward(t *testing.T) {
 	f := newFlood(3, func(c *Config) {
 		c.MaxPoolBytes, c.MaxPoolPerClient, c.MaxOperationBytes, c.MaxBlockBytes = 16<<20, 1<<16, 60_000, 1<<17
 	})
 	n := f.nodes[1]
-	for seq := range uint64(50) {
-		n.submit(f.request(1, seq+1, string(make([]byte, 50_000))))
+	for i := range uint64(50) {
+		n.submit(f.request(1+i%25, 1+i/25, string(make([]byte, 50_000))))
+	}
+	for seq := range uint64(10) {
+		n.submit(f.request(1, 10+seq, string(make([]byte, 50_000))))
 	}
 	f.queue = nil
 	var out Output
@@ -159,17 +163,22 @@ func TestBoundForward(t *testing.T) {
 		n.core.Tick(f.now, &out)
 	}
 	size, messages := 0, 0
+	of := map[crypto.PublicKey]int{}
 	for _, e := range out.Send {
 		if m, ok := e.Message.(*Forward); ok {
 			messages++
 			for _, r := range m.Requests {
 				size += r.Size()
+				of[r.Client] += r.Size()
 			}
 		}
 	}
 	require.Equal(t, 1, messages)
 	require.LessOrEqual(t, size, maxForwardBytes)
 	require.Greater(t, size, maxForwardBytes/2)
+	for _, bytes := range of {
+		require.LessOrEqual(t, bytes, maxRelayedPerClient)
+	}
 }
 
 func TestBoundBlocks(t *testing.T) {

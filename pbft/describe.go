@@ -18,7 +18,7 @@ func (c *Core) Describe() string {
 	fmt.Fprintf(&b, "replica %d: view:%d (%s, primary %d) tip:%v high:%v committed:%v executed:%d stable:%d oldest:%d\n",
 		c.cfg.Self, c.durable.View, stage, c.Primary(), c.Tip(), c.High(), c.CommittedRef(), c.executed, c.Stable(), c.Oldest())
 	fmt.Fprintf(&b, "  voted:%d/%v base:%v done:%t held:%d seen:%d pool:%d+%d failed:%d timeout:%d", c.durable.VotedView, c.durable.Voted, c.base, c.baseDone,
-		len(c.order), len(c.seen), c.pool.waiting.n, c.pool.proposed.n, c.timers.failed, c.timeout())
+		len(c.order), len(c.seen), c.pool.waiting, c.pool.proposed.n, c.timers.failed, c.timeout())
 	for why := range SuspicionCauses {
 		if c.suspicion.has(why) {
 			fmt.Fprintf(&b, " suspects:%v", why)

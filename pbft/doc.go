@@ -136,7 +136,8 @@
 //	checkpoint votes          members * (range + 2)                         TestCheckpointTallyMemoryBound
 //	ViewChanges, Statuses     one of each member, the highest               TestBoundViewChangesAndStatuses
 //	answers and pushes        one for each member and retry interval        TestBoundAnswers, TestBoundViewChangesAndStatuses
-//	requests                  MaxPoolBytes, MaxPoolPerClient                TestBoundPool
+//	requests                  MaxPoolBytes waiting, as much proposed,       TestBoundPool, TestPoolModel
+//	                          MaxPoolPerClient
 //	a Forward                 1 MiB                                         TestBoundForward
 //	evidence                  one for each member and offence               TestBoundEvidence
 //	committed chain, CommitQCs, NewViews, statements, the log

@@ -31,12 +31,13 @@ const (
 	DropBound              // a bounded buffer is full
 	DropFollower           // a replica that is rejoining does not use it
 	DropCommittedFork      // contradicts what is committed here: more than F are guilty
+	DropDisplaced          // made room for a client that has less waiting
 	Drops
 )
 
 var dropNames = [Drops]string{"none", "epoch", "cluster", "not-member", "signature", "malformed", "old-view", "future-view",
 	"not-primary", "height", "duplicate", "conflict", "parent", "limits", "flag", "time", "unwanted", "base", "claim",
-	"pool-full", "client-full", "expired", "bound", "follower", "committed-fork"}
+	"pool-full", "client-full", "expired", "bound", "follower", "committed-fork", "displaced"}
 
 func (d Drop) String() string {
 	if d < Drops {

@@ -2,22 +2,41 @@ package pbft
 
 import "github.com/parley-bft/parley/crypto"
 
-// pool holds the requests that this replica knows and that are not committed, in
-// order of arrival: waiting ones, and ones that a block of this view proposes.
-// Bounded by bytes and by requests for each client.
+// pool holds the requests that this replica knows and that are not committed: ones
+// that wait, in a queue for each client, and ones that a block of this view proposes.
+//
+// Clients are served in turn (pool_turns.go), the room is theirs in equal shares
+// (pool_share.go), and age is held against a primary for a client that it does not
+// serve, not for a request that waits behind others of its client (pool_ages.go). So
+// what one client sends, however much, costs the others one place in a round.
+//
+// Everything but sift takes constant time for each request that it touches, and
+// O(log clients) where a client's share changes.
 type pool struct {
 	maxBytes     int
 	maxPerClient int
+	admissible   func(*Request) bool
 
-	byDigest  map[Digest]*pooled
-	bySeq     map[clientSeq]*pooled
-	perClient map[crypto.PublicKey]int
-	bytes     int
-	// waitBytes is the size of the requests in waiting.
-	waitBytes int
+	byDigest map[Digest]*pooled
+	bySeq    map[clientSeq]*pooled
+	clients  map[crypto.PublicKey]*poolClient
+	// waiting and bytes are the number and the size of the requests that wait.
+	waiting, bytes int
 
-	waiting  list
-	proposed list
+	proposed      series[pooled] // in order of proposal
+	proposedBytes int
+
+	turns  series[poolClient] // clients of whom something waits; the first is served next
+	ages   series[poolClient] // the same, by their clocks
+	relays series[pooled]     // all requests, by when they came or were last relayed
+	heap   []*poolClient      // those of turns; the one with the most bytes waiting is on top
+
+	// now is the tick of the last add, reset or older; older is called at every tick.
+	now uint64
+	// entered is the tick of the last reset: nothing counts from before.
+	entered   uint64
+	displaced uint64           // requests that made room for others', since the start
+	cursors   []*joint[pooled] // of peek
 }
 
 type clientSeq struct {
@@ -26,98 +45,127 @@ type clientSeq struct {
 }
 
 type pooled struct {
-	request    *Request
-	since      uint64 // tick from which its age counts
-	relayed    uint64 // tick at which it was last relayed to everybody; 0 never
-	inBlock    bool
-	next, prev *pooled
+	request *Request
+	client  *poolClient
+	since   uint64 // of a proposed one: tick from which its age counts
+	stamp   uint64 // tick at which it came or was last relayed to everybody
+	inBlock bool
+	order   joint[pooled] // in the client's queue or among the proposed
+	relay   joint[pooled]
 }
 
-// list is a doubly linked list of pooled requests.
-type list struct {
-	head, tail *pooled
-	n          int
+// poolClient is a client of whom something is in the pool.
+type poolClient struct {
+	key     crypto.PublicKey
+	waiting series[pooled]
+	bytes   int // waiting
+	held    int // requests, waiting and proposed
+	rank    int // place in the heap
+	// clock is the tick from which the age of what waits counts.
+	clock uint64
+	// relayed are the bytes relayed since relayFrom.
+	relayed   int
+	relayFrom uint64
+	turn, age joint[poolClient]
 }
 
-func (l *list) push(p *pooled) {
-	p.prev, p.next = l.tail, nil
-	if l.tail != nil {
-		l.tail.next = p
-	} else {
-		l.head = p
-	}
-	l.tail = p
-	l.n++
-}
-
-func (l *list) remove(p *pooled) {
-	if p.prev != nil {
-		p.prev.next = p.next
-	} else {
-		l.head = p.next
-	}
-	if p.next != nil {
-		p.next.prev = p.prev
-	} else {
-		l.tail = p.prev
-	}
-	p.next, p.prev = nil, nil
-	l.n--
-}
-
-// prepend moves all of m in front of l.
-func (l *list) prepend(m *list) {
-	if m.head == nil {
-		return
-	}
-	if l.head != nil {
-		m.tail.next, l.head.prev = l.head, m.tail
-		m.tail = l.tail
-	}
-	l.head, l.tail, l.n = m.head, m.tail, l.n+m.n
-	*m = list{}
-}
-
-func newPool(maxBytes, maxPerClient int) pool {
+func newPool(maxBytes, maxPerClient int, admissible func(*Request) bool) pool {
 	return pool{
-		maxBytes: maxBytes, maxPerClient: maxPerClient,
-		byDigest: map[Digest]*pooled{}, bySeq: map[clientSeq]*pooled{}, perClient: map[crypto.PublicKey]int{},
+		maxBytes: maxBytes, maxPerClient: maxPerClient, admissible: admissible,
+		byDigest: map[Digest]*pooled{}, bySeq: map[clientSeq]*pooled{}, clients: map[crypto.PublicKey]*poolClient{},
 	}
 }
 
-func (p *pool) len() int { return p.waiting.n + p.proposed.n }
+func (p *pool) len() int { return p.waiting + p.proposed.n }
 
+// add takes a request at the end of its client's queue.
 func (p *pool) add(r *Request, now uint64) Drop {
+	p.now = now
 	if p.byDigest[r.Digest()] != nil {
 		return DropDuplicate
 	}
 	key := clientSeq{r.Client, r.Seq}
-	switch {
-	case p.bySeq[key] != nil:
+	if p.bySeq[key] != nil {
 		return DropConflict
-	case p.perClient[r.Client] >= p.maxPerClient:
+	}
+	c := p.clients[r.Client]
+	if c != nil && c.held >= p.maxPerClient {
 		return DropClientFull
-	case p.bytes+r.Size() > p.maxBytes:
+	}
+	if p.bytes+r.Size() > p.maxBytes && !p.makeRoom(c, r.Size()) {
 		return DropPoolFull
 	}
-	q := &pooled{request: r, since: now}
+	if c == nil {
+		c = &poolClient{key: r.Client}
+		c.turn.of, c.age.of = c, c
+		p.clients[r.Client] = c
+	}
+	q := &pooled{request: r, client: c, stamp: now}
+	q.order.of, q.relay.of = q, q
 	p.byDigest[r.Digest()] = q
 	p.bySeq[key] = q
-	p.perClient[r.Client]++
-	p.bytes += r.Size()
-	p.waitBytes += r.Size()
-	p.waiting.push(q)
+	c.held++
+	c.waiting.push(&q.order)
+	p.relays.push(&q.relay)
+	if c.waiting.n == 1 {
+		p.turns.push(&c.turn)
+	}
+	p.queued(q)
 	return NoDrop
 }
 
-// propose marks requests as part of a block of this view.
+// queued counts a request that was put into its client's queue.
+func (p *pool) queued(q *pooled) {
+	c := q.client
+	c.bytes += q.request.Size()
+	p.bytes += q.request.Size()
+	p.waiting++
+	if c.waiting.n == 1 {
+		c.clock = p.now
+		p.ages.push(&c.age)
+		p.enrol(c)
+	} else {
+		p.grown(c)
+	}
+}
+
+// unqueue takes a request out of its client's queue.
+func (p *pool) unqueue(q *pooled) {
+	c := q.client
+	c.waiting.remove(&q.order)
+	c.bytes -= q.request.Size()
+	p.bytes -= q.request.Size()
+	p.waiting--
+	if c.waiting.n == 0 {
+		p.turns.remove(&c.turn)
+		p.ages.remove(&c.age)
+		p.strike(c)
+	} else {
+		p.shrunk(c)
+	}
+}
+
+// propose marks requests as part of a block of this view: their clients have had
+// their turns. Proposed ones have as much room again as those that wait; what finds
+// none there is forgotten, since its block holds it.
 func (p *pool) propose(requests []*Request) {
 	for _, r := range requests {
-		if q := p.byDigest[r.Digest()]; q != nil && !q.inBlock {
-			p.waiting.remove(q)
-			p.waitBytes -= r.Size()
-			q.inBlock = true
-			p.proposed.push(q)
+		q := p.byDigest[r.Digest()]
+		switch {
+		case q == nil:
+			p.servedAnother(r)
+			continue
+		case q.inBlock:
+			continue
+		}
+		q.since = p.since(q.client)
+		p.unqueue(q)
+		q.inBlock = true
+		p.proposed.push(&q.order)
+		p.proposedBytes += r.Size()
+		p.served(q.client)
+		if p.proposedBytes > p.maxBytes {
+			p.drop(q)
 		}
 	}
 }
@@ -125,210 +173,53 @@ func (p *pool) propose(requests []*Request) {
 // remove forgets requests: a block with them committed.
 func (p *pool) remove(requests []*Request) {
 	for _, r := range requests {
-		if q := p.byDigest[r.Digest()]; q != nil {
-			p.drop(q)
+		q := p.byDigest[r.Digest()]
+		if q == nil {
+			p.servedAnother(r)
+			continue
 		}
+		if !q.inBlock {
+			p.served(q.client)
+		}
+		p.drop(q)
 	}
 }
 
 func (p *pool) drop(q *pooled) {
-	r := q.request
+	r, c := q.request, q.client
 	if q.inBlock {
-		p.proposed.remove(q)
+		p.proposed.remove(&q.order)
+		p.proposedBytes -= r.Size()
 	} else {
-		p.waiting.remove(q)
-		p.waitBytes -= r.Size()
+		first := c.waiting.head == &q.order
+		p.unqueue(q)
+		if first {
+			p.restart(c)
+		}
 	}
+	p.relays.remove(&q.relay)
 	delete(p.byDigest, r.Digest())
 	delete(p.bySeq, clientSeq{r.Client, r.Seq})
-	if p.perClient[r.Client]--; p.perClient[r.Client] == 0 {
-		delete(p.perClient, r.Client)
+	if c.held--; c.held == 0 {
+		delete(p.clients, c.key)
 	}
-	p.bytes -= r.Size()
 }
 
-// reset returns all proposed requests to the waiting ones, in front, and starts
-// all ages anew: a new primary gets the full time.
+// reset returns all proposed requests to the queues, in front, in the order in which
+// they were proposed and with the first turns, and starts all ages anew: a new primary
+// gets the full time.
 func (p *pool) reset(now uint64) {
-	for q := p.proposed.head; q != nil; q = q.next {
+	p.now, p.entered = now, now
+	for e := p.proposed.tail; e != nil; e = p.proposed.tail {
+		q := e.of
+		c := q.client
+		p.proposed.remove(e)
+		p.proposedBytes -= q.request.Size()
 		q.inBlock = false
-		p.waitBytes += q.request.Size()
-	}
-	p.waiting.prepend(&p.proposed)
-	for q := p.waiting.head; q != nil; q = q.next {
-		q.since, q.relayed = now, 0
-	}
-}
-
-// blockOverhead is what a block's encoding adds to its requests.
-const blockOverhead = headerSize + 4 + signatureSize
-
-// peek returns the waiting requests, oldest first, that fit into one block; full
-// when a limit cut them off, emptied when nothing is left waiting. Requests whose
-// deadline lies below now (block time) are forgotten: they cannot be executed.
-func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, full, emptied bool) {
-	if p.waiting.n == 0 {
-		return nil, false, true
-	}
-	requests = make([]*Request, 0, min(p.waiting.n, maxRequests))
-	size := blockOverhead
-	for q := p.waiting.head; q != nil; {
-		next := q.next
-		if q.request.Deadline < now {
-			p.drop(q)
-			q = next
-			continue
+		if c.waiting.pushFront(e); c.waiting.n > 1 {
+			p.turns.remove(&c.turn)
 		}
-		if len(requests) == maxRequests || size+q.request.Size() > maxBytes {
-			return requests, true, false
-		}
-		size += q.request.Size()
-		requests = append(requests, q.request)
-		q = next
+		p.turns.pushFront(&c.turn)
+		p.queued(q)
 	}
-	return requests, len(requests) == maxRequests || size >= maxBytes, true
-}
-
-// older returns the requests that have waited for at least age and were not
-// relayed within the last age (a relay may be lost, and a request that only this
-// replica knows makes nobody else suspect), and marks them as relayed. Bounded to
-// what fits one message.
-func (p *pool) older(now, age uint64) []*Request {
-	var late []*Request
-	size := 0
-	for _, l := range [...]*list{&p.proposed, &p.waiting} {
-		for q := l.head; q != nil && now >= q.since+age; q = q.next {
-			if q.relayed != 0 && now < q.relayed+age {
-				continue
-			}
-			if size += q.request.Size(); size > maxForwardBytes || len(late) == maxForwardedRequests {
-				return late
-			}
-			q.relayed = now
-			late = append(late, q.request)
-		}
-	}
-	return late
-}
-
-// oldest returns the tick from which the oldest request's age counts.
-func (p *pool) oldest() (since uint64, ok bool) {
-	for _, l := range [...]*list{&p.proposed, &p.waiting} {
-		if l.head != nil && (!ok || l.head.since < since) {
-			since, ok = l.head.since, true
-		}
-	}
-	return since, ok
-}
-
-// sift forgets all requests that cannot be executed any more: their deadline lies
-// below now (block time), or they are not admissible. It looks at every request:
-// for use when something is about to be held against a primary.
-func (p *pool) sift(now Time, admissible func(*Request) bool) {
-	for _, l := range [...]*list{&p.waiting, &p.proposed} {
-		for q := l.head; q != nil; {
-			next := q.next
-			if q.request.Deadline < now || !admissible(q.request) {
-				p.drop(q)
-			}
-			q = next
-		}
-	}
-}
-
-// maxForwardBytes bounds one Forward message.
-const maxForwardBytes = 1 << 20
-
-// Submit takes a client's request that the host found authentic and admissible
-// under its executed sessions. A backup passes it on to the primary.
-func (c *Core) Submit(r *Request, out *Output) Drop {
-	d := c.submit(r, out)
-	c.finish(out)
-	return d
-}
-
-// SubmitAll takes several requests that came together, so that an idle primary
-// puts them into one block, and a backup into one message. refused hears of each
-// that was not taken.
-func (c *Core) SubmitAll(requests []*Request, out *Output, refused func(*Request, Drop)) {
-	for _, r := range requests {
-		if d := c.submit(r, out); d != NoDrop {
-			refused(r, d)
-		}
-	}
-	c.finish(out)
-}
-
-func (c *Core) submit(r *Request, out *Output) Drop {
-	d := c.admit(r)
-	if d != NoDrop {
-		c.counters.DroppedRequest[d]++
-	} else if !c.isPrimary() {
-		c.forward(r, out)
-	}
-	return d
-}
-
-func (c *Core) admit(r *Request) Drop {
-	if r.Size()+blockOverhead > c.cfg.MaxBlockBytes {
-		return DropLimits
-	}
-	for _, op := range r.Ops {
-		if len(op) > c.cfg.MaxOperationBytes {
-			return DropLimits
-		}
-	}
-	if r.Deadline < c.chain.tip().Time {
-		return DropExpired
-	}
-	if !c.cfg.Admissible(r) {
-		return DropDuplicate
-	}
-	return c.pool.add(r, c.ticks)
-}
-
-// forward collects requests for the primary; flushForward sends them.
-func (c *Core) forward(r *Request, out *Output) {
-	c.timers.forward = append(c.timers.forward, r)
-	if c.timers.forwardBytes += r.Size(); c.timers.forwardBytes >= maxForwardBytes {
-		c.flushForward(out)
-	}
-}
-
-// passOnWaiting gives the primary of a view that was opened the oldest requests that
-// wait here: they went to another primary, which may have left them. Bounded to one
-// message; the rest is relayed by age.
-func (c *Core) passOnWaiting(out *Output) {
-	if !c.timers.passOn {
-		return
-	}
-	c.timers.passOn = false
-	if c.isPrimary() {
-		return
-	}
-	for q := c.pool.waiting.head; q != nil && c.timers.forwardBytes+q.request.Size() <= maxForwardBytes; q = q.next {
-		c.forward(q.request, out)
-	}
-}
-
-func (c *Core) flushForward(out *Output) {
-	if len(c.timers.forward) == 0 {
-		return
-	}
-	out.send(c.Primary(), &Forward{Requests: c.timers.forward})
-	c.timers.forward, c.timers.forwardBytes = nil, 0
-}
-
-// onForward takes requests from another replica.
-func (c *Core) onForward(m *Forward, _ *Output) Drop {
-	used := DropDuplicate
-	for _, r := range m.Requests {
-		d := c.admit(r)
-		if d == NoDrop {
-			used = NoDrop
-		} else {
-			c.counters.DroppedRequest[d]++
-		}
-	}
-	return used
 }

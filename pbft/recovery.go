@@ -30,7 +30,7 @@ func New(cfg Config, log iter.Seq[Record]) (*Core, error) {
 		seen:     map[Height]*PrePrepare{},
 		blocks:   map[Digest]*entry{},
 		peers:    make([]peer, n),
-		pool:     newPool(cfg.MaxPoolBytes, cfg.MaxPoolPerClient),
+		pool:     newPool(cfg.MaxPoolBytes, cfg.MaxPoolPerClient, cfg.Admissible),
 		follower: cfg.Follower,
 		rejoin:   rejoin{answers: make([]View, n), has: crypto.NewBitmap(n)},
 	}

@@ -136,12 +136,19 @@ func (n *node) dumpLog(d *dumper) {
 	}
 }
 
+// pool writes the queues of the clients, in the order of their turns, and what is
+// proposed.
 func (d *dumper) pool(p reflect.Value) {
-	for _, name := range [...]string{"waiting", "proposed"} {
-		d.number(1)
-		for q := p.FieldByName(name).FieldByName("head"); !q.IsNil(); q = q.Elem().FieldByName("next") {
-			d.value(q.Elem().FieldByName("request").Elem().FieldByName("digest"))
-		}
+	for c := p.FieldByName("turns").FieldByName("head"); !c.IsNil(); c = c.Elem().FieldByName("next") {
+		d.requests(c.Elem().FieldByName("of").Elem().FieldByName("waiting"))
+	}
+	d.requests(p.FieldByName("proposed"))
+}
+
+func (d *dumper) requests(list reflect.Value) {
+	d.number(1)
+	for q := list.FieldByName("head"); !q.IsNil(); q = q.Elem().FieldByName("next") {
+		d.value(q.Elem().FieldByName("of").Elem().FieldByName("request").Elem().FieldByName("digest"))
 	}
 }
 
