@@ -265,18 +265,33 @@ func (s *Serving) byHeight(store Store, from pbft.Height) (pbft.Message, error) 
 		return nil, nil
 	}
 	m.Blocks = m.Blocks[:end]
-	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(m.Certificate.View)})
+	nv, err := newViewOf(store, m.Certificate)
 	if err != nil {
 		return nil, err
 	}
-	if v != nil {
-		nv, err := pbft.DecodeRecordNewView(v)
-		if err != nil {
-			return nil, err
-		}
+	if nv != nil {
 		m.NewViews = append(m.NewViews, nv)
 	}
 	return &m, nil
+}
+
+// newViewOf returns the NewView that a certificate names, nil if it is not here. An
+// equivocating primary may have made a replica enter the view by another one: then
+// the one that was certified has a record of its own.
+func newViewOf(store Store, c *pbft.Certificate) (*pbft.NewView, error) {
+	for _, d := range []pbft.Digest{c.NewView, {}} {
+		v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(c.View), Digest: d})
+		if err != nil {
+			return nil, err
+		}
+		if v == nil {
+			continue
+		}
+		if n, err := pbft.DecodeRecordNewView(v); err != nil || n.Digest() == c.NewView {
+			return n, err
+		}
+	}
+	return nil, nil
 }
 
 // decodeCommitted returns the certificate in a RecordCommitted if it is one of the

@@ -84,3 +84,25 @@ func TestServeLimits(t *testing.T) {
 	require.LessOrEqual(t, answers, n.cfg.Serve.Burst+2)
 	require.NotZero(t, n.Counters().ServeLimited)
 }
+
+// What a certificate names goes with it, from whichever record it is in, and no
+// other NewView.
+func TestServeTheNewViewThatIsNamed(t *testing.T) {
+	store := NewMemoryStore()
+	entered, named := &pbft.NewView{View: 3}, &pbft.NewView{View: 3, Claims: make([]pbft.SignedClaim, 1)}
+	value := func(n *pbft.NewView) []byte {
+		const header = 1 + 8 // kind and epoch
+		return pbft.Encode(0, n)[header:]
+	}
+	require.NoError(t, store.Write([]pbft.Record{{Key: pbft.RecordKey{Kind: pbft.RecordNewView, Height: 3}, Value: value(entered)}}, true))
+	of := func(n *pbft.NewView) *pbft.NewView {
+		got, err := newViewOf(store, &pbft.Certificate{Statement: pbft.Statement{View: 3, NewView: n.Digest()}})
+		require.NoError(t, err)
+		return got
+	}
+	require.Equal(t, entered.Digest(), of(entered).Digest())
+	require.Nil(t, of(named))
+	require.NoError(t, store.Write([]pbft.Record{{Key: pbft.RecordKey{Kind: pbft.RecordNewView, Height: 3, Digest: named.Digest()}, Value: value(named)}}, true))
+	require.Equal(t, named.Digest(), of(named).Digest())
+	require.Equal(t, entered.Digest(), of(entered).Digest())
+}
