@@ -256,6 +256,7 @@ func (s *Simulation) finish(real time.Duration) {
 	r.Real, r.Virtual = real, s.now
 	r.Blocks = len(s.judge.agreed)
 	r.Trace = s.trace.sum()
+	s.deeds()
 	if s.opts.Operation != nil || len(r.Violations) > 0 {
 		return
 	}
