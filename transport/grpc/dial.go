@@ -106,9 +106,10 @@ func (p *peer) link() (linked bool, err error) {
 	defer cancel(nil)
 	opened := make(chan struct{})
 	watched := make(chan struct{})
+	reached := false
 	go func() {
 		defer close(watched)
-		p.watchOpening(opened, cancel)
+		reached = p.watchOpening(opened, cancel)
 	}()
 	var wire wire
 	conn, err := grpc.NewClient("passthrough:///"+p.Address, p.dialOptions(&wire)...)
@@ -126,6 +127,12 @@ func (p *peer) link() (linked bool, err error) {
 		return false, cause
 	}
 	if err != nil {
+		if reached {
+			// 1. This attempt reached the peer's predecessor, which was about to stop.
+			// 2. The peer started and reached us. 3. The attempt failed. Without this the
+			// pause that follows, perhaps a long one, would have slept through 2.
+			p.nudge()
+		}
 		return false, err
 	}
 	s := &session{peer: p, stream: stream, theirs: theirs, stop: cancel, pingDue: make(chan struct{}, 1)}
@@ -135,21 +142,21 @@ func (p *peer) link() (linked bool, err error) {
 }
 
 // watchOpening gives an attempt up when it takes too long, or when the peer
-// reaches us while it hangs.
-func (p *peer) watchOpening(opened <-chan struct{}, cancel context.CancelCauseFunc) {
+// reaches us while it hangs. It tells whether the peer reached us.
+func (p *peer) watchOpening(opened <-chan struct{}, cancel context.CancelCauseFunc) (reached bool) {
 	deadline := time.NewTimer(p.t.cfg.HandshakeTimeout)
 	defer deadline.Stop()
 	patient := time.NewTimer(patience)
 	defer patient.Stop()
-	reached, impatient := false, false
+	impatient := false
 	wake := p.wake
 	for {
 		select {
 		case <-opened:
-			return
+			return reached
 		case <-deadline.C:
 			cancel(errHandshakeTimeout)
-			return
+			return reached
 		case <-wake:
 			reached, wake = true, nil
 		case <-patient.C:
@@ -157,7 +164,7 @@ func (p *peer) watchOpening(opened <-chan struct{}, cancel context.CancelCauseFu
 		}
 		if reached && impatient {
 			cancel(errWoken)
-			return
+			return reached
 		}
 	}
 }
