@@ -17,11 +17,7 @@ type BadClient struct {
 	Catalogue string
 	// Doc says in a line what it does.
 	Doc string
-	// heavy: it stops when the storm ends. Requests wait in the order in which they
-	// came, whoever sent them, so a flood makes all others wait, beyond any bound that
-	// does not count it.
-	heavy bool
-	act   func(*badClient)
+	act func(*badClient)
 }
 
 // BadClients lists them in a fixed order.
@@ -72,7 +68,7 @@ func newBadClient(s *Simulation, id int, name string) *badClient {
 // start has it act from now on.
 func (b *badClient) start() {
 	b.s.after(10*time.Millisecond+time.Duration(b.rng.ExpFloat64()*float64(b.s.opts.Think)), func() {
-		if b.s.answered() || b.heavy && !b.s.storming {
+		if b.s.answered() {
 			return
 		}
 		if u := b.s.clients[b.rng.IntN(len(b.s.clients))]; u.open != nil {

@@ -11,20 +11,20 @@ import (
 )
 
 var badClients = []BadClient{
-	{"twofaced", "K01", "asks every replica for something else under one number", false, (*badClient).twoFaced},
-	{"late", "K04", "sends requests whose time is over, or about to be", false, (*badClient).late},
-	{"eternal", "K03", "sends requests that never expire", false, (*badClient).eternal},
-	{"unsigned", "K02 K11", "signs wrongly, and differently for every replica", false, (*badClient).unsigned},
-	{"replayer", "K04", "sends others' requests again, and its own", false, (*badClient).replayer},
-	{"leaper", "K03", "jumps among sequence numbers up to the last one", false, (*badClient).leaper},
-	{"flooder", "K09", "sends many at once", true, (*badClient).flooder},
-	{"backups", "K07", "asks backups only, each for something of its own", false, (*badClient).backups},
-	{"primaryonly", "K08", "asks the primary only", false, (*badClient).primaryOnly},
-	{"hoarder", "K09", "fills the pools with requests as large as can be, and the gaps with small ones", true, (*badClient).hoarder},
-	{"giant", "K10", "sends operations that are too large, empty, or too many", false, (*badClient).giant},
-	{"impostor", "K05", "asks in the name of others", false, (*badClient).impostor},
-	{"sibling", "B9 C13", "replays what others signed for another cluster", false, (*badClient).sibling},
-	{"crowd", "K06", "is another client with every request", true, (*badClient).crowd},
+	{"twofaced", "K01", "asks every replica for something else under one number", (*badClient).twoFaced},
+	{"late", "K04", "sends requests whose time is over, or about to be", (*badClient).late},
+	{"eternal", "K03", "sends requests that never expire", (*badClient).eternal},
+	{"unsigned", "K02 K11", "signs wrongly, and differently for every replica", (*badClient).unsigned},
+	{"replayer", "K04", "sends others' requests again, and its own", (*badClient).replayer},
+	{"leaper", "K03", "jumps among sequence numbers up to the last one", (*badClient).leaper},
+	{"flooder", "K09", "sends many at once", (*badClient).flooder},
+	{"backups", "K07", "asks backups only, each for something of its own", (*badClient).backups},
+	{"primaryonly", "K08", "asks the primary only", (*badClient).primaryOnly},
+	{"hoarder", "K09", "fills the pools with requests as large as can be, and the gaps with small ones", (*badClient).hoarder},
+	{"giant", "K10", "sends operations that are too large, empty, or too many", (*badClient).giant},
+	{"impostor", "K05", "asks in the name of others", (*badClient).impostor},
+	{"sibling", "B9 C13", "replays what others signed for another cluster", (*badClient).sibling},
+	{"crowd", "K06", "is another client with every request", (*badClient).crowd},
 }
 
 func (b *badClient) next() uint64 {

@@ -67,7 +67,7 @@ func TestStrategies(t *testing.T) {
 
 // Every bad client does its deed and harms nobody else.
 func TestBadClients(t *testing.T) {
-	require.Len(t, BadClients(), 13)
+	require.Len(t, BadClients(), 14)
 	for i, kind := range BadClients() {
 		t.Run(kind.Name, func(t *testing.T) {
 			for seed := range *flagPlots {
