@@ -74,6 +74,11 @@ func (c *Core) push(to ReplicaID, m *Status, out *Output) {
 		}
 		out.send(to, c.target)
 	}
+	if c.snapshot != nil && m.Snapshot+2*c.cfg.CheckpointEvery <= c.snapshot.Height() {
+		// Its last snapshot is one that nobody serves any more: if it lacks that state, it
+		// has to know of a later one. It need not be behind in blocks.
+		out.send(to, c.snapshot)
+	}
 	if c.high != nil && m.High.Less(c.high.Rank()) {
 		out.send(to, c.high)
 	}

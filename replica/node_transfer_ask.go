@@ -90,6 +90,13 @@ func (t *transfer) answered(from pbft.ReplicaID, index uint32) bool {
 // absent notes that a peer says it does not have what it was asked for.
 func (t *transfer) absent(from pbft.ReplicaID, index uint32) {
 	t.peers[from].pause = t.cfg.Pause
+	// Peers keep the last snapshots only. If a later one is certified here by now, as
+	// happens while a replica that lost its own repairs itself, that is the one to get:
+	// nobody may have this one any more.
+	if b := t.n.core.SnapshotBundle(); b != nil && b.Height() > t.bundle.Height() {
+		t.want(b)
+		return
+	}
 	t.again(index)
 	t.askMore()
 }
