@@ -5,11 +5,20 @@ import "github.com/parley-bft/parley/pbft"
 // baseCheck recomputes, for every view that an honest replica enters, where it has
 // to start: it knows PROTOCOL R14 and nothing of the product's code for it.
 type baseCheck struct {
-	s    *Simulation
-	seen map[pbft.Digest]bool
+	s *Simulation
+	// bases are those of the NewViews that were looked at.
+	bases map[pbft.Digest]pbft.BlockRef
 }
 
-func newBaseCheck(s *Simulation) *baseCheck { return &baseCheck{s: s, seen: map[pbft.Digest]bool{}} }
+func newBaseCheck(s *Simulation) *baseCheck {
+	return &baseCheck{s: s, bases: map[pbft.Digest]pbft.BlockRef{}}
+}
+
+// isBase tells whether a vote is for the base of the NewView that it names.
+func (k *baseCheck) isBase(v *pbft.Vote) bool {
+	base, ok := k.bases[v.NewView]
+	return ok && base == v.Ref()
+}
 
 // entered is given the NewView that a replica holds.
 func (k *baseCheck) entered(p *process, n *pbft.NewView) {
@@ -17,10 +26,14 @@ func (k *baseCheck) entered(p *process, n *pbft.NewView) {
 		return
 	}
 	p.newView = n // its digest takes longer to compute than most steps of a replica
-	if k.seen[n.Digest()] {
+	if _, seen := k.bases[n.Digest()]; seen {
 		return
 	}
-	k.seen[n.Digest()] = true
+	base := k.s.start.Ref()
+	if n.Certificate != nil {
+		base = n.Certificate.Ref()
+	}
+	k.bases[n.Digest()] = base
 	weight, total := uint64(0), uint64(0)
 	named := make([]bool, len(k.s.opts.Weights))
 	var top *pbft.Claim
@@ -45,10 +58,6 @@ func (k *baseCheck) entered(p *process, n *pbft.NewView) {
 	if need := (total+(total-1)/3)/2 + 1; weight < need {
 		k.s.violate(Bases, "replica %d enters view %d by claims that weigh %d: a quorum weighs %d", p.id, n.View, weight, need)
 		return
-	}
-	base := k.s.start.Ref()
-	if n.Certificate != nil {
-		base = n.Certificate.Ref()
 	}
 	if want := (pbft.BlockRef{Height: top.High.Height, Digest: top.Block}); base != want {
 		k.s.violate(Bases, "replica %d enters view %d at %v, the highest claim of it is %v", p.id, n.View, base, want)

@@ -252,10 +252,10 @@ func (j *judge) window(p *process, m pbft.Message) {
 	if !ok || v.Signer != p.id || v.Phase != pbft.Prepare {
 		return
 	}
-	c := p.node.Core()
-	if n := c.NewView(); n != nil && n.Certificate != nil && n.Certificate.Ref() == v.Ref() {
-		return // the base of the view: a quorum has voted for it before
+	if j.bases.isBase(v) {
+		return // a quorum has voted for it before
 	}
+	c := p.node.Core()
 	if top, ok := j.watch.commits[signed{pbft.KindVote, p.id, v.View, 0}]; ok && top.Height >= v.Height {
 		return // a quorum has prepared it: this replica has voted to commit it, and repeats itself
 	}
