@@ -1,0 +1,47 @@
+package replica
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// A replica that lost its snapshots repairs itself while blocks go on arriving, so
+// slowly that its peers have discarded by then what it asked for. It was never
+// behind in blocks, so nothing else tells it to ask for a later one.
+func TestSimTransferGoesOverToALaterSnapshot(t *testing.T) {
+	c := newSimCluster(t, 4, 21)
+	c.startAll()
+	for i := range 20 {
+		c.put(fmt.Sprint(i))
+	}
+	c.crash(3, false)
+	c.disks[3].snaps = NewMemorySnapshots(1 << 10)
+	slow := true
+	c.tamper = func(m simMail) []byte {
+		if _, d, err := pbft.Decode(m.raw); err == nil && slow && m.to == 3 && d.Kind() == pbft.KindManifest {
+			return nil
+		}
+		return m.raw
+	}
+	c.start(3)
+	c.round()
+	lost, _, _ := c.sims[3].Node().Transfer()
+	require.NotZero(t, lost, "it asks for the state that it lost")
+	others := func() pbft.Height { return c.disks[0].snaps.Heights()[0] }
+	for i := 20; others() <= lost; i++ {
+		require.Less(t, i, 200)
+		r := c.request(fmt.Sprint(i))
+		for _, s := range c.sims {
+			s.Offer([]*pbft.Request{r})
+		}
+		c.until("the others have executed it", 400, func() bool { return len(c.apps[0].list()) > i })
+	}
+	slow = false
+	c.until("replica 3 has a state", 400, func() bool {
+		return !c.sims[3].runner.pending && c.sims[3].Executor().Position().Height == c.sims[0].Executor().Position().Height
+	})
+}
