@@ -18,7 +18,14 @@ func TestSimTransferGoesOverToALaterSnapshot(t *testing.T) {
 	for i := range 20 {
 		c.put(fmt.Sprint(i))
 	}
-	c.crash(3, false)
+	// From now on blocks stay: nobody sends a checkpoint because they do not reach back.
+	c.core.Retain = 200
+	for i := range c.sims {
+		c.crash(i, false)
+	}
+	for i := range 3 {
+		c.start(i)
+	}
 	c.disks[3].snaps = NewMemorySnapshots(1 << 10)
 	slow := true
 	c.tamper = func(m simMail) []byte {
