@@ -76,10 +76,12 @@ func (c *Core) tryRejoin(out *Output) {
 
 // patience is what is left of the others' readiness to change views for a replica
 // that says that it waits to rejoin. It needs one view to open while it waits, a few if
-// their primaries fail; a traitor may say so for ever. So each view that opened
-// while it waited doubles the time until it is listened to again, which leaves the wait
-// of an honest replica finite. One doubling is forgiven for each of the longest waits.
+// their primaries fail; a traitor may say so for ever, or whenever it suits it. So each
+// view that opened while it waited, or because it had, doubles the time until it is
+// listened to again, which leaves the wait of an honest replica finite. One doubling is
+// forgiven for each of the longest waits.
 type patience struct {
+	used     bool   // its waiting ends the present view, whatever it says by now
 	deaf     uint64 // tick before which its waiting changes no view
 	doubled  uint
 	lastView uint64 // tick of the last view that opened while it waited
@@ -94,15 +96,35 @@ const (
 
 func (c *Core) shortestReign() uint64 { return rejoinRotation * uint64(c.cfg.Timeouts.Progress) }
 
-// followerWaits tells whether some peer says that it waits to rejoin and is listened to.
-func (c *Core) followerWaits() bool {
+// listened tells whether a peer says that it waits to rejoin and is listened to.
+func (c *Core) listened(p *peer) bool {
+	return p.known && p.status.Follower && c.ticks >= p.patience.deaf
+}
+
+// rejoinRotationDue tells whether a replica waits for a new view to get its vote
+// back (PROTOCOL 14) and this view has lasted long enough.
+func (c *Core) rejoinRotationDue() bool {
+	if !c.open || c.follower || c.suspicion.has(CauseRotation) || c.ticks < c.timers.openSince+c.shortestReign() {
+		return false
+	}
 	for i := range c.peers {
-		p := &c.peers[i]
-		if p.known && p.status.Follower && c.ticks >= p.patience.deaf {
+		if c.listened(&c.peers[i]) {
 			return true
 		}
 	}
 	return false
+}
+
+// rotateToRejoin ends the reign for those who wait to rejoin. It notes who they are:
+// the suspicion stands for the rest of the view, so they pay for it even if they say
+// that they wait no more.
+func (c *Core) rotateToRejoin(out *Output) {
+	for i := range c.peers {
+		if p := &c.peers[i]; c.listened(p) {
+			p.patience.used = true
+		}
+	}
+	c.suspect(CauseRotation, out)
 }
 
 // chargeFollowers notes that a view opened: what those who wait to rejoin wait for.
@@ -110,10 +132,11 @@ func (c *Core) chargeFollowers() {
 	longest := c.shortestReign() << maxDoubled
 	for i := range c.peers {
 		p := &c.peers[i]
-		if !p.known || !p.status.Follower {
+		k := &p.patience
+		if !k.used && !(p.known && p.status.Follower) {
 			continue
 		}
-		k := &p.patience
+		k.used = false
 		k.doubled -= uint(min(uint64(k.doubled), (c.ticks-k.lastView)/longest))
 		k.deaf, k.lastView = c.ticks+c.shortestReign()<<k.doubled, c.ticks
 		k.doubled = min(k.doubled+1, maxDoubled)

@@ -141,15 +141,16 @@ func (c *Core) stabilise(b *Bundle, out *Output) {
 	})
 }
 
-// rotate ends the reign of a primary after so many snapshots, or at the next one
-// when a replica waits for a new view to get its vote back (PROTOCOL 14).
+// rotate ends the reign of a primary after so many snapshots. A snapshot is no occasion
+// to end it sooner for a replica that waits to rejoin: under load they come often, so
+// only the clock sets the shortest reign (rejoinRotationDue).
 func (c *Core) rotate(out *Output) {
 	if !c.open {
 		return
 	}
 	c.suspicion.reigned++
 	every := c.cfg.Timeouts.RotateEvery
-	if every > 0 && c.suspicion.reigned >= every || c.followerWaits() {
+	if every > 0 && c.suspicion.reigned >= every {
 		c.suspect(CauseRotation, out)
 	}
 }

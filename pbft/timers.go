@@ -80,7 +80,7 @@ var timerTable = [...]struct {
 	{(*Core).idleDue, (*Core).onIdleTimeout},
 	{func(*Core) bool { return true }, (*Core).checkAges},
 	{(*Core).clockDue, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
-	{(*Core).rejoinRotationDue, func(c *Core, out *Output) { c.suspect(CauseRotation, out) }},
+	{(*Core).rejoinRotationDue, (*Core).rotateToRejoin},
 	{(*Core).abdicationDue, func(c *Core, out *Output) { c.suspect(CauseAbdication, out) }},
 	{(*Core).changeRepeatDue, (*Core).sendViewChange},
 	{(*Core).heartbeatDue, (*Core).sendHeartbeat},
@@ -194,12 +194,6 @@ func (c *Core) checkAges(out *Output) {
 	case c.suspicion.has(CauseRequestAge):
 		c.withdraw(CauseRequestAge)
 	}
-}
-
-// rejoinRotationDue tells whether a replica waits for a new view to get its vote
-// back (PROTOCOL 14) and this view has lasted long enough.
-func (c *Core) rejoinRotationDue() bool {
-	return c.open && c.followerWaits() && c.ticks >= c.timers.openSince+c.shortestReign()
 }
 
 // changeRepeatDue repeats ViewChange at a fixed interval until the view is entered.
