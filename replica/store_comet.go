@@ -24,8 +24,10 @@ type DiskStoreConfig struct {
 	FreeSpace func(dir string) (uint64, error)
 	Logger    *slog.Logger
 
-	// disk replaces the system's files, in tests.
-	disk vfs.FS
+	// disk replaces the system's files, in tests, and memTable is how much one log
+	// holds, in bytes.
+	disk     vfs.FS
+	memTable uint64
 }
 
 // diskStore is the database behind a Store.
@@ -41,8 +43,11 @@ type diskStore struct {
 	unsynced atomic.Bool
 	// syncs makes synced writes wait for each other; synced counts them (walMark).
 	syncs  sync.Mutex
-	synced uint64
+	synced atomic.Uint64
 	close  sync.Once
+	// note tells which of the database's logs must be there, and disk is where.
+	note logsNote
+	disk vfs.FS
 	// Reads and iterators must not be open when the database closes.
 	users sync.RWMutex
 	shut  bool
@@ -118,10 +123,9 @@ func (s *diskStore) apply(n int, at func(int) change, sync bool) (err error) {
 	if sync {
 		s.syncs.Lock()
 		defer s.syncs.Unlock()
-		s.synced++
 		// First, where checkWAL looks for it. It also makes a batch without records
 		// one that the database does not skip.
-		c := walMark(s.synced)
+		c := walMark(s.synced.Add(1))
 		if err := b.Set(c.key, seal(c.key, c.value)); err != nil {
 			return s.fail("write", err)
 		}
@@ -182,7 +186,7 @@ func (s *diskStore) Close() (err error) {
 			defer s.users.Unlock()
 			s.shut = true
 			defer s.rescue("close", &cerr)
-			cerr = errors.Join(s.db.Close(), s.watch.Close())
+			cerr = errors.Join(s.db.Close(), s.saveNumber(), s.watch.Close())
 		}()
 		var enough <-chan time.Time // never, unless the database may be stuck
 		if s.err() != nil {

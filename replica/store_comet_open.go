@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"syscall"
 
@@ -29,38 +31,97 @@ func openDiskStore(cfg DiskStoreConfig) (_ *diskStore, err error) {
 			cfg.Logger.Warn("the disk is slow", "operation", info.OpType.String(), "file", info.Path, "for", info.Duration)
 		}
 	})
-	s.watch = watch
+	s.watch, s.disk = watch, orderedDisk{disk}
 	defer func() {
 		if err != nil {
 			_ = watch.Close()
 		}
 	}()
 	opts := &pebble.Options{
-		FS: disk,
+		FS: s.disk,
 		// Blocks are large and written once, so a larger memtable means fewer of
 		// them are rewritten by a flush before they are pruned.
-		MemTableSize: 32 << 20,
+		MemTableSize: cmp.Or(cfg.memTable, 32<<20),
 		Logger:       storeLogger{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.fail("background work", err) },
+			WALCreated:      s.logMade,
+			WALDeleted: func(info pebble.WALDeleteInfo) {
+				if info.Err == nil {
+					s.note.drop(uint64(info.FileNum))
+				}
+			},
 		},
 	}
 	if err := s.checkWAL(opts); err != nil {
 		return nil, err
 	}
 	if err := s.run("open", func() (err error) {
-		s.db, s.synced, err = s.open(opts)
+		var number uint64
+		s.db, number, err = s.open(opts)
+		s.synced.Store(number)
 		return err
 	}); err != nil {
 		return nil, err
 	}
-	d := s.db
-	// The database's own directory is an entry in ours, and must survive too.
-	if err := syncDir(cfg.Dir); err != nil {
-		_ = d.Close()
-		return nil, storeFailure("open", cfg.Dir, err)
+	if err := s.opened(); err != nil {
+		_ = s.db.Close()
+		return nil, err
 	}
 	return s, nil
+}
+
+// opened checks how many synced writes the database came up with.
+func (s *diskStore) opened() error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	number := s.synced.Load()
+	s.note.mu.Lock()
+	defer s.note.mu.Unlock()
+	if number < s.note.durable {
+		return storeFailure("open", s.cfg.Dir, &CorruptError{Folder: s.database(), Key: "synced writes",
+			Detail: fmt.Sprintf("%d are there, and %d were", number, s.note.durable)})
+	}
+	s.note.durable, s.note.opened = number, true
+	s.note.first(s.note.logs[0].number)
+	// The database's own directory is an entry in ours, and must survive too.
+	if err := syncFolder(s.disk, s.cfg.Dir); err != nil {
+		return storeFailure("open", s.cfg.Dir, err)
+	}
+	return nil
+}
+
+// logMade notes a log before the database writes to it.
+func (s *diskStore) logMade(info pebble.WALCreateInfo) {
+	if info.Err != nil {
+		return // the database gives up
+	}
+	if info.RecycledFileNum != 0 {
+		s.note.drop(uint64(info.RecycledFileNum))
+	}
+	s.note.mu.Lock()
+	defer s.note.mu.Unlock()
+	if number := uint64(info.FileNum); !s.note.opened {
+		s.note.first(number)
+	} else {
+		// The last synced write may be under way still.
+		s.note.add(number, max(s.synced.Load(), 1)-1)
+	}
+	if err := s.note.save(s.disk, s.cfg.Dir); err != nil {
+		s.fail("note a log", err)
+	}
+}
+
+// saveNumber notes how many synced writes a store has that is closed.
+func (s *diskStore) saveNumber() error {
+	if s.err() != nil {
+		return nil // the last one may have failed
+	}
+	s.note.mu.Lock()
+	defer s.note.mu.Unlock()
+	s.note.durable = s.synced.Load()
+	return s.note.save(s.disk, s.cfg.Dir)
 }
 
 // database is the folder that the database makes in ours.
@@ -106,16 +167,56 @@ func (s *diskStore) openFailure(err error) error {
 // It asks before the database is opened to be written, which would destroy what
 // tells.
 func (s *diskStore) checkWAL(opts *pebble.Options) error {
-	lost, err := headless(s.database())
-	if err != nil {
-		return storeFailure("open", s.database(), err)
+	dir := s.database()
+	corrupt := func(key, detail string) error {
+		return storeFailure("open", s.cfg.Dir, &CorruptError{Folder: dir, Key: key, Detail: detail})
 	}
-	if lost {
-		return storeFailure("open", s.cfg.Dir, &CorruptError{Folder: s.database(), Key: "CURRENT", Detail: "it is gone, and what it named is there"})
-	}
-	seen, err := scanWAL(s.database())
+	files, err := listDatabase(s.disk, dir)
 	if err != nil {
-		return storeFailure("open", s.database(), err)
+		return storeFailure("open", dir, err)
+	}
+	if files.headless() {
+		return corrupt("CURRENT", "it is gone, and what it named is there")
+	}
+	if !files.current {
+		if err := s.note.remove(s.disk, s.cfg.Dir); err != nil {
+			return storeFailure("open", s.cfg.Dir, err)
+		}
+		return nil
+	}
+	if err := s.note.load(s.disk, s.cfg.Dir); err != nil {
+		return storeFailure("open", s.cfg.Dir, err)
+	}
+	if len(files.logs) == 0 && (files.tables || len(s.note.logs) > 0) {
+		return corrupt("*.log", "all files of the write-ahead log are gone")
+	}
+	first, err := firstLog(s.disk, dir)
+	if err != nil {
+		return s.openFailure(err)
+	}
+	if number := s.note.missing(first, files); number != 0 {
+		return corrupt(fmt.Sprintf("%06d.log", number), "this file of the write-ahead log is gone")
+	}
+	return s.scanLogs(first, files, opts)
+}
+
+// scanLogs refuses logs that lack synced writes which they must hold.
+func (s *diskStore) scanLogs(first uint64, files databaseFiles, opts *pebble.Options) error {
+	var seen walSeen // of the newest, the only one of which the database tolerates a torn end
+	for i, l := range files.logs {
+		newest := i == len(files.logs)-1
+		durable, known := s.note.within(l.number)
+		if !newest && (!known || l.number < first) {
+			continue
+		}
+		var err error
+		if seen, err = scanWAL(s.disk, s.database(), l); err != nil {
+			return storeFailure("open", s.database(), err)
+		}
+		if known && !newest && seen.highest < durable {
+			return storeFailure("open", s.cfg.Dir, &CorruptError{Folder: s.database(), Key: l.name,
+				Detail: fmt.Sprintf("synced write %d is not in this file of the write-ahead log", durable)})
+		}
 	}
 	if !seen.suspicious() {
 		return nil

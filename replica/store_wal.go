@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
+
+	"github.com/cockroachdb/pebble/vfs"
 )
 
 // The database ends its write-ahead log at the first record that it cannot read: a
@@ -46,6 +45,7 @@ const (
 	walHeader = 11
 	walFull   = 5
 	walFirst  = 6
+	walMiddle = 7
 	walLast   = 8
 )
 
@@ -54,7 +54,13 @@ type walSeen struct {
 	// replayed is the highest number before the first record that cannot be read,
 	// highest that of all.
 	replayed, highest uint64
+	// head is how the record begins that goes on in the next block, as far as its
+	// number may be in it.
+	head []byte
 }
+
+// markedHead is more than a record's bytes up to the end of its number.
+const markedHead = 64
 
 // suspicious tells whether the log needs a closer look.
 func (w walSeen) suspicious() bool { return w.highest > w.replayed }
@@ -62,51 +68,14 @@ func (w walSeen) suspicious() bool { return w.highest > w.replayed }
 // lost tells whether a database that came up with this number forgot something.
 func (w walSeen) lost(number uint64) bool { return w.highest > number+1 }
 
-// scanWAL reads the newest log of the database in dir, the only one of which the
-// database tolerates a torn end.
-func scanWAL(dir string) (walSeen, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return walSeen{}, nil
-	}
-	if err != nil {
-		return walSeen{}, err
-	}
-	name, number := "", uint64(0)
-	for _, e := range entries {
-		base, ok := strings.CutSuffix(e.Name(), ".log")
-		if n, err := strconv.ParseUint(base, 10, 64); ok && err == nil && (name == "" || n > number) {
-			name, number = e.Name(), n
-		}
-	}
-	if name == "" {
-		return walSeen{}, nil
-	}
-	f, err := os.Open(filepath.Join(dir, name))
+// scanWAL reads one log of the database in dir.
+func scanWAL(disk vfs.FS, dir string, log walFile) (walSeen, error) {
+	f, err := disk.Open(filepath.Join(dir, log.name))
 	if err != nil {
 		return walSeen{}, err
 	}
 	defer func() { _ = f.Close() }()
-	return readWAL(f, uint32(number)) //nolint:gosec // the log has the low 32 bits
-}
-
-// headless tells whether the database in dir has logs or tables and no CURRENT, the
-// file that names the list of them. The database makes CURRENT before the first of
-// either, takes its absence for a new database, and would begin one on top of what
-// is there.
-func headless(dir string) (bool, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return false, err
-	}
-	old := false
-	for _, e := range entries {
-		if e.Name() == "CURRENT" {
-			return false, nil
-		}
-		old = old || strings.HasSuffix(e.Name(), ".log") || strings.HasSuffix(e.Name(), ".sst")
-	}
-	return old, nil
+	return readWAL(f, uint32(log.number)) //nolint:gosec // the log has the low 32 bits
 }
 
 func readWAL(r io.Reader, number uint32) (walSeen, error) {
@@ -134,18 +103,29 @@ func (w *walSeen) block(b []byte, number uint32, intact bool) bool {
 		length := int(binary.LittleEndian.Uint16(b[4:]))
 		kind := b[6]
 		if kind < walFull || kind > walLast || binary.LittleEndian.Uint32(b[7:]) != number || walHeader+length > len(b) {
+			w.head = nil
 			return false
 		}
 		chunk := b[:walHeader+length]
 		b = b[len(chunk):]
 		if binary.LittleEndian.Uint32(chunk) != walChecksum(chunk[6:]) {
 			intact = false
+			w.head = nil
 			continue
 		}
-		if kind != walFull && kind != walFirst {
+		data := chunk[walHeader:]
+		if kind == walMiddle || kind == walLast {
+			if w.head == nil {
+				continue
+			}
+			data = append(w.head, data[:min(len(data), markedHead)]...)
+		}
+		w.head = nil
+		if kind != walFull && kind != walLast && len(data) < markedHead {
+			w.head = bytes.Clone(data)
 			continue
 		}
-		if n, ok := markOfBatch(chunk[walHeader:]); ok {
+		if n, ok := markOfBatch(data); ok {
 			w.highest = max(w.highest, n)
 			if intact {
 				w.replayed = max(w.replayed, n)

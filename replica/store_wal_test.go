@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/pbft"
@@ -31,6 +32,17 @@ func crashedStore(t *testing.T, n uint64) (dir, log string) {
 	require.NoError(t, err)
 	require.NotEmpty(t, logs)
 	return dir, logs[len(logs)-1]
+}
+
+// newestWAL reads the newest log of the store in dir.
+func newestWAL(t *testing.T, disk vfs.FS, dir string) walSeen {
+	dir = filepath.Join(dir, "log.db")
+	files, err := listDatabase(disk, dir)
+	require.NoError(t, err)
+	require.NotEmpty(t, files.logs)
+	seen, err := scanWAL(disk, dir, files.logs[len(files.logs)-1])
+	require.NoError(t, err)
+	return seen
 }
 
 func edit(t *testing.T, file string, change func([]byte) []byte) {
@@ -88,8 +100,7 @@ func TestReorderedTailIsAccepted(t *testing.T) {
 		b[len(b)-5000] ^= 1 // in the unsynced write before the last one
 		return b
 	})
-	seen, err := scanWAL(filepath.Join(dir, "log.db"))
-	require.NoError(t, err)
+	seen := newestWAL(t, vfs.Default, dir)
 	require.Equal(t, walSeen{replayed: 29, highest: 30}, seen)
 	s := openTestStore(t, dir, DiskStoreConfig{})
 	require.Contains(t, contents(t, s), "block/28/-")
@@ -105,8 +116,7 @@ func TestForgedMarksAreIgnored(t *testing.T) {
 	for i := range uint64(40) {
 		require.NoError(t, s.Write([]pbft.Record{put(4, i, string(forged[:9000+i]))}, true))
 	}
-	seen, err := scanWAL(filepath.Join(dir, "log.db"))
-	require.NoError(t, err)
+	seen := newestWAL(t, vfs.Default, dir)
 	require.Equal(t, walSeen{replayed: 40, highest: 40}, seen)
 }
 
@@ -131,6 +141,20 @@ func TestDatabaseWithoutCurrentIsRefused(t *testing.T) {
 		_, err := openDiskStore(DiskStoreConfig{Dir: dir})
 		require.ErrorIs(t, err, ErrCorrupt)
 		require.ErrorContains(t, err, "start with an empty one")
+	}
+}
+
+// The end of a block of the log may cut a record before or within its number.
+func TestNumberAcrossBlocks(t *testing.T) {
+	for back := range 2 * markedHead {
+		dir := filepath.Join("/", "store")
+		disk := vfs.NewMem()
+		require.NoError(t, disk.MkdirAll(dir, 0o700))
+		s := openStoreOn(t, disk, dir)
+		require.NoError(t, s.Write([]pbft.Record{put(4, 1, string(make([]byte, walBlock-100-back)))}, true))
+		require.NoError(t, s.Write([]pbft.Record{put(4, 2, string(make([]byte, 200)))}, true))
+		require.Equal(t, walSeen{replayed: 2, highest: 2}, newestWAL(t, disk, dir), "%d bytes before the end", back)
+		require.NoError(t, s.Close())
 	}
 }
 
