@@ -105,6 +105,7 @@ func (h *nodeHost) Refused(r *pbft.Request, why pbft.Drop) { (*Server)(h).refuse
 
 func (h *nodeHost) Stable(b *pbft.Bundle) {
 	s := (*Server)(h)
+	s.runner.certifiedSnapshot(b.Height())
 	s.files.put(func() {
 		err := s.archive.certified(b.Checkpoint)
 		if err == nil && s.runner.isSnapshot(b.Height()) {

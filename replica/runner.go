@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
@@ -33,6 +34,8 @@ type runner struct {
 	observe      func(b *pbft.Block)
 	// applied, if not nil, sees every block that the executor ran, also in a replay.
 	applied func(b *pbft.Block, x *statemachine.Execution)
+	// stable is the height of the last snapshot that a quorum certified.
+	stable atomic.Uint64
 	// later writes a snapshot in the background; false if it never will.
 	later func(snapshotJob) bool
 
@@ -195,6 +198,10 @@ func (r *runner) writeSnapshots() {
 				_ = j.snap.Close()
 				continue
 			}
+			if r.overtaken(j, i+1 < len(jobs)) {
+				_ = j.snap.Close()
+				continue
+			}
 			root, err := r.writeSnapshot(j)
 			if err != nil {
 				failed = true
@@ -203,6 +210,22 @@ func (r *runner) writeSnapshots() {
 			}
 			r.checkpointed(statement(&j.info, root))
 		}
+	}
+}
+
+// overtaken tells whether a snapshot need not be written: the others have certified
+// it without this replica's vote, and a later one waits. Otherwise a disk that takes
+// longer for a snapshot than the cluster for an interval would never catch up: the
+// snapshots that wait would pile up, and the log, which is pruned below the last that
+// this replica wrote.
+func (r *runner) overtaken(j *snapshotJob, later bool) bool {
+	return later && j.info.Height <= r.stable.Load()
+}
+
+// certifiedSnapshot notes a stable checkpoint that may be one with a snapshot.
+func (r *runner) certifiedSnapshot(h pbft.Height) {
+	if r.isSnapshot(h) && uint64(h) > r.stable.Load() {
+		r.stable.Store(uint64(h)) // called by one goroutine
 	}
 }
 

@@ -410,6 +410,13 @@ func (s *Sim) installed(b *pbft.Bundle, err error) {
 // writeLater has a snapshot written as WorkSnapshot.
 func (s *Sim) writeLater(j snapshotJob) bool {
 	simHost{s}.later(WorkSnapshot, func() error {
+		if waiting := s.jobs[WorkSnapshot]; s.runner.overtaken(&j, len(waiting) > 0) {
+			if err := j.snap.Close(); err != nil {
+				return err
+			}
+			s.jobs[WorkSnapshot] = waiting[1:]
+			return waiting[0]()
+		}
 		root, err := s.runner.writeSnapshot(&j)
 		if err == nil {
 			s.checkpointed(statement(&j.info, root))
@@ -504,6 +511,7 @@ func (h simHost) Stable(b *pbft.Bundle) {
 	if f := h.s.cfg.Hooks.Stable; f != nil {
 		f(b)
 	}
+	h.s.runner.certifiedSnapshot(b.Height())
 	h.later(WorkFiles, func() error {
 		r := h.s.runner
 		err := r.archive.certified(b.Checkpoint)
