@@ -44,6 +44,23 @@ func (k *certificateCheck) signs(by pbft.ReplicaID, m pbft.Message) {
 		if m.Signer == by {
 			k.signed[signature{by, crypto.Hash("chaos/point", m.CheckpointStatement.Append(nil))}] = true
 		}
+	case *pbft.ViewChange:
+		if m.Signer == by {
+			k.signed[signature{by, claimed(&m.Claim)}] = true
+		}
+	}
+}
+
+func claimed(c *pbft.Claim) crypto.Digest { return crypto.Hash("chaos/claim", c.Append(nil)) }
+
+// claims demands that the honest members among those whom a NewView names have
+// claimed what it says that they did.
+func (k *certificateCheck) claims(p *process, n *pbft.NewView) {
+	for i := range n.Claims {
+		c := &n.Claims[i]
+		if k.s.replicas[c.Signer].honest() && !k.signed[signature{c.Signer, claimed(&c.Claim)}] {
+			k.s.violate(Certificates, "replica %d enters view %d by a claim of replica %d that it never made: %v", p.id, n.View, c.Signer, c.Claim)
+		}
 	}
 }
 

@@ -50,6 +50,12 @@ func (j *judge) durable(p *process, m pbft.Message) {
 		if st.view < m.View || st.votedView < m.View || st.votedView == m.View && st.voted.Height < m.Height {
 			missing("the vote in its state")
 		}
+		if st.view == m.View && (!st.entered || st.newView != m.NewView) {
+			missing("that it entered the view by this NewView")
+		}
+		if m.View > 0 && !newViewHeld(image, m.View, m.NewView) && st.view == m.View {
+			missing("the NewView that it votes under")
+		}
 		if !j.held(p, m.Ref()) && !j.discharged(p, &m.Statement) {
 			missing("the block")
 		}
@@ -175,4 +181,19 @@ func stableHeight(image map[pbft.RecordKey][]byte) pbft.Height {
 	b, err := pbft.DecodeRecordBundle(v)
 	must(err)
 	return b.Height()
+}
+
+// newViewHeld tells whether a NewView is on the disk, in the record of its view or
+// in one of its own (R19).
+func newViewHeld(image map[pbft.RecordKey][]byte, v pbft.View, d pbft.Digest) bool {
+	if _, ok := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(v), Digest: d}]; ok {
+		return true
+	}
+	value, ok := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(v)}]
+	if !ok {
+		return false
+	}
+	n, err := pbft.DecodeRecordNewView(value)
+	must(err)
+	return n.Digest() == d
 }

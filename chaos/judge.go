@@ -17,6 +17,7 @@ type judge struct {
 	certs   *certificateCheck
 	bases   *baseCheck
 	answers *replyCheck
+	bounds  boundCheck
 
 	agreed     map[pbft.Height]pbft.Digest // block by height
 	ran        map[pbft.Digest]pbft.Height // request by where it ran
@@ -48,7 +49,7 @@ type life struct {
 
 func newJudge(s *Simulation) *judge {
 	return &judge{
-		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
 		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
 		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
 	}
@@ -82,6 +83,7 @@ func (j *judge) observe(p *process) {
 		return
 	}
 	j.bases.entered(p, c.NewView())
+	j.bounds.observe(p)
 	if c.View() < l.view || c.Committed() < l.committed || c.ExecutedHeight() < l.executed || c.Stable() < l.stable {
 		j.s.violate(Monotonicity, "replica %d goes back from view %d committed %d executed %d stable %d to\n%s", p.id, l.view, l.committed, l.executed, l.stable, c.Describe())
 	}

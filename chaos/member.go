@@ -57,6 +57,9 @@ func (m *member) rejoining() bool {
 	return m.disk.follower || marked
 }
 
+// maxPoolBytes is the room for requests that wait at a replica.
+const maxPoolBytes = 1 << 20
+
 // memberKeys are the numbers of the members' keys among the symbolic world's.
 const memberKeys = 1_000_000
 
@@ -109,7 +112,7 @@ func (p *process) configure() replica.SimConfig {
 			Self: p.id, Cluster: s.cluster, Quorums: s.quorums, Start: s.start,
 			Window: o.Window, CheckpointEvery: o.CheckpointEvery, LogMax: 2*o.CheckpointEvery + 2*o.Window, Retain: o.Retain,
 			MaxBlockBytes: bounds.MaxBlockBytes, MaxBlockRequests: bounds.MaxBlockRequests, MaxOperationBytes: bounds.MaxOperationBytes,
-			MinCheckpointGap: 5 * time.Millisecond, MaxAhead: maxAhead, MaxPoolBytes: 1 << 20, MaxPoolPerClient: 64,
+			MinCheckpointGap: 5 * time.Millisecond, MaxAhead: maxAhead, MaxPoolBytes: maxPoolBytes, MaxPoolPerClient: 64,
 			Timeouts: o.Timeouts, Incarnation: uint64(s.now) + 1,
 		},
 		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,

@@ -101,7 +101,9 @@ func (o *Options) Validate() error {
 		}
 		guilty.Set(t)
 	}
-	if w := q.WeightOf(guilty); w > q.MaxFaulty() && !o.AboveBound {
+	if w := q.WeightOf(guilty); o.AboveBound && w <= q.MaxFaulty() {
+		return bad("AboveBound", true, fmt.Sprintf("the traitors weigh %d, which is not above %d: nothing may fall", w, q.MaxFaulty()))
+	} else if w > q.MaxFaulty() && !o.AboveBound {
 		return bad("Traitors", o.Traitors, fmt.Sprintf("they weigh %d, at most %d is promised to be tolerated", w, q.MaxFaulty()))
 	}
 	for _, name := range o.Strategies {

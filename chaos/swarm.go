@@ -104,8 +104,11 @@ func (o *Options) drawTraitors(rng *rand.Rand) {
 		panic(err)
 	}
 	left := q.MaxFaulty()
+	if left > 1 && rng.IntN(2) == 0 {
+		left = 1 + rng.Uint64N(left-1)
+	}
 	for _, i := range rng.Perm(len(o.Weights)) {
-		if o.Weights[i] <= left && (len(o.Traitors) == 0 || rng.IntN(4) > 0) {
+		if o.Weights[i] <= left {
 			left -= o.Weights[i]
 			o.Traitors = append(o.Traitors, pbft.ReplicaID(i))
 		}

@@ -91,6 +91,9 @@ func (c *chaosReplay) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Violations) == 0 {
+		fmt.Fprintf(out, "Nothing was violated (%d invariants).\n", len(chaos.Invariants()))
+	}
 	fmt.Fprintf(out, "%v\nThe report:  %s\n", r, filepath.Join(c.dir, pageName))
 	if err := r.Err(); err != nil {
 		return err

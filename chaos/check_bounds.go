@@ -1,0 +1,45 @@
+package chaos
+
+import "github.com/parley-bft/parley/pbft"
+
+// boundCheck looks now and then at what a replica holds. The formulas are those of
+// package pbft's documentation, with room for what is being written.
+type boundCheck struct {
+	s     *Simulation
+	steps int
+}
+
+// observe looks at every 200th step of anybody.
+func (k *boundCheck) observe(p *process) {
+	if k.steps++; k.steps%200 != 0 {
+		return
+	}
+	o := &k.s.opts
+	window := int(o.Window)
+	logMax := int(2*o.CheckpointEvery) + 2*window
+	limits := [...]struct {
+		kind  pbft.RecordKind
+		what  string
+		limit int
+	}{
+		// A snapshot interval more, since the log is pruned at snapshots.
+		{pbft.RecordBlock, "blocks", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
+		{pbft.RecordChain, "links of the chain", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
+		{pbft.RecordCommit, "CommitQCs", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
+		{pbft.RecordCheckpoint, "statements", logMax + int(2*o.CheckpointEvery)},
+		{pbft.RecordEvidence, "proofs", 6 * len(o.Weights)},
+	}
+	var held [256]int
+	for key := range p.disk.image {
+		held[key.Kind]++
+	}
+	for _, l := range limits {
+		if held[l.kind] > l.limit {
+			k.s.violate(Bounds, "replica %d has %d %s on its disk, at most %d are promised", p.id, held[l.kind], l.what, l.limit)
+		}
+	}
+	const smallest = 128 // bytes of a request
+	if n := p.node.Core().PoolLen(); n > maxPoolBytes/smallest {
+		k.s.violate(Bounds, "replica %d has %d requests in its pool of %d bytes", p.id, n, maxPoolBytes)
+	}
+}
