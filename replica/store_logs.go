@@ -34,10 +34,13 @@ import (
 //   - after a crash, that the newest log is cut, or emptied without being removed: so
 //     looks a log whose last writes a crash tore. After a clean stop the note has the
 //     exact number, and it is told.
-//   - that the note is lost together with the newest log and an older, obsolete log
-//     is there still: so looks a store of a program that kept no note, whose start
-//     was interrupted before it had made its log. Without the note alone nothing is
-//     lost, and the next start writes it again.
+//   - that the last synced write of an older log is cut off at the end of a record,
+//     or that an older log is emptied which had only one.
+//   - that the note is lost together with a log that is not the first which the list
+//     of files asks for, or with that one if it was the only one and an obsolete log
+//     is there still: that looks like the store of a program that kept no note, and
+//     as if its start had been interrupted before it made its log. Without the note
+//     alone nothing is lost, and the next start writes it again.
 //   - that the whole store, with the note, was replaced by an older copy.
 //
 // If the database is gone as a whole, with its CURRENT, its logs and its tables, a
