@@ -27,6 +27,7 @@ func (c *Core) onCertificate(q *Certificate, out *Output) Drop {
 	if !used {
 		return DropDuplicate
 	}
+	c.storeRivals(q, out)
 	return NoDrop
 }
 

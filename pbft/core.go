@@ -126,6 +126,7 @@ type peer struct {
 	answered   bool
 	stalled    bool // two statuses in a row with one tip
 	patience   patience
+	rivals     rivals
 	proposals  backoff
 }
 

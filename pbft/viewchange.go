@@ -239,13 +239,14 @@ func (c *Core) onNewView(from ReplicaID, n *NewView, out *Output) Drop {
 	d := n.Digest()
 	switch {
 	case n.View < s.View:
+		c.noteRival(from, n, out)
 		return DropOldView
 	case n.View == s.View && s.Entered:
 		if c.newView == nil || d == s.NewView {
 			return DropDuplicate
 		}
 		c.prove(ProveTwoNewViews(c.Primary(), c.newView, n), out)
-		c.storeNewView(n, nil, out) // a certificate may name this one
+		c.noteRival(from, n, out)
 		return DropConflict
 	case n.View == s.View && !c.wantNewView.IsZero() && d != c.wantNewView:
 		return DropConflict // the quorum that voted in this view was shown another one
@@ -272,6 +273,7 @@ func (c *Core) onNewView(from ReplicaID, n *NewView, out *Output) Drop {
 		if n.Certificate.Phase == Commit {
 			c.onCommitCertificate(n.Certificate, out)
 		}
+		c.storeRivals(n.Certificate, out)
 	}
 	if s.VotedView == s.View && c.hasVoted() {
 		// Voted in this view before a restart: stay on that chain, whatever base
