@@ -47,6 +47,7 @@ var votingMutants = []Mutant{
 	},
 	{
 		Number: 27, Title: "votes above the base before the base is committed (RV)",
+		Elsewhere: "pbft: the script first-vote-is-for-the-base",
 		Sites: []Site{{
 			File: "pbft/normal.go",
 			Old:  "	for c.open && c.tipSet {\n",
