@@ -1,53 +1,16 @@
 package real
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/parley-bft/parley/chaos/report"
-)
-
-// Outcome is what came of a run.
-type Outcome struct {
-	*report.Run
-	// Folder has the report, the trace, and in cluster/ what each replica logged.
-	Folder string
-	// Acknowledged, Unknown and Never are how many operations ran for certain, ended
-	// without an outcome, and certainly did not run.
-	Acknowledged, Unknown, Never int
-	// Restarts is how often a replica was started again, Pause the longest time
-	// without an acknowledgement.
-	Restarts int
-	Pause    time.Duration
-}
-
-// Err is nil if nothing was broken.
-func (o *Outcome) Err() error {
-	if o.Verdict == report.Pass {
-		return nil
-	}
-	if len(o.Violations) == 0 {
-		return fmt.Errorf("%w: %v", ErrUndecided, o.Notes)
-	}
-	v := o.Violations[0]
-	return fmt.Errorf("%w: %s: %s (and %d more)", ErrBroken, v.Invariant, v.Text, len(o.Violations)-1)
-}
-
-// Errors of [Outcome.Err]; test with errors.Is.
-var (
-	// ErrBroken: a promise was broken.
-	ErrBroken = errors.New("a promise was broken")
-	// ErrUndecided: nothing is known to be broken, but not all was judged.
-	ErrUndecided = errors.New("not all was judged")
 )
 
 // run is a run under way.
@@ -312,83 +275,6 @@ func (r *run) launch(i int, l launch) error {
 	return err
 }
 
-// unexpected is called when a replica ended that nobody ended.
-func (r *run) unexpected(n *node, p *process) {
-	n.mu.Lock()
-	why := n.excused
-	n.mu.Unlock()
-	words := lastLine(n.log)
-	if why != "" {
-		r.say("%s ended by itself (%v), which it may: %s; its last words: %s", name(n.id), p.err, why, words)
-		return
-	}
-	r.mu.Lock()
-	ending := r.ending
-	r.mu.Unlock()
-	if !ending {
-		r.fatal("ended", "%s ended by itself: %v; its last words: %s", name(n.id), p.err, words)
-	}
-}
-
-// broken notes a violation.
-func (r *run) broken(invariant, format string, args ...any) {
-	v := report.Violation{At: r.recorder.now(), Invariant: invariant, Text: fmt.Sprintf(format, args...)}
-	r.mu.Lock()
-	r.violations = append(r.violations, v)
-	r.mu.Unlock()
-	r.say("VIOLATION of %s: %s", invariant, v.Text)
-}
-
-// fatal notes a violation after which the faults end.
-func (r *run) fatal(invariant, format string, args ...any) {
-	r.broken(invariant, format, args...)
-	r.diedOnce.Do(func() { close(r.died) })
-}
-
-func (r *run) broke(invariant string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.violations, func(v report.Violation) bool { return v.Invariant == invariant })
-}
-
-func (r *run) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	r.mu.Lock()
-	r.notes = append(r.notes, text)
-	r.mu.Unlock()
-	r.say("%s", text)
-}
-
-// sometimes counts a situation.
-func (r *run) sometimes(what string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.coverage[what]++
-}
-
-func (r *run) phase(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.recorder.now()
-	if k := len(r.phases); k > 0 {
-		r.phases[k-1].End = now
-	}
-	if name != "" {
-		r.phases = append(r.phases, report.Phase{Name: name, Begin: now})
-	}
-}
-
-func (r *run) trace(format string, args ...any) {
-	r.folder.Trace(fmt.Sprintf("%8.3f %s", r.recorder.now().Seconds(), fmt.Sprintf(format, args...)))
-}
-
-// say tells the user and the trace.
-func (r *run) say(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	r.trace("%s", line)
-	fmt.Fprintf(r.opts.Out, "%7.1f s  %s\n", r.recorder.now().Seconds(), line)
-}
-
 // tearDown ends all processes and gives everything back.
 func (r *run) tearDown() {
 	r.mu.Lock()
@@ -442,88 +328,4 @@ func (r *run) removeData() {
 	if r.opts.Next == "" {
 		_ = os.Remove(r.next)
 	}
-}
-
-// finish makes the report.
-func (r *run) finish(started time.Time) (*Outcome, error) {
-	begin := time.Now()
-	undecided := r.judge()
-	r.say("judged in %.1f s", time.Since(begin).Seconds())
-	all, ok, never, unknown := r.recorder.tally()
-	options, err := json.Marshal(r.opts)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	lives := 0
-	for _, n := range r.nodes {
-		lives += n.started
-	}
-	rep := &report.Run{
-		Kind: report.Real, Title: r.title(), Seed: r.opts.Seed, Started: started, Duration: r.recorder.now(), Elapsed: time.Since(started),
-		Options: options, MaxFaulty: uint64(r.opts.faulty()), Phases: r.phases, Faults: r.faults, Operations: r.recorder.ops,
-		Evidence: r.evidence(), Violations: r.violations, Verdict: report.Pass, Notes: r.notes,
-	}
-	for i := range r.faults {
-		if r.faults[i].End == 0 {
-			r.faults[i].End = rep.Duration
-		}
-	}
-	for i, n := range r.nodes {
-		rep.Program = cmp.Or(rep.Program, n.last.Build)
-		x := report.Replica{ID: i, Name: name(i), Weight: 1, Samples: r.samples[i], Traitor: n.blamed}
-		if x.Traitor {
-			x.Strategy = "at times"
-		}
-		rep.Replicas = append(rep.Replicas, x)
-	}
-	names := make([]string, 0, len(r.coverage))
-	for what := range r.coverage {
-		names = append(names, what)
-	}
-	slices.Sort(names)
-	for _, what := range names {
-		rep.Coverage = append(rep.Coverage, report.Counter{Name: what, Count: r.coverage[what]})
-	}
-	out := &Outcome{
-		Run: rep, Folder: r.opts.Dir, Acknowledged: ok, Unknown: unknown, Never: never,
-		Restarts: lives - len(r.nodes), Pause: time.Duration(r.load.pause.Load()),
-	}
-	rep.Numbers = []report.Number{
-		{Name: "operations", Value: float64(all)},
-		{Name: "acknowledged", Value: float64(ok)},
-		{Name: "outcome unknown", Value: float64(unknown)},
-		{Name: "certainly not run", Value: float64(never)},
-		{Name: "restarts of replicas", Value: float64(out.Restarts)},
-		{Name: "longest pause", Value: out.Pause.Seconds(), Unit: "seconds"},
-	}
-	switch {
-	case len(r.violations) > 0:
-		rep.Verdict = report.Broken
-	case undecided:
-		rep.Verdict = report.Undecided
-	}
-	if r.opts.Again != "" {
-		rep.Reproduce = []string{r.opts.Again}
-	}
-	return out, r.folder.Finish(rep)
-}
-
-func (r *run) title() string {
-	switch {
-	case r.opts.Kills > 0:
-		return fmt.Sprintf("%d restarts after kill -9", r.opts.Kills)
-	case r.opts.PowerCuts > 0:
-		return fmt.Sprintf("%d power cuts of all replicas", r.opts.PowerCuts)
-	}
-	return "real processes"
-}
-
-// Again is the command that runs this again, empty if unknown.
-func (o *Outcome) Again() string {
-	if len(o.Reproduce) == 0 {
-		return ""
-	}
-	return o.Reproduce[0]
 }

@@ -1,0 +1,181 @@
+package replica
+
+import (
+	"github.com/parley-bft/parley/pbft"
+)
+
+// The work of a Sim: what piles up until it is done.
+
+// Pending is how much work of a kind waits.
+func (s *Sim) Pending(w Work) int {
+	if w == WorkDisk {
+		return len(s.batch)
+	}
+	return len(s.jobs[w])
+}
+
+// Do does the next piece of work of a kind; false if there was none. Of WorkDisk
+// it does all that waits, as one group commit.
+func (s *Sim) Do(w Work) bool {
+	if s.err != nil {
+		return false
+	}
+	if w == WorkDisk {
+		return s.Write(len(s.batch))
+	}
+	if len(s.jobs[w]) == 0 {
+		return false
+	}
+	job := s.jobs[w][0]
+	s.jobs[w][0] = nil
+	s.jobs[w] = s.jobs[w][1:]
+	if err := job(); err != nil {
+		s.fail(err)
+	}
+	s.flush()
+	return true
+}
+
+// Settle does all work there is, in a fixed order, and what comes of it.
+func (s *Sim) Settle() {
+	for again := true; again && s.err == nil; {
+		again = false
+		for w := range Works {
+			for s.Do(w) {
+				again = true
+			}
+		}
+	}
+}
+
+// Write writes and syncs the first n batches that wait, as one group commit, and
+// releases their messages; false if there was nothing to do.
+func (s *Sim) Write(n int) bool {
+	if s.err != nil || n == 0 || len(s.batch) == 0 {
+		return false
+	}
+	if s.crashes(SimBeforeWrite) {
+		return true
+	}
+	batches := s.batch[:n:n]
+	s.batch = s.batch[n:]
+	if err := s.writer.commit(batches); err != nil {
+		s.fail(err)
+		return true
+	}
+	if s.crashes(SimAfterSync) {
+		return true
+	}
+	for _, b := range batches {
+		own := b.Release(s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send, s.signLater)
+		if s.err != nil || len(b.Durable) > 0 && s.crashes(SimReleased) {
+			return true
+		}
+		s.node.Persisted(b.Seq, own)
+	}
+	s.flush()
+	return true
+}
+
+// Synced tells whether anything waits for the sync of the first n batches.
+func (s *Sim) Synced(n int) bool {
+	for _, b := range s.batch[:n] {
+		if len(b.Durable) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Crash ends the replica as a crash does, after the first n batches that wait have
+// reached the disk all the same. Nothing leaves it any more.
+func (s *Sim) Crash(n int) error {
+	if s.err == nil {
+		s.err = ErrSimCrashed
+	}
+	s.node.Fail()
+	if n == 0 {
+		return nil
+	}
+	return s.writer.commit(append(s.batch[:n:n], &Batch{Durable: []pbft.Envelope{{}}}))
+}
+
+// signLater is Server.signLater.
+func (s *Sim) signLater(e pbft.Envelope) bool {
+	if s.err != nil {
+		return true
+	}
+	if e.Message.Kind() != pbft.KindCheckpointVote {
+		return false
+	}
+	simHost{s}.later(WorkAggregate, func() error {
+		if own := ReleaseOne(e, s.cfg.Core.Cluster, s.epoch, s.cfg.Keys, s.send); own != nil && s.err == nil {
+			s.node.Own(own)
+		}
+		return nil
+	})
+	return true
+}
+
+// send gives a signed message to the caller.
+func (s *Sim) send(to pbft.ReplicaID, m pbft.Message) {
+	if s.err != nil {
+		return
+	}
+	if f := s.cfg.Hooks.Transmit; f != nil {
+		f(to, m)
+		return
+	}
+	raw := pbft.Encode(s.epoch, m)
+	if to != pbft.Everyone {
+		s.cfg.Send(to, raw)
+		return
+	}
+	for id := range s.cfg.Core.Quorums.N() {
+		if pbft.ReplicaID(id) != s.cfg.Keys.Self {
+			s.cfg.Send(pbft.ReplicaID(id), raw)
+		}
+	}
+}
+
+// executed follows what the runner gives to deliver.
+func (s *Sim) executed(b *pbft.Block) {
+	if s.cfg.Executed != nil {
+		s.cfg.Executed(b, s.replies)
+	}
+	s.replies = nil
+}
+
+// checkpointed reports a statement to the node.
+func (s *Sim) checkpointed(c pbft.CheckpointStatement) {
+	if f := s.cfg.Hooks.Stated; f != nil {
+		f(c)
+	}
+	s.node.Checkpointed(c)
+}
+
+func (s *Sim) installed(b *pbft.Bundle, err error) {
+	if f := s.cfg.Hooks.Installed; f != nil {
+		f(s.runner.exec, b, err)
+	}
+	s.node.Installed(b, err)
+}
+
+// writeLater has a snapshot written as WorkSnapshot.
+func (s *Sim) writeLater(j snapshotJob) bool {
+	simHost{s}.later(WorkSnapshot, func() error {
+		if waiting := s.jobs[WorkSnapshot]; s.runner.overtaken(&j, len(waiting) > 0) {
+			if err := j.snap.Close(); err != nil {
+				return err
+			}
+			s.jobs[WorkSnapshot] = waiting[1:]
+			return waiting[0]()
+		}
+		root, err := s.runner.writeSnapshot(&j)
+		if err == nil {
+			s.checkpointed(statement(&j.info, root))
+		}
+		return err
+	})
+	return true
+}
