@@ -2,11 +2,13 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // A replica that lost its snapshots repairs itself while blocks go on arriving, so
@@ -51,4 +53,35 @@ func TestSimTransferGoesOverToALaterSnapshot(t *testing.T) {
 	c.until("replica 3 has a state", 400, func() bool {
 		return !c.sims[3].runner.pending && c.sims[3].Executor().Position().Height == c.sims[0].Executor().Position().Height
 	})
+}
+
+// A disk that takes longer for a snapshot than the cluster for an interval leaves
+// out those that the others have certified, and never the last or one whose vote is
+// still wanted: else the snapshots that wait, and the log behind them, only grow.
+func TestSimSnapshotsOfASlowDiskAreLeftOut(t *testing.T) {
+	for stable, want := range map[uint64][]pbft.Height{0: {9, 10, 11}, 9: {10, 11}, 10: {11}, 11: {11}} {
+		c := newSimCluster(t, 4, 22)
+		c.startAll()
+		for i := range 20 {
+			c.put(fmt.Sprint(i))
+		}
+		s := c.sims[0]
+		s.runner.stable.Store(stable)
+		for h := uint64(9); h <= 11; h++ {
+			snap, err := s.runner.exec.Snapshot()
+			require.NoError(t, err)
+			require.True(t, s.writeLater(snapshotJob{info: statemachine.CheckpointInfo{Height: h}, snap: snap}))
+		}
+		before := s.cfg.Snapshots.Heights()
+		for s.Do(WorkSnapshot) {
+		}
+		require.NoError(t, s.Err())
+		var written []pbft.Height
+		for _, h := range s.cfg.Snapshots.Heights() {
+			if !slices.Contains(before, h) {
+				written = append(written, h)
+			}
+		}
+		require.Equal(t, want, written, "certified up to %d", stable)
+	}
 }
