@@ -112,8 +112,8 @@ func TestClusterFileErrorsNameFieldValueAndRemedy(t *testing.T) {
 	require.NoError(t, err)
 	for edit, want := range map[[2]string]string{
 		{`"window": 32`, `"window": "32"`}:          `parameters.window is "32": write a whole number from 0 to 18446744073709551615, without quotes`,
-		{`"100ms"`, `5`}:                            `parameters.minCheckpointGap is 5: write text in quotes`,
-		{`"100ms"`, `"5"`}:                          `parameters.minCheckpointGap is "5": duration "5": want a number with a unit`,
+		{`"250ms"`, `5`}:                            `parameters.minCheckpointGap is 5: write text in quotes`,
+		{`"250ms"`, `"5"`}:                          `parameters.minCheckpointGap is "5": duration "5": want a number with a unit`,
 		{`"signingKey": "`, `"signingKey": "00`}:    `want 64 hexadecimal digits, have 66 characters`,
 		{`"weight": 1`, `"weight": true`}:           `members[0].weight is true: write a whole number`,
 		{`"weight": 1,`, `"weight": 1, "wait": 2,`}: `unknown field "members[0].wait": correct its name or remove it; known here are: name, weight`,

@@ -71,7 +71,7 @@ func DefaultParameters() Parameters {
 		MaxBlockRequests:     4096,
 		MaxOperationBytes:    256 << 10,
 		MaxRequestOperations: 1024,
-		MinCheckpointGap:     Duration(100 * time.Millisecond),
+		MinCheckpointGap:     Duration(250 * time.Millisecond),
 		MaxAhead:             Duration(10 * time.Second),
 		MaxRequestLife:       Duration(time.Hour),
 		MaxInFlight:          1024,

@@ -32,7 +32,7 @@ func (m *Machine) Digest() crypto.Digest {
 
 func (m *Machine) digest() crypto.Digest {
 	// In any order: the trie's root depends on the content alone.
-	for key := range m.dirty {
+	for _, key := range m.dirty {
 		if e, ok := m.tree.Get(key); ok {
 			m.trie.Set(path(key), e.digest())
 		} else {
@@ -40,6 +40,7 @@ func (m *Machine) digest() crypto.Digest {
 		}
 	}
 	clear(m.dirty)
+	m.dirty, m.digested = m.dirty[:0], m.revision
 	limits, root := m.limits.Digest(), m.trie.Root()
 	b := append([]byte(nil), limits[:]...)
 	b = canon.AppendUint64(b, m.revision)

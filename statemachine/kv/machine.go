@@ -24,7 +24,10 @@ type Machine struct {
 	revision uint64
 	size     int64 // what the content counts in MaxStateBytes
 	trie     merkle.Trie
-	dirty    map[string]struct{} // keys whose place in the trie is out of date
+	// dirty are the keys whose place in the trie is out of date, and digested is the
+	// revision up to which the trie was right: what changed later is in dirty already.
+	dirty    []string
+	digested uint64
 
 	// published is the view that queries read without waiting, or nil (see query.go).
 	published atomic.Pointer[view]
@@ -44,7 +47,7 @@ func New(limits Limits) *Machine {
 	if err := limits.Validate(); err != nil {
 		panic(err)
 	}
-	return &Machine{limits: limits, tree: new(btree.Map[string, *entry]), dirty: make(map[string]struct{})}
+	return &Machine{limits: limits, tree: new(btree.Map[string, *entry])}
 }
 
 // Apply runs the operations of a block.
@@ -73,7 +76,7 @@ func (m *Machine) apply(in statemachine.Op) statemachine.Result {
 	case KindRevision, KindDigest:
 		return statemachine.Reject(statemachine.CodeUnsupported, nil)
 	default:
-		if op.kind == KindPut && !m.fits(m.growth(op.key, op.value)) {
+		if op.kind == KindPut && !m.room(op.key, op.value) {
 			return statemachine.Reject(CodeNoSpace, nil)
 		}
 		out = m.simple(out, &op, next)
@@ -81,7 +84,7 @@ func (m *Machine) apply(in statemachine.Op) statemachine.Result {
 	if code == CodeNoSpace {
 		return statemachine.Reject(code, nil)
 	}
-	copy(out, canon.AppendUint64(nil, m.revision))
+	canon.AppendUint64(out[:0], m.revision)
 	return statemachine.Result{Code: code, Data: out}
 }
 
@@ -113,7 +116,9 @@ func (m *Machine) put(key, value []byte, next uint64) (e *entry, existed bool) {
 	} else {
 		m.size += entrySize(len(key), len(value))
 	}
-	m.dirty[k] = struct{}{}
+	if !existed || old.mod <= m.digested {
+		m.dirty = append(m.dirty, k)
+	}
 	m.revision = next
 	return e, existed
 }
@@ -126,17 +131,19 @@ func (m *Machine) delete(key []byte, next uint64) bool {
 	}
 	m.tree.Delete(k)
 	m.size -= entrySize(len(key), len(old.value))
-	m.dirty[k] = struct{}{}
+	m.dirty = append(m.dirty, k)
 	m.revision = next
 	return true
 }
 
-// growth is how much larger the content is after putting value under key.
-func (m *Machine) growth(key, value []byte) int64 {
-	if e, ok := m.tree.Get(string(key)); ok {
-		return int64(len(value) - len(e.value))
+// room tells whether value may be put under key.
+func (m *Machine) room(key, value []byte) bool {
+	// A new key needs the most, so the old value matters only when space runs out.
+	if m.fits(entrySize(len(key), len(value))) {
+		return true
 	}
-	return entrySize(len(key), len(value))
+	e, ok := m.tree.Get(string(key))
+	return ok && m.fits(int64(len(value)-len(e.value)))
 }
 
 func (m *Machine) fits(growth int64) bool {
@@ -162,7 +169,7 @@ func (m *Machine) swap(out []byte, op *operation, next uint64) ([]byte, statemac
 		}
 		return out, CodeCompareFailed
 	}
-	if !m.fits(m.growth(op.key, op.value)) {
+	if !m.room(op.key, op.value) {
 		return nil, CodeNoSpace
 	}
 	e, _ = m.put(op.key, op.value, next)

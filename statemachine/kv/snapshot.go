@@ -71,7 +71,7 @@ func (m *Machine) Restore(src io.Reader) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tree, m.trie, m.revision, m.size = fresh.tree, fresh.trie, fresh.revision, fresh.size
-	clear(m.dirty)
+	m.dirty, m.digested = nil, m.revision
 	m.published.Store(nil)
 	return nil
 }
