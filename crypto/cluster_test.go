@@ -92,7 +92,7 @@ func TestClusterFileIsStrict(t *testing.T) {
 		"twice in a member":  strings.Replace(text, `"weight": 1,`, `"weight": 1, "Weight": 2,`, 1),
 		"float":              strings.Replace(text, `"window": 32`, `"window": 32.5`, 1),
 		"negative":           strings.Replace(text, `"window": 32`, `"window": -32`, 1),
-		"duration as number": strings.Replace(text, `"100ms"`, `5`, 1),
+		"duration as number": strings.Replace(text, `"250ms"`, `5`, 1),
 		"short key":          strings.Replace(text, `"signingKey": "`, `"signingKey": "00`, 1),
 		"deep":               strings.Replace(text, `"test"`, strings.Repeat("[", 100)+strings.Repeat("]", 100), 1),
 		"too long":           text + strings.Repeat(" ", crypto.MaxClusterFile),
