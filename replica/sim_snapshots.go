@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -45,7 +46,14 @@ type MemorySnapshots struct {
 	held      map[pbft.Height]*memorySnapshot
 	transfer  *memoryTransfer
 	fault     func(op string) error
+	// in and out spare every snapshot the buffers of package stream, which takes those
+	// that it is given if they are as large as its own.
+	in  *bufio.Reader
+	out *bufio.Writer
 }
+
+// streamBuffer is how large package stream has them.
+const streamBuffer = 64 << 10
 
 type memorySnapshot struct {
 	data     []byte
@@ -66,7 +74,10 @@ type memoryTransfer struct {
 // NewMemorySnapshots returns an empty folder for snapshots in chunks of so many
 // bytes, the same at all replicas.
 func NewMemorySnapshots(chunkSize int) *MemorySnapshots {
-	return &MemorySnapshots{chunkSize: chunkSize, held: make(map[pbft.Height]*memorySnapshot)}
+	return &MemorySnapshots{
+		chunkSize: chunkSize, held: make(map[pbft.Height]*memorySnapshot),
+		in: bufio.NewReaderSize(nil, 1<<10), out: bufio.NewWriterSize(nil, streamBuffer),
+	}
 }
 
 // Heights lists the snapshots, ascending.
@@ -131,14 +142,18 @@ func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, 
 		return crypto.Digest{}, err
 	}
 	var b bytes.Buffer
-	if _, err := src.WriteTo(&b); err != nil {
+	s.out.Reset(&b)
+	if _, err := src.WriteTo(s.out); err != nil {
+		return crypto.Digest{}, err
+	}
+	if err := s.out.Flush(); err != nil {
 		return crypto.Digest{}, err
 	}
 	m, err := snapshot.Build(uint64(h), bytes.NewReader(b.Bytes()), s.chunkSize)
 	if err != nil {
 		return crypto.Digest{}, err
 	}
-	held, err := newMemorySnapshot(b.Bytes(), m)
+	held, err := s.newSnapshot(b.Bytes(), m)
 	if err != nil {
 		return crypto.Digest{}, err
 	}
@@ -146,8 +161,9 @@ func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, 
 	return m.Root(), nil
 }
 
-func newMemorySnapshot(data []byte, m *snapshot.Manifest) (*memorySnapshot, error) {
-	header, err := statemachine.ReadHeader(bytes.NewReader(data))
+func (s *MemorySnapshots) newSnapshot(data []byte, m *snapshot.Manifest) (*memorySnapshot, error) {
+	s.in.Reset(bytes.NewReader(data))
+	header, err := statemachine.ReadHeader(s.in)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %d: %w: %w", m.Height, snapshot.ErrCorrupt, err)
 	}
@@ -323,7 +339,7 @@ func (t *memoryTransfer) finish() error {
 	if t.parsed == nil {
 		return fmt.Errorf("snapshot %d: %w: it has no manifest", t.height, snapshot.ErrCorrupt)
 	}
-	held, err := newMemorySnapshot(bytes.Join(t.chunks, nil), t.parsed)
+	held, err := s.newSnapshot(bytes.Join(t.chunks, nil), t.parsed)
 	if err != nil {
 		return err
 	}
