@@ -10,8 +10,6 @@ import (
 // event is something that happens at a virtual time; equal times go by the order
 // in which they were planned. The most frequent ones are spared a function.
 type event struct {
-	at   time.Duration
-	seq  uint64
 	do   func()
 	life *process // run, or the end of work
 	k    *packet  // that arrives
@@ -44,52 +42,87 @@ func (s *Simulation) happen(e *event) {
 	}
 }
 
-// agenda is a binary heap of events.
+// agenda is what is planned, in a heap with four children to a node. The heap
+// itself holds when and where; events, which hold pointers, stay in their slots
+// while it is put in order, so the garbage collector need not be told.
 type agenda struct {
-	events []event
-	seq    uint64
+	heap  []planned
+	slots []event
+	free  []int32
+	seq   uint64
 }
 
-func (a *agenda) less(i, j int) bool {
-	x, y := &a.events[i], &a.events[j]
-	return x.at < y.at || x.at == y.at && x.seq < y.seq
+// planned is an event's place in the order.
+type planned struct {
+	at   time.Duration
+	seq  uint64
+	slot int32
 }
 
-func (a *agenda) add(at time.Duration, do func()) { a.plan(event{at: at, do: do}) }
+func (x *planned) before(y *planned) bool { return x.at < y.at || x.at == y.at && x.seq < y.seq }
 
-func (a *agenda) plan(e event) {
+func (a *agenda) add(at time.Duration, do func()) { a.plan(at, event{do: do}) }
+
+func (a *agenda) plan(at time.Duration, e event) {
+	slot := int32(len(a.slots))
+	if n := len(a.free); n > 0 {
+		slot, a.free = a.free[n-1], a.free[:n-1]
+		a.slots[slot] = e
+	} else {
+		a.slots = append(a.slots, e)
+	}
 	a.seq++
-	e.seq = a.seq
-	a.events = append(a.events, e)
-	for i := len(a.events) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !a.less(i, parent) {
+	x := planned{at, a.seq, slot}
+	i := len(a.heap)
+	a.heap = append(a.heap, x)
+	for i > 0 {
+		parent := (i - 1) / 4
+		if !x.before(&a.heap[parent]) {
 			break
 		}
-		a.events[i], a.events[parent] = a.events[parent], a.events[i]
+		a.heap[i] = a.heap[parent]
 		i = parent
 	}
+	a.heap[i] = x
 }
 
-func (a *agenda) next() event {
-	top := a.events[0]
-	last := len(a.events) - 1
-	a.events[0] = a.events[last]
-	a.events[last] = event{}
-	a.events = a.events[:last]
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= last {
-			break
-		}
-		if child+1 < last && a.less(child+1, child) {
-			child++
-		}
-		if !a.less(child, i) {
-			break
-		}
-		a.events[i], a.events[child] = a.events[child], a.events[i]
-		i = child
+// due tells whether an event is planned for this time or before.
+func (a *agenda) due(end time.Duration) bool { return len(a.heap) > 0 && a.heap[0].at <= end }
+
+// next takes the first event.
+func (a *agenda) next() (time.Duration, event) {
+	top := a.heap[0]
+	last := len(a.heap) - 1
+	x := a.heap[last]
+	a.heap = a.heap[:last]
+	if last > 0 {
+		a.sink(&x)
 	}
-	return top
+	e := a.slots[top.slot]
+	a.slots[top.slot] = event{}
+	a.free = append(a.free, top.slot)
+	return top.at, e
+}
+
+// sink puts x where the first was.
+func (a *agenda) sink(x *planned) {
+	i, n := 0, len(a.heap)
+	for {
+		first := 4*i + 1
+		if first >= n {
+			break
+		}
+		least := first
+		for child := first + 1; child < min(first+4, n); child++ {
+			if a.heap[child].before(&a.heap[least]) {
+				least = child
+			}
+		}
+		if !a.heap[least].before(x) {
+			break
+		}
+		a.heap[i] = a.heap[least]
+		i = least
+	}
+	a.heap[i] = *x
 }

@@ -86,7 +86,7 @@ func (m *member) boot() {
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
 	p.seesStart()
 	p.post(func() { sim.Start(m.clock()) })
-	s.agenda.plan(event{at: s.now + m.tickLength(), life: p, work: eventTick})
+	s.agenda.plan(s.now+m.tickLength(), event{life: p, work: eventTick})
 	s.judge.started(p)
 }
 

@@ -144,7 +144,7 @@ func (n *network) dispatch(l *link, from, to pbft.ReplicaID, k *packet, d time.D
 		at = max(at, l.last)
 		l.last = at
 	}
-	n.s.agenda.plan(event{at: at, k: k, from: uint8(from), to: uint8(to)})
+	n.s.agenda.plan(at, event{k: k, from: uint8(from), to: uint8(to)})
 }
 
 func (n *network) arrive(from, to pbft.ReplicaID, k *packet) {

@@ -63,7 +63,7 @@ func (p *process) wake() {
 	}
 	if !p.scheduled && len(p.inbox) > 0 {
 		p.scheduled = true
-		p.s.agenda.plan(event{at: p.s.now + p.takes(20*time.Microsecond), life: p, work: eventRun})
+		p.s.agenda.plan(p.s.now+p.takes(20*time.Microsecond), event{life: p, work: eventRun})
 	}
 	p.work()
 }
@@ -114,7 +114,7 @@ func (p *process) work() {
 			continue
 		}
 		p.working[w] = true
-		p.s.agenda.plan(event{at: p.s.now + p.lasts(w, n), life: p, work: int8(w), n: int32(n)})
+		p.s.agenda.plan(p.s.now+p.lasts(w, n), event{life: p, work: int8(w), n: int32(n)})
 	}
 }
 
@@ -166,7 +166,7 @@ func (p *process) write(n int) {
 // tick tells the replica the time, after what waits for it already. One that is
 // still waiting makes up for those that come meanwhile.
 func (p *process) tick() {
-	p.s.agenda.plan(event{at: p.s.now + p.tickLength(), life: p, work: eventTick})
+	p.s.agenda.plan(p.s.now+p.tickLength(), event{life: p, work: eventTick})
 	if p.ticking {
 		return
 	}

@@ -163,12 +163,12 @@ func (s *Simulation) run() {
 // until runs events up to a time, or until done says so. It tells whether nothing
 // was violated.
 func (s *Simulation) until(end time.Duration, done func() bool) bool {
-	for n := 0; len(s.agenda.events) > 0 && s.agenda.events[0].at <= end; n++ {
+	for n := 0; s.agenda.due(end); n++ {
 		if done != nil && n%16 == 0 && done() {
 			return true
 		}
-		e := s.agenda.next()
-		s.now = e.at
+		at, e := s.agenda.next()
+		s.now = at
 		s.happen(&e)
 		s.report.Events++
 		if len(s.report.Violations) > 0 {
