@@ -3,6 +3,7 @@ package kv
 import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine/merkle"
 )
 
 const (
@@ -32,13 +33,15 @@ func (m *Machine) Digest() crypto.Digest {
 
 func (m *Machine) digest() crypto.Digest {
 	// In any order: the trie's root depends on the content alone.
+	changed := make([]merkle.Entry, 0, len(m.dirty))
 	for _, key := range m.dirty {
 		if e, ok := m.tree.Get(key); ok {
-			m.trie.Set(path(key), e.digest())
+			changed = append(changed, merkle.Entry{Key: path(key), Value: e.digest()})
 		} else {
 			m.trie.Delete(path(key))
 		}
 	}
+	m.trie.SetAll(changed)
 	clear(m.dirty)
 	m.dirty, m.digested = m.dirty[:0], m.revision
 	limits, root := m.limits.Digest(), m.trie.Root()

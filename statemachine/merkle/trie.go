@@ -9,9 +9,13 @@
 package merkle
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
+	"slices"
+	"sort"
 
 	"github.com/parley-bft/parley/crypto"
 )
@@ -37,6 +41,8 @@ type ref struct {
 	inner *inner
 	leaf  *leaf
 }
+
+func (n ref) isZero() bool { return n.inner == nil && n.leaf == nil }
 
 type inner struct {
 	child      [2]ref
@@ -103,6 +109,55 @@ func (t *Trie) own(n *inner) *inner {
 	}
 	n.clean = false
 	return n
+}
+
+// Entry is a key and what it is mapped to.
+type Entry struct{ Key, Value crypto.Digest }
+
+// SetAll is Set for each of the entries; two of one key must agree. It sorts them: the
+// upper part of the paths is walked once for all of them.
+func (t *Trie) SetAll(entries []Entry) {
+	slices.SortFunc(entries, func(a, b Entry) int {
+		if x, y := a.Key.Uint64(), b.Key.Uint64(); x != y {
+			return cmp.Compare(x, y)
+		}
+		return bytes.Compare(a.Key[:], b.Key[:])
+	})
+	var fresh []Entry
+	if !t.root.isZero() {
+		t.root = t.replace(t.root, entries, &fresh)
+	} else {
+		fresh = entries
+	}
+	for i := range fresh {
+		t.Set(fresh[i].Key, fresh[i].Value)
+	}
+}
+
+// replace maps those keys that n has to their new values, and appends the other
+// entries to fresh. A key that parts from n's somewhere above may be taken along to
+// either side: it ends at a leaf that is not its own.
+func (t *Trie) replace(n ref, entries []Entry, fresh *[]Entry) ref {
+	if n.leaf != nil {
+		for i := range entries {
+			e := &entries[i]
+			if e.Key != n.leaf.key {
+				*fresh = append(*fresh, *e)
+			} else if e.Value != n.leaf.value {
+				n = ref{leaf: &leaf{key: e.Key, value: e.Value}}
+			}
+		}
+		return n
+	}
+	m := t.own(n.inner)
+	at := int(m.bit)
+	right := sort.Search(len(entries), func(i int) bool { return bit(&entries[i].Key, at) == 1 })
+	for side, part := range [2][]Entry{entries[:right], entries[right:]} {
+		if len(part) > 0 {
+			m.child[side] = t.replace(m.child[side], part, fresh)
+		}
+	}
+	return ref{inner: m}
 }
 
 // Delete removes key and tells whether it was there.

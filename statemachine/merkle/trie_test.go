@@ -53,7 +53,7 @@ func TestAgainstMap(t *testing.T) {
 		var views []frozen
 		steps := rapid.IntRange(1, 60).Draw(t, "steps")
 		for range steps {
-			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			switch rapid.IntRange(0, 6).Draw(t, "what") {
 			case 0, 1, 2:
 				k, v := key.Draw(t, "key"), digest(rapid.Uint64Range(0, 3).Draw(t, "v"))
 				trie.Set(k, v)
@@ -65,6 +65,14 @@ func TestAgainstMap(t *testing.T) {
 				delete(model, k)
 			case 4:
 				trie.Root()
+			case 6:
+				many := rapid.MapOf(key, rapid.Uint64Range(0, 3)).Draw(t, "many")
+				var entries []Entry
+				for k, v := range many {
+					entries = append(entries, Entry{Key: k, Value: digest(v)})
+					model[k] = digest(v)
+				}
+				trie.SetAll(entries)
 			case 5:
 				f := frozen{view: trie.View(), root: trie.Root(), model: map[crypto.Digest]crypto.Digest{}}
 				for k, v := range model {
@@ -153,6 +161,19 @@ func TestForgedProofs(t *testing.T) {
 }
 
 func BenchmarkSet(b *testing.B) {
+	for name, set := range map[string]func(*Trie, []Entry){
+		"one by one": func(t *Trie, entries []Entry) {
+			for i := range entries {
+				t.Set(entries[i].Key, entries[i].Value)
+			}
+		},
+		"together": (*Trie).SetAll,
+	} {
+		b.Run(name, func(b *testing.B) { benchmarkSet(b, set) })
+	}
+}
+
+func benchmarkSet(b *testing.B, set func(*Trie, []Entry)) {
 	var t Trie
 	for i := range uint64(100_000) {
 		t.Set(digest(i), digest(i))
@@ -165,9 +186,11 @@ func BenchmarkSet(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += len(keys) {
 		value := digest(uint64(i))
+		entries := make([]Entry, len(keys))
 		for j := range keys {
-			t.Set(keys[j], value)
+			entries[j] = Entry{Key: keys[j], Value: value}
 		}
+		set(&t, entries)
 		t.Root()
 	}
 }
