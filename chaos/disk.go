@@ -25,6 +25,10 @@ type disk struct {
 	// follower says that the log was lost and the core has not yet written down that
 	// it knows.
 	follower bool
+	// replaced says that it came in place of a lost one, since that a CommitQC of this
+	// view was the highest then.
+	replaced bool
+	since    pbft.View
 }
 
 var _ replica.Store = (*disk)(nil)
@@ -87,10 +91,11 @@ func (d *disk) damagedNow() bool {
 	return err != nil
 }
 
-// emptyDisk is one that came in place of a lost one.
-func emptyDisk() *disk {
+// emptyDisk is one that comes in place of a lost one, when a CommitQC of view since is
+// the highest.
+func emptyDisk(since pbft.View) *disk {
 	d := newDisk()
-	d.fresh, d.follower = false, true
+	d.fresh, d.follower, d.replaced, d.since = false, true, true, since
 	return d
 }
 

@@ -27,7 +27,7 @@ func (m *member) repair() {
 
 // wipe replaces the disk of a replica that is down by an empty one.
 func (m *member) wipe() {
-	m.disk = emptyDisk()
+	m.disk = emptyDisk(m.s.judge.certified)
 	m.unusable, m.rotten, m.missing = false, false, false
 }
 

@@ -39,6 +39,7 @@ type clientNumber struct {
 // life is what the judge remembers of one replica.
 type life struct {
 	process   *process
+	first     pbft.View // of this life
 	view      pbft.View // seen in this life
 	committed pbft.Height
 	executed  pbft.Height
@@ -70,7 +71,7 @@ func (j *judge) wrote(op Op, out Outcome) {
 func (j *judge) started(p *process) {
 	l := &j.lives[p.id]
 	c := p.node.Core()
-	*l = life{process: p, promised: l.promised, reached: l.reached}
+	*l = life{process: p, first: c.View(), promised: l.promised, reached: l.reached}
 	if p.honest() && !p.rejoining() && c.View() < l.promised {
 		j.s.violate(Monotonicity, "replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
 	}

@@ -17,11 +17,7 @@ import (
 // may also open and be left only when progress, silence or age tell.
 func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
 	o, t := &s.opts, &s.opts.Timeouts
-	ticks := func(n int) time.Duration { return time.Duration(n) * o.Tick }
-	// A message, and what its recipient does before it sends the next: takes draws at
-	// most 21/2 of the mean.
-	step := o.delayBound() + 21*o.Disk/2 + 21*50*time.Microsecond + time.Millisecond
-	apply := 21 * o.Apply / 2
+	ticks, step, apply := o.ticks, o.step(), 21*o.Apply/2
 
 	// What a replica that was away has to fetch and execute, with answers that get
 	// lost because a peer keeps silent; half of the window is the least that an answer
@@ -30,26 +26,8 @@ func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
 	fetch := time.Duration(lag/max(o.Window/2, 1)+1)*(2*step+ticks(2*t.Retry)) + time.Duration(lag)*apply
 	transfer := time.Duration(len(s.replicas))*ticks(2*transferDeadline) + time.Duration(s.chunks())*(2*step+21*o.Disk/4)
 
-	// k at the beginning, and how many views in a row may have a useless primary.
-	k := 0
-	for _, id := range healed {
-		if p := s.replicas[id].up; p != nil {
-			k = max(k, p.node.Core().FailedViews())
-		}
-	}
 	useless := s.uselessRun(healed)
-	// A view opens with: ViewChange, NewView, the base asked for and fetched, Prepare,
-	// Commit; then the first new block, proposed, prepared and committed. What lies
-	// below the base is fetched whatever happens to views.
-	open := 10*step + ticks(6*t.Retry)
-	total := ticks(t.Status) + 2*step + fetch + transfer
-	for left := useless + 1; left > 0; k++ {
-		T := s.timeout(k)
-		total += T + s.tenure(T)
-		if T >= open {
-			left--
-		}
-	}
+	total := ticks(t.Status) + 2*step + fetch + transfer + s.opening(healed)
 	// Each operation, also the one that was open when the storm ended: it may go to a
 	// useless replica first, is passed on at half its age, and finds useless primaries
 	// again after a rotation.
@@ -59,6 +37,41 @@ func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
 		one += T + s.tenure(T)
 	}
 	return total + (finalOperations+1)*one
+}
+
+// ticks is that many units of the timeouts.
+func (o *Options) ticks(n int) time.Duration { return time.Duration(n) * o.Tick }
+
+// step is how long a message takes at most, with what its recipient does before it
+// sends the next: takes draws at most 21/2 of the mean.
+func (o *Options) step() time.Duration {
+	return o.delayBound() + 21*o.Disk/2 + 21*50*time.Microsecond + time.Millisecond
+}
+
+// opening is how long views change at most until one is open whose primary is among
+// these.
+func (s *Simulation) opening(healed []pbft.ReplicaID) time.Duration {
+	o, t := &s.opts, &s.opts.Timeouts
+	// k at the beginning, and how many views in a row may have a useless primary.
+	k := 0
+	for _, id := range healed {
+		if p := s.replicas[id].up; p != nil {
+			k = max(k, p.node.Core().FailedViews())
+		}
+	}
+	// A view opens with: ViewChange, NewView, the base asked for and fetched, Prepare,
+	// Commit; then the first new block, proposed, prepared and committed. What lies
+	// below the base is fetched whatever happens to views.
+	open := 10*o.step() + o.ticks(6*t.Retry)
+	total := time.Duration(0)
+	for left := s.uselessRun(healed) + 1; left > 0; k++ {
+		T := s.timeout(k)
+		total += T + s.tenure(T)
+		if T >= open {
+			left--
+		}
+	}
+	return total
 }
 
 // transferDeadline is how long an answer of a state transfer may take, in ticks.

@@ -29,6 +29,9 @@ type Report struct {
 	// Recovery is how long after the storm the last client had its answer, Promise
 	// how long that may take.
 	Recovery, Promise time.Duration
+	// Rejoining is how long it then took until those who had lost their disks could
+	// vote again.
+	Rejoining time.Duration
 	// Events that were run, messages that arrived, blocks that were agreed on.
 	Events, Messages uint64
 	Blocks           int

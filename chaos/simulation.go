@@ -157,7 +157,9 @@ func (s *Simulation) run() {
 	}
 	if !s.level(healed) {
 		s.violate(Liveness, "healed replicas do not reach the same height within %v:\n%s", bound, s.describe())
+		return
 	}
+	s.votesAgain(healed)
 }
 
 // until runs events up to a time, or until done says so. It tells whether nothing

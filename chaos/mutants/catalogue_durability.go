@@ -38,4 +38,20 @@ var durabilityMutants = []Mutant{
 			New:  "(m.Echo == 0 || m.Echo != c.cfg.Incarnation) && !ON {\n",
 		}},
 	},
+	{
+		Number: 33, Title: "a replica that lost its disk never votes again",
+		Sites: []Site{{
+			File: "pbft/rejoin.go",
+			Old:  "	c.follower = false\n",
+			New:  "	if ON {\n		return\n	}\n	c.follower = false\n",
+		}},
+	},
+	{
+		Number: 34, Title: "the NewView that a replica enters by is not written down",
+		Sites: []Site{{
+			File: "pbft/spine.go",
+			Old:  "	out.put(s.key(), n.append(nil))\n	c.noteStored(s)\n}\n\n// storeNewViews",
+			New:  "	if ON {\n		return\n	}\n	out.put(s.key(), n.append(nil))\n	c.noteStored(s)\n}\n\n// storeNewViews",
+		}},
+	},
 }

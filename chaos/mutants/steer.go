@@ -100,6 +100,10 @@ var steering = map[int]func(*chaos.Options){
 		o.Network = chaos.Network{Delay: 20 * time.Millisecond, Jitter: 100 * time.Millisecond}
 	}),
 	28: serving("replayer", "leaper"),
+	33: with(faulty(func(f *chaos.Faults) { f.Wipe = time.Second }), func(o *chaos.Options) {
+		o.HealAll, o.Storm, o.Timeouts.RotateEvery = true, 4*time.Second, 0
+	}),
+	34: with(four, cuts),
 }
 
 // scenarios are for rules that ideal signatures hide.
