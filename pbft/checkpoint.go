@@ -2,6 +2,7 @@ package pbft
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
@@ -22,8 +23,11 @@ type CheckpointStatement struct {
 	NextConfig Digest
 }
 
+const checkpointStatementSize = 8 + 4*32
+
 // Append appends the canonical encoding, which is also what is signed.
 func (s *CheckpointStatement) Append(b []byte) []byte {
+	b = slices.Grow(b, checkpointStatementSize)
 	b = canon.AppendUint64(b, uint64(s.Height))
 	b = append(b, s.Block[:]...)
 	b = append(b, s.State[:]...)
@@ -62,7 +66,12 @@ type CheckpointCertificate struct {
 // Encode returns the canonical encoding.
 func (c *CheckpointCertificate) Encode() []byte { return c.append(nil) }
 
+func (c *CheckpointCertificate) size() int {
+	return checkpointStatementSize + 4 + len(c.Signers) + 4 + len(c.Proof)
+}
+
 func (c *CheckpointCertificate) append(b []byte) []byte {
+	b = slices.Grow(b, c.size())
 	b = c.CheckpointStatement.Append(b)
 	b = canon.AppendBytes(b, c.Signers)
 	return canon.AppendBytes(b, c.Proof)
@@ -132,7 +141,12 @@ func (b *Bundle) CheckLinks() error {
 	return nil
 }
 
+func (b *Bundle) size() int {
+	return b.Checkpoint.size() + headerSize + optionalSize(b.Commit) + 4 + len(b.Links)*headerSize
+}
+
 func (b *Bundle) append(dst []byte) []byte {
+	dst = slices.Grow(dst, b.size())
 	dst = b.Checkpoint.append(dst)
 	dst = b.Header.Append(dst)
 	dst = appendOptional(dst, b.Commit)

@@ -2,6 +2,7 @@ package pbft
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
@@ -18,10 +19,14 @@ type Claim struct {
 	Stable Height // the sender's stable checkpoint
 }
 
-const claimSize = 8 + 8 + 8 + 32 + 1 + 8
+const (
+	claimSize       = 8 + 8 + 8 + 32 + 1 + 8
+	signedClaimSize = claimSize + 2 + signatureSize
+)
 
 // Append appends the canonical encoding, which is also what is signed.
 func (c *Claim) Append(b []byte) []byte {
+	b = slices.Grow(b, claimSize)
 	b = canon.AppendUint64(b, uint64(c.View))
 	b = canon.AppendUint64(b, uint64(c.High.View))
 	b = canon.AppendUint64(b, uint64(c.High.Height))
@@ -89,7 +94,12 @@ const domainNewView = crypto.Domain("parley/newview")
 // Digest covers everything but the signature. Votes of the view carry it.
 func (n *NewView) Digest() Digest { return crypto.Hash(domainNewView, n.appendSigned(nil)) }
 
+func (n *NewView) size() int {
+	return 8 + 4 + len(n.Claims)*signedClaimSize + optionalSize(n.Certificate) + signatureSize
+}
+
 func (n *NewView) appendSigned(b []byte) []byte {
+	b = slices.Grow(b, n.size())
 	b = canon.AppendUint64(b, uint64(n.View))
 	b = canon.AppendUint32(b, uint32(len(n.Claims)))
 	for i := range n.Claims {
@@ -105,7 +115,7 @@ func (n *NewView) append(b []byte) []byte {
 
 func readNewView(r *canon.Reader) *NewView {
 	n := &NewView{View: View(r.Uint64())}
-	k := r.Count(crypto.MaxReplicas, claimSize+2+signatureSize)
+	k := r.Count(crypto.MaxReplicas, signedClaimSize)
 	if k > 0 {
 		n.Claims = make([]SignedClaim, k)
 	}

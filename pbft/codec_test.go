@@ -248,3 +248,17 @@ func FuzzRecords(f *testing.F) {
 		_, _ = DecodeRecordChain(b)
 	})
 }
+
+// The small and frequent messages are encoded in one piece of memory of just the
+// right size, of others it is about right.
+func TestSizeHints(t *testing.T) {
+	for _, m := range sampleMessages() {
+		size := len(Encode(7, m))
+		switch m.Kind() {
+		case KindPrePrepare, KindVote, KindCertificate, KindCheckpointVote, KindBundle, KindViewChange, KindNewView, KindStatus, KindHeartbeat, KindGetBlocks:
+			require.Equal(t, size, sizeHint(m), "%v", m.Kind())
+		default:
+			require.LessOrEqual(t, sizeHint(m), size+4096, "%v", m.Kind())
+		}
+	}
+}

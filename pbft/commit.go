@@ -104,14 +104,14 @@ func (c *Core) commit(q *Certificate, out *Output) {
 	for i := len(path) - 1; i >= 0; i-- {
 		p := path[i].proposal
 		c.chain.push(p.Header, path[i].digest, c.IsCheckpoint(&p.Header))
-		out.put(RecordKey{Kind: RecordChain, Height: uint64(p.Height)}, appendRef(nil, BlockRef{p.Height, path[i].digest}))
+		out.put(RecordKey{Kind: RecordChain, Height: uint64(p.Height)}, appendRef(make([]byte, 0, refSize), BlockRef{p.Height, path[i].digest}))
 		out.Execute = append(out.Execute, p.Block)
 		c.pool.remove(p.Requests)
 		delete(c.seen, p.Height)
 		c.counters.Committed++
 		fresh = fresh || p.View == c.durable.View
 	}
-	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(nil, q.Ref()), q))
+	out.put(RecordKey{Kind: RecordCommitted}, appendOptional(appendRef(make([]byte, 0, refSize+optionalSize(q)), q.Ref()), q))
 	c.keepSpine(q, out)
 	c.commitQC = q
 	c.maxCommitView = max(c.maxCommitView, q.View)

@@ -345,17 +345,28 @@ func (c *Core) alarm(out *Output, format string, args ...any) {
 
 // invariants are what must hold between events; a violation is our own bug.
 func (c *Core) invariants() {
-	must(c.executed <= c.Committed(), "executed %d above committed %d", c.executed, c.Committed())
-	must(c.durable.VotedView <= c.durable.View, "voted in view %d, now in %d", c.durable.VotedView, c.durable.View)
-	must(!c.open || c.durable.View == 0 || c.viewCommit != nil, "view %d open without a commit", c.durable.View)
-	must(!c.tipSet || c.durable.Entered, "a tip in a view not entered")
-	must(Height(len(c.seen)) <= 2*c.cfg.Window, "%d proposals held", len(c.seen))
-	must(len(c.order) == len(c.blocks), "%d blocks in order, %d by digest", len(c.order), len(c.blocks))
+	// Not must: its arguments would be put on the heap in every step.
+	switch {
+	case c.executed > c.Committed():
+		broken("executed %d above committed %d", c.executed, c.Committed())
+	case c.durable.VotedView > c.durable.View:
+		broken("voted in view %d, now in %d", c.durable.VotedView, c.durable.View)
+	case c.open && c.durable.View != 0 && c.viewCommit == nil:
+		broken("view %d open without a commit", c.durable.View)
+	case c.tipSet && !c.durable.Entered:
+		broken("a tip in a view not entered")
+	case Height(len(c.seen)) > 2*c.cfg.Window:
+		broken("%d proposals held", len(c.seen))
+	case len(c.order) != len(c.blocks):
+		broken("%d blocks in order, %d by digest", len(c.order), len(c.blocks))
+	}
 }
+
+func broken(format string, args ...any) { panic("pbft: " + fmt.Sprintf(format, args...)) }
 
 func must(ok bool, format string, args ...any) {
 	if !ok {
-		panic("pbft: " + fmt.Sprintf(format, args...))
+		broken(format, args...)
 	}
 }
 

@@ -17,10 +17,38 @@ func Encode(epoch Epoch, m Message) []byte {
 	return m.append(b)
 }
 
+// envelopeSize is what Encode puts in front of every message.
+const envelopeSize = 1 + 8
+
+// refSize is how many bytes appendRef writes.
+const refSize = 8 + 32
+
+// sizeHint is how many bytes Encode writes, or where that is hard to tell about so
+// many: what is encoded waits in queues, and unused room waits with it.
 func sizeHint(m Message) int {
 	switch m := m.(type) {
+	case *Vote:
+		return envelopeSize + statementSize + 2 + 4 + len(m.Signature)
+	case *CheckpointVote:
+		return envelopeSize + checkpointStatementSize + 2 + 4 + len(m.Signature)
+	case *Certificate:
+		return envelopeSize + m.size()
+	case *Bundle:
+		return envelopeSize + m.size()
+	case *ViewChange:
+		return envelopeSize + signedClaimSize + optionalSize(m.Certificate)
+	case *NewView:
+		return envelopeSize + m.size()
+	case *Status:
+		return envelopeSize + statusSize
+	case *Heartbeat:
+		return envelopeSize + 8 + refSize + 2*8
+	case *GetBlocks:
+		return envelopeSize + 2*8 + 32
+	case *GetManifest, *GetChunk:
+		return envelopeSize + 8 + 4
 	case *PrePrepare:
-		return 9 + m.Size() + signatureSize
+		return envelopeSize + m.Size() + signatureSize
 	case *Blocks:
 		n := 4096
 		for _, b := range m.Blocks {
@@ -150,6 +178,8 @@ func readRef(r *canon.Reader) (b BlockRef) {
 	r.Copy(b.Digest[:])
 	return b
 }
+
+const statusSize = 8 + 1 + 1 + 32 + refSize + 2*8 + 5*8 + 3 + 2*8
 
 func (s *Status) append(b []byte) []byte {
 	b = canon.AppendUint64(b, uint64(s.View))

@@ -178,7 +178,8 @@ type durableState struct {
 }
 
 func (s *durableState) encode() []byte {
-	b := canon.AppendUint64(nil, uint64(s.View))
+	b := make([]byte, 0, 8+1+32+8+refSize+8)
+	b = canon.AppendUint64(b, uint64(s.View))
 	b = canon.AppendBool(b, s.Entered)
 	b = append(b, s.NewView[:]...)
 	b = canon.AppendUint64(b, uint64(s.VotedView))

@@ -38,8 +38,9 @@ func Sign(cluster Digest, epoch Epoch, m Message, keys Keys) Message {
 		}
 	case *CheckpointVote:
 		if m.Signer == keys.Self && len(m.Signature) == 0 {
+			var buf [checkpointStatementSize]byte
 			signed := *m
-			signed.Signature = keys.Checkpoints.Sign(s.context(crypto.KindCheckpoint), m.CheckpointStatement.Append(nil))
+			signed.Signature = keys.Checkpoints.Sign(s.context(crypto.KindCheckpoint), m.CheckpointStatement.Append(buf[:0]))
 			return &signed
 		}
 	case *ViewChange:

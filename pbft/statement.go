@@ -2,6 +2,7 @@ package pbft
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
@@ -50,6 +51,7 @@ const statementSize = 1 + 8 + 32 + 8 + 32
 
 // Append appends the canonical encoding, which is also what is signed.
 func (s *Statement) Append(b []byte) []byte {
+	b = slices.Grow(b, statementSize)
 	b = canon.AppendUint8(b, uint8(s.Phase))
 	b = canon.AppendUint64(b, uint64(s.View))
 	b = append(b, s.NewView[:]...)
@@ -96,7 +98,10 @@ type Certificate struct {
 
 const maxProofBytes = crypto.MaxReplicas * 96
 
+func (c *Certificate) size() int { return statementSize + 4 + len(c.Signers) + 4 + len(c.Proof) }
+
 func (c *Certificate) append(b []byte) []byte {
+	b = slices.Grow(b, c.size())
 	b = c.Statement.Append(b)
 	b = canon.AppendBytes(b, c.Signers)
 	return canon.AppendBytes(b, c.Proof)
@@ -114,6 +119,14 @@ func readCertificate(r *canon.Reader) *Certificate {
 
 func (c *Certificate) String() string {
 	return fmt.Sprintf("%vQC view:%d block:%d:%v signers:%v", c.Phase, c.View, c.Height, c.Block, c.Signers)
+}
+
+// optionalSize is how many bytes appendOptional writes.
+func optionalSize(c *Certificate) int {
+	if c == nil {
+		return 1
+	}
+	return 1 + c.size()
 }
 
 // appendOptional writes a certificate that may be absent.

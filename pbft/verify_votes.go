@@ -122,9 +122,14 @@ func (v *Verifier) verifyBundle(b *Bundle) Drop {
 
 const domainProven = crypto.Domain("parley/proven")
 
+// proofKeyBuffer holds what proofKey hashes unless the aggregate is a list of many
+// signatures.
+const proofKeyBuffer = 768
+
 // proofKey covers everything that the validity of a proof depends on.
 func (v *Verifier) proofKey(k crypto.Kind, statement []byte, signers crypto.Bitmap, proof []byte) Digest {
-	b := v.context(k).AppendMessage(nil, statement)
+	var buf [proofKeyBuffer]byte
+	b := v.context(k).AppendMessage(buf[:0], statement)
 	b = canon.AppendBytes(b, signers)
 	return crypto.Hash(domainProven, canon.AppendBytes(b, proof))
 }
