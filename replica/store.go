@@ -204,9 +204,10 @@ func recordKey(k pbft.RecordKey) []byte {
 	return k.Append(append(make([]byte, 0, 1+pbft.RecordKeySize), spaceRecords))
 }
 
-func hostKey(k HostKey) []byte {
-	b := append(make([]byte, 0, 10), spaceHost, byte(k.Kind))
-	return binary.BigEndian.AppendUint64(b, uint64(k.Height))
+func hostKey(k HostKey) []byte { return appendHostKey(make([]byte, 0, 10), k) }
+
+func appendHostKey(b []byte, k HostKey) []byte {
+	return binary.BigEndian.AppendUint64(append(b, spaceHost, byte(k.Kind)), uint64(k.Height))
 }
 
 // seekRange is the range of keys of one kind from a height on.

@@ -1,7 +1,9 @@
 package replica
 
 import (
-	"sort"
+	"iter"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/parley-bft/parley/pbft"
@@ -9,28 +11,106 @@ import (
 
 // MemoryStore is a [Store] for tests and simulations. What is not synced is lost
 // by Crash. It costs no time, so Write with sync can be injected with faults
-// through Fault.
+// through Fault. It keeps the values that it is given: nobody may change them.
 type MemoryStore struct {
-	mu      sync.Mutex
-	durable map[string][]byte
-	pending []change // written after the last sync, in order
-	view    map[string][]byte
-	failed  error
-	fault   func(op string) error
-	syncs   uint64
+	mu sync.Mutex
+	// tables hold the entries by space and kind, in the order of their keys.
+	tables [2 << 8]map[string]*entry
+	dirty  []*entry // written since the last sync, each once
+	stale  []*entry // whose reads return what an earlier sync left
+	failed error
+	fault  func(op string) error
+	syncs  uint64
 	// keep is how many synced writes to remember in history, log what was found at
 	// the end of the log; see Lose.
 	keep        int
 	history     []syncedWrite
 	log         walSeen
 	misdirected bool
+	key         [64]byte // to look up with
+}
+
+// entry is what the store has under a key: as it is read, and as a crash leaves it.
+type entry struct {
+	key           string
+	view, durable stored
+	dirty         bool
+}
+
+// stored is a value, or that there is none. A disk keeps values sealed, which is
+// done here only for those that a fault hits.
+type stored struct {
+	there  bool
+	value  []byte
+	sealed []byte // as it is on the disk, if that is damaged
+}
+
+// bytes are what is on the disk.
+func (v *stored) bytes(key string) []byte {
+	if v.sealed != nil {
+		return v.sealed
+	}
+	return seal([]byte(key), v.value)
 }
 
 var _ Store = (*MemoryStore)(nil)
 
 // NewMemoryStore returns an empty store.
-func NewMemoryStore() *MemoryStore {
-	return &MemoryStore{durable: make(map[string][]byte), view: make(map[string][]byte)}
+func NewMemoryStore() *MemoryStore { return new(MemoryStore) }
+
+// entries are those that have a value or had one at the last sync, in no order; of
+// the kinds that may lie between two keys.
+func (s *MemoryStore) entries(from, to []byte) iter.Seq[*entry] {
+	lo, hi := table(from), table(to)
+	return func(yield func(*entry) bool) {
+		for i := lo; i <= min(hi, len(s.tables)-1); i++ {
+			for _, e := range s.tables[i] {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// all are the entries of both spaces.
+func (s *MemoryStore) all() iter.Seq[*entry] {
+	return s.entries([]byte{spaceRecords}, []byte{spaceHost + 1})
+}
+
+// table is where the entries of a key's space and kind are; the key may be the
+// beginning of one.
+func table[K string | []byte](key K) int {
+	i := int(key[0]-spaceRecords) << 8
+	if len(key) > 1 {
+		i |= int(key[1])
+	}
+	return i
+}
+
+func (s *MemoryStore) find(key []byte) *entry { return s.tables[table(key)][string(key)] }
+
+// at finds or makes an entry.
+func (s *MemoryStore) at(key []byte) *entry {
+	if e := s.find(key); e != nil {
+		return e
+	}
+	e := &entry{key: string(key)}
+	t := &s.tables[table(key)]
+	if *t == nil {
+		*t = make(map[string]*entry)
+	}
+	(*t)[e.key] = e
+	return e
+}
+
+// settle makes what is read what is on the disk.
+func (s *MemoryStore) settle(e *entry) {
+	e.dirty = false
+	t := s.tables[table(e.key)]
+	if e.view = e.durable; !e.durable.there && t[e.key] == e {
+		delete(t, e.key)
+	}
 }
 
 // Fault makes every later call ask f, with "write", "sync" or "read", whether it
@@ -45,11 +125,18 @@ func (s *MemoryStore) Fault(f func(op string) error) {
 func (s *MemoryStore) Crash() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending, s.failed, s.misdirected = nil, nil, false
-	s.view = make(map[string][]byte, len(s.durable))
-	for k, v := range s.durable {
-		s.view[k] = v
+	s.crash()
+}
+
+func (s *MemoryStore) crash() {
+	s.failed, s.misdirected = nil, false
+	for _, e := range s.dirty {
+		s.settle(e)
 	}
+	for _, e := range s.stale {
+		s.settle(e)
+	}
+	s.dirty, s.stale = nil, nil
 }
 
 // Syncs returns how many syncs there were.
@@ -68,63 +155,107 @@ func (s *MemoryStore) ask(op string) error {
 	return s.failed
 }
 
-func (s *MemoryStore) apply(n int, at func(int) change, sync bool) error {
+// write takes a change; sync makes durable what was written since the last.
+func (s *MemoryStore) write(key, value []byte, gone bool) {
+	e := s.find(key)
+	if e == nil {
+		if gone {
+			return
+		}
+		e = s.at(key)
+	}
+	if e.view = (stored{there: true, value: value}); gone {
+		e.view = stored{}
+	}
+	if !e.dirty {
+		e.dirty = true
+		s.dirty = append(s.dirty, e)
+	}
+}
+
+func (s *MemoryStore) sync() error {
+	if err := s.ask("sync"); err != nil {
+		return err
+	}
+	var undo syncedWrite
+	if s.keep > 0 {
+		if undo = s.forget(); cap(undo.before) < len(s.dirty) {
+			undo.before = make([]overwritten, 0, len(s.dirty))
+		}
+	}
+	for _, e := range s.dirty {
+		if s.keep > 0 {
+			undo.before = append(undo.before, overwritten{e.key, e.durable})
+		}
+		e.durable = e.view
+		s.settle(e)
+	}
+	if s.keep > 0 {
+		s.history = append(s.history, undo)
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+	s.syncs++
+	return nil
+}
+
+// forget makes room in the history and returns what was in it.
+func (s *MemoryStore) forget() (old syncedWrite) {
+	if len(s.history) < s.keep {
+		return old
+	}
+	old = s.history[0]
+	clear(old.before)
+	old.before = old.before[:0]
+	s.history = append(s.history[:0], s.history[1:]...)
+	return old
+}
+
+// Write implements [Store].
+func (s *MemoryStore) Write(records []pbft.Record, sync bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ask("write"); err != nil {
 		return err
 	}
-	for i := range n {
-		c := at(i)
-		if c.delete {
-			delete(s.view, string(c.key))
-		} else {
-			c.value = seal(c.key, c.value)
-			s.view[string(c.key)] = c.value
-		}
-		s.pending = append(s.pending, c)
+	for i := range records {
+		r := &records[i]
+		s.write(r.Key.Append(append(s.key[:0], spaceRecords)), r.Value, r.Delete)
 	}
 	if !sync {
 		return nil
 	}
-	if err := s.ask("sync"); err != nil {
-		return err
-	}
-	var undo syncedWrite
-	for _, c := range s.pending {
-		if s.keep > 0 {
-			old, there := s.durable[string(c.key)]
-			undo.before = append(undo.before, change{c.key, old, !there})
-		}
-		if c.delete {
-			delete(s.durable, string(c.key))
-		} else {
-			s.durable[string(c.key)] = c.value
-		}
-	}
-	if s.keep > 0 {
-		if len(s.history) >= s.keep {
-			s.history = append(s.history[:0], s.history[1:]...)
-		}
-		s.history = append(s.history, undo)
-	}
-	s.pending = s.pending[:0]
-	s.syncs++
-	return nil
-}
-
-// Write implements [Store].
-func (s *MemoryStore) Write(records []pbft.Record, sync bool) error {
-	return s.apply(len(records), func(i int) change {
-		return change{recordKey(records[i].Key), records[i].Value, records[i].Delete}
-	}, sync)
+	return s.sync()
 }
 
 // WriteHost implements [Store].
 func (s *MemoryStore) WriteHost(records []HostRecord, sync bool) error {
-	return s.apply(len(records), func(i int) change {
-		return change{hostKey(records[i].Key), records[i].Value, records[i].Delete}
-	}, sync)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ask("write"); err != nil {
+		return err
+	}
+	for i := range records {
+		r := &records[i]
+		s.write(appendHostKey(s.key[:0], r.Key), r.Value, r.Delete)
+	}
+	if !sync {
+		return nil
+	}
+	return s.sync()
+}
+
+// read returns a copy of a value. It is not nil, since one that is there is not.
+func (s *MemoryStore) read(key string, v *stored) ([]byte, error) {
+	if v.sealed == nil {
+		return append(make([]byte, 0, len(v.value)), v.value...), nil
+	}
+	value, fault := unseal([]byte(key), v.sealed)
+	if fault != "" {
+		s.failed = storeFailure("read", "memory", &CorruptError{Folder: "memory", Key: keyName([]byte(key)), Detail: fault})
+		return nil, s.failed
+	}
+	return append(make([]byte, 0, len(value)), value...), nil
 }
 
 func (s *MemoryStore) get(key []byte) ([]byte, error) {
@@ -133,20 +264,13 @@ func (s *MemoryStore) get(key []byte) ([]byte, error) {
 	if err := s.ask("read"); err != nil {
 		return nil, err
 	}
-	b, ok := s.view[string(key)]
-	if !ok {
+	e := s.find(key)
+	if e == nil || !e.view.there {
 		return nil, nil
 	}
-	return s.unseal(key, s.misread(key, b))
-}
-
-func (s *MemoryStore) unseal(key, b []byte) ([]byte, error) {
-	v, fault := unseal(key, b)
-	if fault != "" {
-		s.failed = storeFailure("read", "memory", &CorruptError{Folder: "memory", Key: keyName(key), Detail: fault})
-		return nil, s.failed
-	}
-	return append(make([]byte, 0, len(v)), v...), nil
+	v := e.view
+	s.misread(e.key, &v)
+	return s.read(e.key, &v)
 }
 
 // Get implements [Store].
@@ -155,56 +279,48 @@ func (s *MemoryStore) Get(key pbft.RecordKey) ([]byte, error) { return s.get(rec
 // GetHost implements [Store].
 func (s *MemoryStore) GetHost(key HostKey) ([]byte, error) { return s.get(hostKey(key)) }
 
-// Flip damages one bit of a record's value on the "disk".
-func (s *MemoryStore) Flip(key pbft.RecordKey) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := string(recordKey(key))
-	b, ok := s.view[k]
-	if !ok {
-		return false
+// scan goes through the entries from one key up to another, as they are now, in
+// order.
+func (s *MemoryStore) scan(from, to []byte, yield func(key []byte, value func() ([]byte, error)) error) error {
+	type found struct {
+		key   string
+		value stored
 	}
-	b = append([]byte(nil), b...)
-	b[len(b)-1] ^= 1
-	s.view[k], s.durable[k] = b, b
-	return true
-}
-
-func (s *MemoryStore) scan(from, to []byte, yield func(key, value []byte) error) error {
-	s.mu.Lock()
-	if err := s.ask("read"); err != nil {
-		s.mu.Unlock()
+	var all []found
+	err := func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := s.ask("read"); err != nil {
+			return err
+		}
+		for e := range s.entries(from, to) {
+			if e.view.there && e.key >= string(from) && e.key < string(to) {
+				all = append(all, found{e.key, e.view})
+			}
+		}
+		return nil
+	}()
+	if err != nil {
 		return err
 	}
-	type entry struct {
-		key   string
-		value []byte
-	}
-	var found []entry
-	for k, v := range s.view {
-		if k >= string(from) && k < string(to) {
-			found = append(found, entry{k, v})
+	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.key, b.key) })
+	for i := range all {
+		f := &all[i]
+		value := func() ([]byte, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.read(f.key, &f.value)
 		}
-	}
-	s.mu.Unlock()
-	sort.Slice(found, func(i, j int) bool { return found[i].key < found[j].key })
-	for _, e := range found {
-		if err := yield([]byte(e.key), e.value); err != nil {
+		if err := yield([]byte(f.key), value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *MemoryStore) open(key, value []byte) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unseal(key, value)
-}
-
 // Load implements [Store].
 func (s *MemoryStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Record) error) error {
-	return s.scan([]byte{spaceRecords}, []byte{spaceRecords + 1}, func(key, value []byte) error {
+	return s.scan([]byte{spaceRecords}, []byte{spaceRecords + 1}, func(key []byte, value func() ([]byte, error)) error {
 		k, err := pbft.DecodeRecordKey(key[1:])
 		if err != nil {
 			return err
@@ -212,7 +328,7 @@ func (s *MemoryStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Recor
 		if want != nil && !want(k) {
 			return nil
 		}
-		v, err := s.open(key, value)
+		v, err := value()
 		if err != nil {
 			return err
 		}
@@ -223,12 +339,12 @@ func (s *MemoryStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Recor
 // Seek implements [Store].
 func (s *MemoryStore) Seek(kind pbft.RecordKind, from uint64, yield func(pbft.Record) bool) error {
 	lo, hi := seekRange(kind, from)
-	err := s.scan(lo, hi, func(key, value []byte) error {
+	err := s.scan(lo, hi, func(key []byte, value func() ([]byte, error)) error {
 		k, err := pbft.DecodeRecordKey(key[1:])
 		if err != nil {
 			return err
 		}
-		v, err := s.open(key, value)
+		v, err := value()
 		if err == nil && !yield(pbft.Record{Key: k, Value: v}) {
 			err = errEnough
 		}
@@ -242,9 +358,9 @@ func (s *MemoryStore) Seek(kind pbft.RecordKind, from uint64, yield func(pbft.Re
 
 // ScanHost implements [Store].
 func (s *MemoryStore) ScanHost(kind HostKind, from, to pbft.Height, yield func(HostKey, []byte) error) error {
-	return s.scan(hostKey(HostKey{kind, from}), hostKey(HostKey{kind, to}), func(key, value []byte) error {
+	return s.scan(hostKey(HostKey{kind, from}), hostKey(HostKey{kind, to}), func(key []byte, value func() ([]byte, error)) error {
 		k, _ := parseHostKey(key)
-		v, err := s.open(key, value)
+		v, err := value()
 		if err != nil {
 			return err
 		}

@@ -11,8 +11,12 @@ import (
 // What a disk can do to a MemoryStore.
 
 // syncedWrite is what a synced write changed, to take it back.
-type syncedWrite struct {
-	before []change // delete: there was no such key
+type syncedWrite struct{ before []overwritten }
+
+// overwritten is what was under a key.
+type overwritten struct {
+	key string
+	was stored
 }
 
 // Keep has the store remember its last n synced writes, for Lose and Stale.
@@ -28,21 +32,18 @@ func (s *MemoryStore) Keep(n int) {
 // sees by the numbers of the writes that some are missing; without, the end was
 // torn off like by a crash. It returns how many were lost.
 func (s *MemoryStore) Lose(n int, later bool) int {
-	s.Crash()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.crash()
 	n = min(n, len(s.history))
 	s.log.highest = s.syncs
 	for range n {
 		last := s.history[len(s.history)-1]
 		s.history = s.history[:len(s.history)-1]
-		for _, c := range slices.Backward(last.before) {
-			if c.delete {
-				delete(s.durable, string(c.key))
-				delete(s.view, string(c.key))
-			} else {
-				s.durable[string(c.key)], s.view[string(c.key)] = c.value, c.value
-			}
+		for i := range last.before {
+			e := s.at([]byte(last.before[i].key))
+			e.durable = last.before[i].was
+			s.settle(e)
 		}
 		s.syncs--
 	}
@@ -69,11 +70,11 @@ func (s *MemoryStore) checkLog() error {
 func (s *MemoryStore) Stale(pick func(n int) int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := map[string][]byte{}
+	old := map[string]stored{}
 	for _, w := range slices.Backward(s.history) {
-		for _, c := range w.before {
-			if _, there := s.view[string(c.key)]; there && !c.delete {
-				old[string(c.key)] = c.value
+		for _, b := range w.before {
+			if e := s.find([]byte(b.key)); e != nil && e.view.there && b.was.there {
+				old[b.key] = b.was
 			}
 		}
 	}
@@ -81,9 +82,10 @@ func (s *MemoryStore) Stale(pick func(n int) int) string {
 		return ""
 	}
 	keys := slices.Sorted(maps.Keys(old))
-	k := keys[pick(len(keys))]
-	s.view[k] = old[k]
-	return keyName([]byte(k))
+	e := s.find([]byte(keys[pick(len(keys))]))
+	e.view = old[e.key]
+	s.stale = append(s.stale, e)
+	return keyName([]byte(e.key))
 }
 
 // Rot damages a bit of some value on the disk and returns its key's name, "" if
@@ -91,15 +93,44 @@ func (s *MemoryStore) Stale(pick func(n int) int) string {
 func (s *MemoryStore) Rot(pick func(n int) int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.durable) == 0 {
+	var keys []string
+	for e := range s.all() {
+		if e.durable.there {
+			keys = append(keys, e.key)
+		}
+	}
+	if len(keys) == 0 {
 		return ""
 	}
-	keys := slices.Sorted(maps.Keys(s.durable))
-	k := keys[pick(len(keys))]
-	b := append([]byte(nil), s.durable[k]...)
+	slices.Sort(keys)
+	e := s.find([]byte(keys[pick(len(keys))]))
+	b := slices.Clone(e.durable.bytes(e.key))
 	b[pick(len(b))] ^= 1 << pick(8)
-	s.view[k], s.durable[k] = b, b
-	return keyName([]byte(k))
+	e.damage(b)
+	return keyName([]byte(e.key))
+}
+
+// Flip damages one bit of a record's value on the "disk".
+func (s *MemoryStore) Flip(key pbft.RecordKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.find(recordKey(key))
+	if e == nil || !e.view.there {
+		return false
+	}
+	b := slices.Clone(e.view.bytes(e.key))
+	b[len(b)-1] ^= 1
+	e.damage(b)
+	return true
+}
+
+// damage changes what is on the disk, and what is read unless something was written
+// since.
+func (e *entry) damage(sealed []byte) {
+	e.durable = stored{there: true, sealed: sealed}
+	if !e.dirty {
+		e.view = e.durable
+	}
 }
 
 // Misdirect makes the next read of one key return another key's value.
@@ -109,21 +140,32 @@ func (s *MemoryStore) Misdirect() {
 	s.misdirected = true
 }
 
-// misread is what the disk returns for a key in place of b.
-func (s *MemoryStore) misread(key, b []byte) []byte {
-	born := hostKey(HostKey{Kind: HostBorn})
-	if s.misdirected && string(key) != string(born) {
-		s.misdirected = false
-		return s.view[string(born)]
+// misread puts what the disk returns in the place of what is under a key.
+func (s *MemoryStore) misread(key string, v *stored) {
+	born := string(hostKey(HostKey{Kind: HostBorn}))
+	if !s.misdirected || key == born {
+		return
 	}
-	return b
+	s.misdirected = false
+	v.sealed = []byte{}
+	if other := s.find([]byte(born)); other != nil && other.view.there {
+		v.sealed = other.view.bytes(born)
+	}
 }
 
 // Clone returns a copy of what a crash would leave, as of a disk image.
 func (s *MemoryStore) Clone() *MemoryStore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &MemoryStore{durable: maps.Clone(s.durable), view: maps.Clone(s.durable), keep: s.keep, syncs: s.syncs}
+	c := NewMemoryStore()
+	c.keep, c.syncs = s.keep, s.syncs
+	for e := range s.all() {
+		if e.durable.there {
+			to := c.at([]byte(e.key))
+			to.durable, to.view = e.durable, e.durable
+		}
+	}
+	return c
 }
 
 // Durable calls yield for every record of the protocol that a crash would leave,
@@ -131,17 +173,15 @@ func (s *MemoryStore) Clone() *MemoryStore {
 func (s *MemoryStore) Durable(yield func(key pbft.RecordKey, value []byte)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k, b := range s.durable {
-		if k[0] != spaceRecords {
+	for e := range s.entries([]byte{spaceRecords}, []byte{spaceRecords, 255}) {
+		if !e.durable.there || e.durable.sealed != nil {
 			continue
 		}
-		key, err := pbft.DecodeRecordKey([]byte(k[1:]))
+		key, err := pbft.DecodeRecordKey([]byte(e.key[1:]))
 		if err != nil {
 			return fmt.Errorf("durable records: %w", err)
 		}
-		if v, fault := unseal([]byte(k), b); fault == "" {
-			yield(key, v)
-		}
+		yield(key, e.durable.value)
 	}
 	return nil
 }
