@@ -134,7 +134,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"load", "--sample", "-1", "f"}, "--sample is -1"},
 		{[]string{"bench", "--clients", "0"}, "--clients is 0"},
 		{[]string{"bench", "--identities", "none"}, `--identities is "none"`},
-		{[]string{"bench", "--clients", "1000", "--identities", "distinct"}, "at most 512"},
+		{[]string{"bench", "--clients", "3000", "--identities", "distinct"}, "at most 2048"},
 		{[]string{"bench", "--seconds", "0"}, "--seconds is 0"},
 		{[]string{"verify-receipt"}, "FILE is missing"},
 		{[]string{"status", "--watch", "1ms"}, "--watch is 1ms"},
