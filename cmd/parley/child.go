@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 // child is a replica in a process of its own. It ends by itself when this process
@@ -80,6 +81,31 @@ func (c *child) wasStopped() bool {
 }
 
 func (c *child) kill() { _ = c.cmd.Process.Kill() }
+
+// obituary says how a process ended that nobody here told to. The end of its log is
+// the cause only if it ended by itself: who is killed has no time to write.
+func obituary(dir string, c *child) string {
+	name := replicaName(c.index)
+	var exit *exec.ExitError
+	if errors.As(c.err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			switch sig := status.Signal(); sig {
+			case syscall.SIGKILL:
+				return name + " has died: killed by signal 9 (kill -9, or the system was out of memory)"
+			default:
+				return fmt.Sprintf("%s has died: killed by signal %d (%v)", name, int(sig), sig)
+			}
+		}
+	}
+	if c.err == nil {
+		return name + " has stopped: something told its process to"
+	}
+	why := fmt.Sprintf("%s has died: %v", name, c.err)
+	if line := lastLine(dir, c.index); line != "" {
+		why += "\n  its last words: " + line
+	}
+	return why
+}
 
 // maxLastLine is how much of a log lastLine looks at.
 const maxLastLine = 16 << 10

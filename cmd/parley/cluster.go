@@ -37,9 +37,12 @@ Without --dir everything is in a temporary folder and removed at the end, unless
 again. What each replica logs is in DIR/replica-N/log.txt, and
 what is older than its last 64 MiB or so in log.txt.1.
 
-Ctrl-C stops all replicas in order, a second one kills them. A replica that dies, or
-cannot start, is reported, and the others go on; try it: kill -9 one. Only if too few
-can start to make progress does the command end.`,
+Ctrl-C stops all replicas in order, a second one kills them, and so does a replica's
+taking more than 35 seconds. A replica that dies, or cannot start, is reported, and
+the others go on; try it: kill -9 one. While too few are up to make progress the
+status line says so; only if too few can start does the command end. With --restart
+a replica that is down is started again after a second, and after pauses that double
+up to a minute when that does not help.`,
 		Example: `  parley cluster
   parley cluster --replicas 7 --dir demo
   parley put --dir DIR colour green    # from another terminal`,
@@ -60,7 +63,7 @@ can start to make progress does the command end.`,
 	f.IntVar(&c.plan.basePort, "base-port", 0, "first port (default whatever is free)")
 	f.StringSliceVar(&weights, "weights", nil, "a weight for each replica (default 1 each)")
 	f.BoolVar(&c.keep, "keep", false, "keep the temporary folder")
-	f.BoolVar(&c.restart, "restart", false, "start replicas that die again")
+	f.BoolVar(&c.restart, "restart", false, "start again replicas that died or could not start")
 	f.DurationVar(&c.interval, "interval", 0, "between status lines (default 500ms on a terminal, 5s otherwise)")
 	return cmd
 }
@@ -68,8 +71,8 @@ can start to make progress does the command end.`,
 func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 	out := cmd.OutOrStdout()
 	c.plan.host = "127.0.0.1"
-	temporary := c.plan.dir == ""
-	if temporary {
+	named := false // the folder, to the user
+	if c.plan.dir == "" {
 		if c.plan.dir, err = os.MkdirTemp("", "parley-cluster-"); err != nil {
 			return err
 		}
@@ -78,7 +81,13 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 				fmt.Fprintf(out, "Kept in %s\n", c.plan.dir)
 				return
 			}
-			err = errors.Join(err, os.RemoveAll(c.plan.dir))
+			if rerr := os.RemoveAll(c.plan.dir); rerr != nil {
+				err = errors.Join(err, rerr)
+				return
+			}
+			if named {
+				fmt.Fprintf(out, "Removed %s (--keep keeps it)\n", c.plan.dir)
+			}
 		}()
 	}
 	if err := c.make(cmd); err != nil {
@@ -94,7 +103,8 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 	}
 	warnOpen(out, ros.Cluster)
 	fmt.Fprintf(out, "Starting %d replicas in %s\n", ros.N(), c.plan.dir)
-	s := &supervisor{program: program, dir: c.plan.dir, cluster: ros.Cluster, restart: c.restart, out: cmd.ErrOrStderr()}
+	named = true
+	s := newSupervisor(program, c.plan.dir, ros.Cluster, c.restart, cmd.ErrOrStderr())
 	defer func() {
 		fmt.Fprintln(out, "Stopping")
 		s.stopAll()
@@ -211,6 +221,7 @@ func (c *clusterCommand) watch(ctx context.Context, s *supervisor, ros *roster.R
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	var rate rateMeter
+	stalled := false
 	for {
 		state := d.states(ctx, 2*time.Second)
 		if ctx.Err() != nil {
@@ -220,6 +231,13 @@ func (c *clusterCommand) watch(ctx context.Context, s *supervisor, ros *roster.R
 			return nil
 		}
 		line := statusLine(ros, &state, rate.update(ctx, d))
+		if enough := d.quorum(&state); enough == stalled {
+			stalled = !enough
+			if live {
+				fmt.Fprint(out, "\r\x1b[K")
+			}
+			fmt.Fprintln(out, progressLine(ros, &state, stalled))
+		}
 		if live {
 			fmt.Fprintf(out, "\r\x1b[K%s", line)
 		} else {
@@ -230,6 +248,15 @@ func (c *clusterCommand) watch(ctx context.Context, s *supervisor, ros *roster.R
 		case <-ticker.C:
 		}
 	}
+}
+
+// progressLine says that from now on too few replicas are up, or enough again.
+func progressLine(ros *roster.Roster, s *clusterState, stalled bool) string {
+	if !stalled {
+		return fmt.Sprintf("Enough replicas are up again to make progress: %d of %d", s.Reachable, ros.N())
+	}
+	return fmt.Sprintf("TOO FEW REPLICAS ARE UP TO MAKE PROGRESS: %d of %d (weight %d of %d; %d is needed); nothing is committed until more are",
+		s.Reachable, ros.N(), s.weight(), ros.Cluster.TotalWeight(), quorumWeight(ros.Cluster))
 }
 
 func statusLine(ros *roster.Roster, s *clusterState, perSecond float64) string {
@@ -243,8 +270,12 @@ func statusLine(ros *roster.Roster, s *clusterState, perSecond float64) string {
 			lowest = min(lowest, r.Status.Executed)
 		}
 	}
-	return fmt.Sprintf("%d of %d up | view %d, primary %s | committed %d, executed %d to %d | %.0f changes/s",
-		s.Reachable, ros.N(), s.View, primary, s.Committed, lowest, s.Executed, perSecond)
+	tooFew := ""
+	if s.weight() < quorumWeight(ros.Cluster) {
+		tooFew = ", TOO FEW to make progress"
+	}
+	return fmt.Sprintf("%d of %d up%s | view %d, primary %s | committed %d, executed %d to %d | %.0f changes/s",
+		s.Reachable, ros.N(), tooFew, s.View, primary, s.Committed, lowest, s.Executed, perSecond)
 }
 
 // rateMeter measures how fast the store changes, by its revision.

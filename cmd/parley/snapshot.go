@@ -58,6 +58,17 @@ func (d *directory) states(ctx context.Context, timeout time.Duration) clusterSt
 	return s
 }
 
+// weight is what the replicas that answered weigh together.
+func (s *clusterState) weight() uint64 {
+	up := uint64(0)
+	for i := range s.Replicas {
+		if s.Replicas[i].Reachable {
+			up += s.Replicas[i].Weight
+		}
+	}
+	return up
+}
+
 func (s *clusterState) summarise(faulty uint64) {
 	s.View = s.believed(faulty, func(st *api.StatusResponse) uint64 { return st.View })
 	s.Committed = s.believed(faulty, func(st *api.StatusResponse) uint64 { return st.Committed })

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +25,10 @@ import (
 // stopPatience is how long clients may take to leave when a replica stops.
 const stopPatience = 5 * time.Second
 
+// stopDeadline is how long all of stopping may take: after the clients' time that is
+// waiting for the disk. A process that ends in the middle of it ends as by kill -9.
+const stopDeadline = 30 * time.Second
+
 // startFlags are the flags of start; those given win over replica.json.
 type startFlags struct {
 	dir        string
@@ -35,8 +42,9 @@ func newStart() *cobra.Command {
 		Use:   "start --dir DIR/replica-N",
 		Short: "Run one replica",
 		Long: `Run one replica of the key-value store until it is told to stop (Ctrl-C, or
-SIGTERM), which syncs and closes everything. A kill -9 or a power cut at any
-moment loses nothing that was acknowledged: start it again.
+SIGTERM), which syncs and closes everything. If that takes more than 30 seconds, or
+at a second signal, it ends at once, with exit code 1. That, a kill -9 or a power
+cut at any moment loses nothing that was acknowledged: start it again.
 
 --dir names a folder that 'parley init' made; its replica.json says the rest, and
 flags win over it. Without --dir, --cluster, --key and --data say everything.
@@ -185,14 +193,37 @@ func runReplica(ctx context.Context, local localConfig, untilStdin bool, stdin i
 		logger.Info("stopping")
 	case <-server.Failed():
 	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
 	// Not ctx, which has ended: stopping has its own patience.
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
-	defer cancel()
-	stopErr := server.Stop(patience)
+	stopErr := stopWithin(context.WithoutCancel(ctx), server.Stop, again)
 	if err := server.Err(); err != nil {
+		if stopErr != nil {
+			logger.Error("stopping", "error", stopErr)
+		}
 		return err
 	}
 	return stopErr
+}
+
+// stopWithin stops, but for no longer than stopDeadline, or until another signal.
+func stopWithin(ctx context.Context, stop func(context.Context) error, again <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- stop(ctx) }()
+	deadline := time.NewTimer(stopDeadline)
+	defer deadline.Stop()
+	const noLoss = "as kill -9 would, which loses nothing that was acknowledged: start it again"
+	select {
+	case err := <-done:
+		return err
+	case s := <-again:
+		return fmt.Errorf("ended at once by another signal (%v), %s", s, noLoss)
+	case <-deadline.C:
+		return fmt.Errorf("the replica did not stop within %v (does its disk answer?) and was ended, %s", stopDeadline, noLoss)
+	}
 }
 
 func firstOf(a, b string) string {

@@ -68,15 +68,7 @@ Exit code 1 if too few replicas to make progress can be reached.`,
 }
 
 // quorum tells whether the replicas that answered can commit.
-func (d *directory) quorum(s *clusterState) bool {
-	up := uint64(0)
-	for i := range s.Replicas {
-		if s.Replicas[i].Reachable {
-			up += s.Replicas[i].Weight
-		}
-	}
-	return up >= quorumWeight(d.roster.Cluster)
-}
+func (d *directory) quorum(s *clusterState) bool { return s.weight() >= quorumWeight(d.roster.Cluster) }
 
 // quorumWeight is what replicas must weigh together to commit.
 func quorumWeight(c *crypto.Cluster) uint64 { return (c.TotalWeight()+c.FaultyWeight())/2 + 1 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,19 +14,29 @@ import (
 
 // supervisor keeps the replicas of a cluster running as processes.
 type supervisor struct {
-	program, dir string
-	cluster      *crypto.Cluster
-	restart      bool
-	out          io.Writer // where deaths are reported
+	dir     string
+	cluster *crypto.Cluster
+	restart bool
+	out     io.Writer // where deaths are reported
+	// launch makes the process of a replica.
+	launch func(i int) (*child, error)
 
 	mu       sync.Mutex
 	children []*child // nil where the process could not be made
 	stopped  bool
 	stopping chan struct{} // closed when stopped
-	dead     []string      // who died
-	lost     chan struct{} // closed when too few run for a quorum
-	lostOnce sync.Once
+	lost     chan struct{} // closed while too few run for a quorum
+	isLost   bool
 	watchers sync.WaitGroup
+}
+
+func newSupervisor(program, dir string, cluster *crypto.Cluster, restart bool, out io.Writer) *supervisor {
+	return &supervisor{
+		dir: dir, cluster: cluster, restart: restart, out: out,
+		launch:   func(i int) (*child, error) { return startChild(program, dir, i) },
+		children: make([]*child, len(cluster.Members)),
+		stopping: make(chan struct{}), lost: make(chan struct{}),
+	}
 }
 
 // startAll starts every replica. One that cannot be started is reported, and the
@@ -35,40 +44,34 @@ type supervisor struct {
 func (s *supervisor) startAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lost, s.stopping = make(chan struct{}), make(chan struct{})
-	s.children = make([]*child, len(s.cluster.Members))
 	for i := range s.children {
-		if err := s.start(i); err != nil {
-			s.report(i, fmt.Sprintf("%s cannot be started: %s", replicaName(i), explain(err)))
-		}
+		s.start(i)
+		s.watchers.Go(func() { s.keep(i) })
 	}
 	s.judge()
 }
 
-// start runs replica i, with the mutex held.
-func (s *supervisor) start(i int) error {
-	c, err := startChild(s.program, s.dir, i)
+// start runs replica i, or reports that it cannot be, with the mutex held.
+func (s *supervisor) start(i int) (ok bool) {
+	c, err := s.launch(i)
 	if err != nil {
-		return err
+		s.children[i] = nil
+		s.report(i, fmt.Sprintf("%s cannot be started: %s", replicaName(i), explain(err)))
+		return false
 	}
 	s.children[i] = c
-	s.watchers.Go(func() { s.watch(c) })
-	return nil
+	return true
 }
 
 // report says that a replica does not run and how it can, with the mutex held.
 func (s *supervisor) report(i int, why string) {
-	if name := replicaName(i); !slices.Contains(s.dead, name) {
-		s.dead = append(s.dead, name)
-	}
 	fmt.Fprintf(s.out, "\n%s\n", why)
 	if !s.restart {
 		fmt.Fprintf(s.out, "  start it again: %s start --dir %s\n", invocation(), replicaDir(s.dir, i))
 	}
 }
 
-// judge tells who waits if too few replicas are left for a quorum, with the mutex
-// held.
+// judge notes whether enough replicas are left for a quorum, with the mutex held.
 func (s *supervisor) judge() {
 	up := uint64(0)
 	for i, c := range s.children {
@@ -76,47 +79,81 @@ func (s *supervisor) judge() {
 			up += s.cluster.Members[i].Weight
 		}
 	}
-	if up < quorumWeight(s.cluster) {
-		s.lostOnce.Do(func() { close(s.lost) })
+	lost := up < quorumWeight(s.cluster)
+	if lost == s.isLost {
+		return
+	}
+	if s.isLost = lost; lost {
+		close(s.lost)
+	} else {
+		s.lost = make(chan struct{})
 	}
 }
 
-// restartPause keeps a replica that cannot run from being started all the time.
-const restartPause = time.Second
+const (
+	// restartPause comes before a replica is started again, and doubles up to
+	// maxRestartPause with each time in a row that this was for nothing.
+	restartPause    = time.Second
+	maxRestartPause = time.Minute
+	// restartWorked is after how long a start was not for nothing.
+	restartWorked = time.Minute
+)
 
-func (s *supervisor) watch(c *child) {
-	<-c.done
-	if c.wasStopped() {
-		return
+// keep watches replica i, and starts it again whenever it died or could not be
+// started, if that is wanted.
+func (s *supervisor) keep(i int) {
+	pause := restartPause
+	for {
+		s.mu.Lock()
+		c := s.children[i]
+		s.mu.Unlock()
+		if c != nil {
+			began := time.Now()
+			<-c.done
+			if c.wasStopped() {
+				return
+			}
+			if time.Since(began) >= restartWorked {
+				pause = restartPause
+			}
+			s.mu.Lock()
+			s.report(i, obituary(s.dir, c))
+			s.judge()
+			s.mu.Unlock()
+		}
+		if !s.restart {
+			return
+		}
+		s.mu.Lock()
+		fmt.Fprintf(s.out, "  %s is started again in %v\n", replicaName(i), pause)
+		s.mu.Unlock()
+		if !s.sleep(pause) {
+			return
+		}
+		pause = min(2*pause, maxRestartPause)
+		s.mu.Lock()
+		if s.stopped {
+			s.mu.Unlock()
+			return
+		}
+		if s.start(i) {
+			fmt.Fprintf(s.out, "%s was started again\n", replicaName(i))
+		}
+		s.judge()
+		s.mu.Unlock()
 	}
-	why := fmt.Sprintf("%s has died: %v", replicaName(c.index), c.err)
-	if line := lastLine(s.dir, c.index); line != "" {
-		why += "\n  its last words: " + line
-	}
-	s.mu.Lock()
-	s.report(c.index, why)
-	s.judge()
-	s.mu.Unlock()
-	if !s.restart {
-		return
-	}
-	pause := time.NewTimer(restartPause)
-	defer pause.Stop()
+}
+
+// sleep waits; false if everything is to stop.
+func (s *supervisor) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-pause.C:
+	case <-timer.C:
+		return true
 	case <-s.stopping:
-		return
+		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return
-	}
-	if err := s.start(c.index); err != nil {
-		fmt.Fprintf(s.out, "%v\n", err)
-		return
-	}
-	fmt.Fprintf(s.out, "%s was started again\n", replicaName(c.index))
 }
 
 // pids are the processes, 0 where there is none.
@@ -132,24 +169,48 @@ func (s *supervisor) pids() []int {
 	return pids
 }
 
-// noQuorum is closed when so many replicas have died that the rest cannot commit.
-func (s *supervisor) noQuorum() <-chan struct{} { return s.lost }
+// noQuorum is closed when so many replicas have died that the rest cannot commit,
+// and nothing is done about it.
+func (s *supervisor) noQuorum() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.restart {
+		return nil
+	}
+	return s.lost
+}
 
 // failure says that and why there is no quorum, nil if there is one.
 func (s *supervisor) failure() error {
-	select {
-	case <-s.lost:
-	default:
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.isLost {
+		return nil
+	}
+	var down []string
+	for i, c := range s.children {
+		if c == nil || c.ended() {
+			down = append(down, replicaName(i))
+		}
+	}
 	return fmt.Errorf("without %s too few replicas run to make progress (weight %d of %d is needed): correct what is said of them above, and run this again",
-		strings.Join(s.dead, ", "), quorumWeight(s.cluster), s.cluster.TotalWeight())
+		strings.Join(down, ", "), quorumWeight(s.cluster), s.cluster.TotalWeight())
 }
 
-// stopAll ends all replicas and waits. Another Ctrl-C kills them.
+// killAfter is how long a replica may take to stop: more than it gives itself, so
+// that it can say why it took so long.
+const killAfter = stopDeadline + 5*time.Second
+
+// stopAll ends all replicas and waits. Another Ctrl-C kills them, and so does taking
+// longer than killAfter.
 func (s *supervisor) stopAll() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt)
+	defer signal.Stop(again)
+	s.end(again)
+}
+
+func (s *supervisor) end(again <-chan os.Signal) {
 	s.mu.Lock()
 	s.stopped = true
 	close(s.stopping)
@@ -161,20 +222,23 @@ func (s *supervisor) stopAll() {
 		}
 	}
 	s.mu.Unlock()
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt)
-	defer signal.Stop(again)
-	patience := time.NewTimer(2 * stopPatience)
+	patience := time.NewTimer(killAfter)
 	defer patience.Stop()
 	for _, c := range running {
+		why := ""
 		select {
 		case <-c.done:
 			continue
 		case <-again:
+			why = "interrupted again"
 		case <-patience.C:
+			why = fmt.Sprintf("did not stop within %v", killAfter)
 		}
 		for _, c := range running {
-			c.kill()
+			if !c.ended() {
+				fmt.Fprintf(s.out, "%s is killed (%s), which loses nothing that was acknowledged\n", replicaName(c.index), why)
+				c.kill()
+			}
 		}
 		<-c.done
 	}
