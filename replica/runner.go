@@ -113,10 +113,10 @@ func (r *runner) do(j *runnerJob) error {
 }
 
 // requestBlock is the executor's view of a block.
-func requestBlock(b *pbft.Block, checkpoint bool) statemachine.RequestBlock {
+func requestBlock(b *pbft.Block) statemachine.RequestBlock {
 	rb := statemachine.RequestBlock{
 		Height: uint64(b.Height), Time: statemachine.Time(b.Time), Digest: b.Digest(),
-		Checkpoint: checkpoint, Requests: make([]statemachine.Request, len(b.Requests)),
+		Requests: make([]statemachine.Request, len(b.Requests)),
 	}
 	for i, r := range b.Requests {
 		rb.Requests[i] = executorRequest(r)
@@ -132,10 +132,20 @@ func executorRequest(r *pbft.Request) statemachine.Request {
 
 func (r *runner) isSnapshot(h pbft.Height) bool { return h%r.every == 0 }
 
-func (r *runner) apply(b *pbft.Block) (statemachine.Execution, error) {
-	x, err := r.exec.Execute(requestBlock(b, b.Checkpoint || r.isSnapshot(b.Height)))
+// apply runs a block. The replies go out by deliver, if that is not nil, before the
+// digest of the state and the archive are thought of: clients wait.
+func (r *runner) apply(b *pbft.Block, deliver func(pbft.Height, []statemachine.Reply)) (statemachine.Execution, error) {
+	x, err := r.exec.Execute(requestBlock(b))
 	if err != nil {
 		return x, fmt.Errorf("execute block %d: %w", b.Height, err)
+	}
+	if deliver != nil {
+		deliver(b.Height, x.Replies)
+	}
+	if b.Checkpoint || r.isSnapshot(b.Height) {
+		if x.Checkpoint, err = r.exec.Checkpoint(); err != nil {
+			return x, fmt.Errorf("checkpoint at block %d: %w", b.Height, err)
+		}
 	}
 	if r.applied != nil {
 		r.applied(b, &x)
@@ -148,12 +158,10 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 		if uint64(b.Height) <= r.exec.Position().Height {
 			continue // a snapshot that was installed meanwhile covers it
 		}
-		x, err := r.apply(b)
+		x, err := r.apply(b, r.deliver)
 		if err != nil {
 			return err
 		}
-		// Clients first: they wait.
-		r.deliver(b.Height, x.Replies)
 		r.observe(b)
 		r.gate.raise(b.Height)
 		r.executed(b.Height)
@@ -302,7 +310,7 @@ func replay(r *runner, to pbft.Height, done func(*pbft.Block, *statemachine.Exec
 		if p == nil {
 			return n, gap("block %v is not there", ref)
 		}
-		x, err := r.apply(p.Block)
+		x, err := r.apply(p.Block, nil)
 		if err != nil {
 			return n, err
 		}

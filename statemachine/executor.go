@@ -11,7 +11,7 @@ import (
 
 // Executor runs committed blocks on an application, each request at most once.
 //
-// Execute, Checkpoint digests, Snapshot and Restore belong to one goroutine.
+// Execute, Checkpoint, Snapshot and Restore belong to one goroutine.
 // [Executor.Admissible], [Executor.Lookup], [Executor.Quarantine] and
 // [Executor.Position] may be called from any goroutine at any time; they wait at
 // most for the bookkeeping of a block, never for the application.
@@ -118,8 +118,7 @@ func (e *Executor) Execute(b RequestBlock) (Execution, error) {
 	}
 	e.complete(&b, x.Replies, results)
 	if b.Checkpoint {
-		if x.Checkpoint, err = e.checkpoint(); err != nil {
-			e.broken = err
+		if x.Checkpoint, err = e.Checkpoint(); err != nil {
 			return Execution{}, err
 		}
 	}
@@ -271,9 +270,16 @@ func (e *Executor) addLeaf(d crypto.Digest) {
 	e.tree.Add(d)
 }
 
-func (e *Executor) checkpoint() (*CheckpointInfo, error) {
+// Checkpoint is what [RequestBlock.Checkpoint] asks for, after the last block instead
+// of with it: the block's replies need not wait for the digest of the state. Errors
+// as of Execute.
+func (e *Executor) Checkpoint() (*CheckpointInfo, error) {
+	if e.broken != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBroken, e.broken)
+	}
 	app, err := e.appDigest()
 	if err != nil {
+		e.broken = err
 		return nil, err
 	}
 	c := &CheckpointInfo{
