@@ -53,7 +53,7 @@
 //	log.Sync()
 //	send(out.Durable)                           // only now; those to Everyone also to itself
 //	execute(out.Execute)                        // in order, not before the sync
-//	fetch(out.Fetch); alarm(out.Alarms); out.Reset()
+//	fetch(out.Fetch); alarm(out.Alarms); tellClients(out.Displaced); out.Reset()
 //
 // A message is signed when it is sent ([Sign]); the core makes them without. The
 // replica's own votes come back like everybody's and count only then. Whatever a

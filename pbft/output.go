@@ -27,6 +27,9 @@ type Output struct {
 	Fetch    []Want
 	Evidence []*Evidence // new proofs, for the log and metrics
 	Alarms   []Alarm
+	// Displaced are requests that waited in the pool and made room for others': they
+	// may be sent again.
+	Displaced []*Request
 }
 
 // Want asks the host for a state transfer up to a certified checkpoint; report
@@ -53,12 +56,14 @@ func (o *Output) Reset() {
 	clear(o.Fetch)
 	clear(o.Evidence)
 	clear(o.Alarms)
+	clear(o.Displaced)
 	o.Records, o.Durable, o.Send, o.Execute = o.Records[:0], o.Durable[:0], o.Send[:0], o.Execute[:0]
 	o.Stable, o.Fetch, o.Evidence, o.Alarms = o.Stable[:0], o.Fetch[:0], o.Evidence[:0], o.Alarms[:0]
+	o.Displaced = o.Displaced[:0]
 }
 
 // Empty tells whether there is nothing to do.
 func (o *Output) Empty() bool {
 	return len(o.Records) == 0 && len(o.Durable) == 0 && len(o.Send) == 0 && len(o.Execute) == 0 &&
-		len(o.Stable) == 0 && len(o.Fetch) == 0 && len(o.Evidence) == 0 && len(o.Alarms) == 0
+		len(o.Stable) == 0 && len(o.Fetch) == 0 && len(o.Evidence) == 0 && len(o.Alarms) == 0 && len(o.Displaced) == 0
 }

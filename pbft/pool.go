@@ -35,7 +35,7 @@ type pool struct {
 	now uint64
 	// entered is the tick of the last reset: nothing counts from before.
 	entered   uint64
-	displaced uint64           // requests that made room for others', since the start
+	displaced []*Request       // made room for others', in this add
 	cursors   []*joint[pooled] // of peek
 }
 

@@ -31,8 +31,9 @@ func (p *pool) makeRoom(c *poolClient, size int) bool {
 		return false
 	}
 	for p.bytes+size > p.maxBytes {
-		p.drop(p.heap[0].waiting.tail.of)
-		p.displaced++
+		q := p.heap[0].waiting.tail.of
+		p.drop(q)
+		p.displaced = append(p.displaced, q.request)
 	}
 	return true
 }

@@ -26,7 +26,7 @@ func (c *Core) SubmitAll(requests []*Request, out *Output, refused func(*Request
 }
 
 func (c *Core) submit(r *Request, out *Output) Drop {
-	d := c.admit(r)
+	d := c.admit(r, out)
 	if d != NoDrop {
 		c.counters.DroppedRequest[d]++
 	} else if !c.isPrimary() {
@@ -35,7 +35,7 @@ func (c *Core) submit(r *Request, out *Output) Drop {
 	return d
 }
 
-func (c *Core) admit(r *Request) Drop {
+func (c *Core) admit(r *Request, out *Output) Drop {
 	if r.Size()+blockOverhead > c.cfg.MaxBlockBytes {
 		return DropLimits
 	}
@@ -51,7 +51,10 @@ func (c *Core) admit(r *Request) Drop {
 		return DropDuplicate
 	}
 	d := c.pool.add(r, c.ticks)
-	c.counters.DroppedRequest[DropDisplaced] = c.pool.displaced
+	c.counters.DroppedRequest[DropDisplaced] += uint64(len(c.pool.displaced))
+	out.Displaced = append(out.Displaced, c.pool.displaced...)
+	clear(c.pool.displaced)
+	c.pool.displaced = c.pool.displaced[:0]
 	return d
 }
 
@@ -89,10 +92,10 @@ func (c *Core) flushForward(out *Output) {
 }
 
 // onForward takes requests from another replica.
-func (c *Core) onForward(m *Forward, _ *Output) Drop {
+func (c *Core) onForward(m *Forward, out *Output) Drop {
 	used := DropDuplicate
 	for _, r := range m.Requests {
-		d := c.admit(r)
+		d := c.admit(r, out)
 		if d == NoDrop {
 			used = NoDrop
 		} else {

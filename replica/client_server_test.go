@@ -64,10 +64,12 @@ func TestSessionCarriesRequestsAndReplies(t *testing.T) {
 	require.Len(t, m.Replies, 1)
 	require.Equal(t, "B", string(m.Replies[0].Results[0].Data))
 
-	s.Refused(ra, pbft.DropPoolFull)
-	m = next(t, first)
-	require.Equal(t, api.Reason_REASON_BUSY, m.Refusals[0].Reason)
-	require.NotZero(t, m.Refusals[0].RetryAfterMs)
+	for _, why := range []pbft.Drop{pbft.DropPoolFull, pbft.DropDisplaced} {
+		s.Refused(ra, why)
+		m = next(t, first)
+		require.Equal(t, api.Reason_REASON_BUSY, m.Refusals[0].Reason)
+		require.NotZero(t, m.Refusals[0].RetryAfterMs)
+	}
 	s.Refused(ra, pbft.DropDuplicate) // says nothing to anybody
 	s.Deliver(1, 10, []statemachine.Reply{{Client: alice.Public(), Seq: 2, Status: statemachine.Expired, Height: 10}})
 	m = next(t, first)

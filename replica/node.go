@@ -338,6 +338,9 @@ func (n *Node) Flush() {
 	for _, a := range out.Alarms {
 		n.host.Alarm(a)
 	}
+	for _, r := range out.Displaced {
+		n.host.Refused(r, pbft.DropDisplaced)
+	}
 	if k := len(out.Fetch); k > 0 {
 		n.transfer.want(out.Fetch[k-1].Bundle)
 	}

@@ -32,7 +32,8 @@ type Host interface {
 	// reason is NoDrop if so. It is also asked for requests that other replicas
 	// forward and for those that wait in the pool.
 	Admissible(r *pbft.Request) pbft.Drop
-	// Refused reports a request that an Offer brought and the pool did not take.
+	// Refused reports a request that an Offer brought and the pool did not take, or,
+	// with DropDisplaced, one that waited there and made room for another.
 	Refused(r *pbft.Request, why pbft.Drop)
 
 	// Stable reports a new stable checkpoint whose records are in a batch.

@@ -105,7 +105,7 @@ func (t *replyRouter) Refused(r *pbft.Request, why pbft.Drop) {
 	switch why {
 	case pbft.NoDrop, pbft.DropDuplicate:
 		return // it is on its way
-	case pbft.DropPoolFull, pbft.DropBound:
+	case pbft.DropPoolFull, pbft.DropBound, pbft.DropDisplaced:
 		reason = api.Reason_REASON_BUSY
 	case pbft.DropClientFull:
 		reason = api.Reason_REASON_CLIENT_BUSY

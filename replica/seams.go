@@ -20,9 +20,9 @@ type replySink interface {
 	// be changed. Blocks come in ascending order.
 	Deliver(epoch pbft.Epoch, height pbft.Height, replies []statemachine.Reply)
 
-	// Refused tells that a request was not taken into the pool. It was not
-	// executed because of this offer; it may be in the log all the same, through
-	// another replica.
+	// Refused tells that a request was not taken into the pool, or did not stay there
+	// (DropDisplaced). It was not executed because of this offer; it may be in the log
+	// all the same, through another replica.
 	Refused(r *pbft.Request, why pbft.Drop)
 }
 

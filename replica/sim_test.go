@@ -31,6 +31,8 @@ type simCluster struct {
 	rand    *rand.Rand
 	// tamper may change or swallow (nil) what is sent.
 	tamper func(m simMail) []byte
+	// refused, if not nil, hears of requests that a pool did not take or keep.
+	refused func(r *pbft.Request, why pbft.Drop)
 	blocks map[pbft.Height]pbft.Digest // executed anywhere
 	client crypto.KeySigner
 	seq    uint64
@@ -106,6 +108,7 @@ func (c *simCluster) start(i int) {
 		Transfer: TransferConfig{Deadline: 20, Pause: 5},
 		Send:     func(to pbft.ReplicaID, raw []byte) { c.mail = append(c.mail, simMail{id, to, raw}) },
 		Executed: func(b *pbft.Block, _ []statemachine.Reply) { c.executed(i, b) },
+		Refused:  c.refused,
 		Alarm: func(a pbft.Alarm) {
 			require.FailNow(c.t, "alarm", "replica %d: %s", i, a.Reason)
 		},
