@@ -21,13 +21,14 @@ const module = "github.com/parley-bft/parley/"
 // and must have one; a prefix as a value allows everything below it.
 var allowed = map[string][]string{
 	".":              {},
-	"crypto":         {"crypto"},
+	"internal":       {},
+	"crypto":         {"crypto", "internal"},
 	"pbft":           {"crypto"},
 	"statemachine":   {"crypto", "statemachine"},
 	"transport":      {"crypto", "transport"},
 	"client":         {"client", "crypto", "pbft", "statemachine", "transport"},
 	"client/receipt": {"crypto", "pbft", "statemachine"},
-	"replica":        {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica"},
+	"replica":        {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica", "internal"},
 	"chaos":          {""},
 	"cmd":            {""},
 	"examples":       {""},

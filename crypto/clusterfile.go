@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/parley-bft/parley/crypto/internal/atomicfile"
-	"github.com/parley-bft/parley/crypto/internal/strictjson"
+	"github.com/parley-bft/parley/internal/strictjson"
 )
 
 // MaxClusterFile is the largest cluster file accepted, in bytes: room for

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/internal/strictjson"
 	"github.com/parley-bft/parley/pbft"
 )
 
@@ -101,21 +101,23 @@ func readIdentity(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	malformed := func(err error) error {
+		return &CorruptError{Folder: dir, Key: identityFile,
+			Detail: fmt.Sprintf("it should be an object with the fields format, cluster, epoch, replica and signingKey, as this program writes it: %v", err)}
+	}
 	var version struct {
 		Format int `json:"format"`
 	}
-	if err := json.Unmarshal(data, &version); err != nil {
-		return nil, &CorruptError{Folder: dir, Key: identityFile, Detail: err.Error()}
+	if err := strictjson.DecodeHead(data, &version, false); err != nil {
+		return nil, malformed(err)
 	}
 	if version.Format != StorageFormat {
 		return nil, &IdentityError{Folder: dir, Field: "storage format", Have: fmt.Sprint(version.Format), Want: fmt.Sprint(StorageFormat),
 			Remedy: "start the program that wrote it, or a newer one"}
 	}
 	id := new(Identity)
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(id); err != nil {
-		return nil, &CorruptError{Folder: dir, Key: identityFile, Detail: err.Error()}
+	if err := strictjson.Decode(data, id); err != nil {
+		return nil, malformed(err)
 	}
 	return id, nil
 }

@@ -33,11 +33,11 @@ type simCluster struct {
 	tamper func(m simMail) []byte
 	// refused, if not nil, hears of requests that a pool did not take or keep.
 	refused func(r *pbft.Request, why pbft.Drop)
-	blocks map[pbft.Height]pbft.Digest // executed anywhere
-	client crypto.KeySigner
-	seq    uint64
-	asked  map[string]bool
-	pad    int
+	blocks  map[pbft.Height]pbft.Digest // executed anywhere
+	client  crypto.KeySigner
+	seq     uint64
+	asked   map[string]bool
+	pad     int
 }
 
 type simDisk struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/internal/strictjson"
 )
 
 // localFormat is the version of replica.json.
@@ -71,7 +72,7 @@ func loadLocalConfig(path string) (localConfig, error) {
 		return localConfig{}, fmt.Errorf("local settings: %w", err)
 	}
 	var c localConfig
-	if err := decodeSettings(data, &c); err != nil {
+	if err := strictjson.Decode(data, &c); err != nil {
 		return c, fmt.Errorf("local settings %s: %w ('parley init' writes an example)", path, err)
 	}
 	if c.Format != localFormat {

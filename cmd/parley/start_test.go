@@ -40,7 +40,7 @@ func TestStartRefuses(t *testing.T) {
 		},
 		"replica.json with an unknown field": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"data"`, `"dat"`) },
-			says:  []string{"replica.json", `unknown field "dat": remove it or correct its name, which may be one of format, cluster, key, data, `},
+			says:  []string{"replica.json", `unknown field "dat": correct its name or remove it; known here are: format, cluster, key, data, `},
 		},
 		"replica.json with a text for a number": {
 			spoil: func(t *testing.T, dir string) {
@@ -50,7 +50,7 @@ func TestStartRefuses(t *testing.T) {
 		},
 		"replica.json with a number for a text": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"info"`, `1`) },
-			says:  []string{"replica.json", `logLevel is 1: write a text in double quotes`},
+			says:  []string{"replica.json", `logLevel is 1: write text in quotes`},
 		},
 		"replica.json with a bad duration": {
 			spoil: func(t *testing.T, dir string) {
@@ -58,17 +58,29 @@ func TestStartRefuses(t *testing.T) {
 			},
 			says: []string{"replica.json", `tick is "soon": `},
 		},
+		"replica.json with a field twice": {
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/replica.json", `"reserveMiB"`, `"Data": "elsewhere", "reserveMiB"`)
+			},
+			says: []string{"replica-0/replica.json", `field "Data" is there twice: leave one`},
+		},
+		"replica.json that is a list": {
+			spoil: func(t *testing.T, dir string) {
+				require.NoError(t, os.WriteFile(dir+"/replica-0/replica.json", []byte("[]"), 0o600))
+			},
+			says: []string{"replica.json", "the whole file is a list: write an object"},
+		},
 		"replica.json with a missing comma": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", `"format": 1,`, `"format": 1`) },
-			says:  []string{"replica.json", "line 3: "},
+			says:  []string{"replica.json", "line 3, column 3: not JSON"},
 		},
 		"replica.json that is cut": {
 			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/replica.json", 50)) },
-			says:  []string{"replica.json", "ends before its closing brace"},
+			says:  []string{"replica.json", "it ends too early, at line 4"},
 		},
 		"replica.json that is empty": {
 			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/replica.json", 0)) },
-			says:  []string{"replica.json", "the file is empty"},
+			says:  []string{"replica.json", "it ends too early, at line 1"},
 		},
 		"cluster file with a text for a number": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/cluster.json", `"weight": 1`, `"weight": "one"`) },
@@ -90,7 +102,7 @@ func TestStartRefuses(t *testing.T) {
 		},
 		"replica.json that goes on": {
 			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/replica.json", "}", "}{") },
-			says:  []string{"replica.json", "remove it"},
+			says:  []string{"replica.json", "more than one value: leave only the first"},
 		},
 		"no cluster file": {
 			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Remove(dir+"/cluster.json")) },
@@ -151,7 +163,19 @@ func TestStartRefuses(t *testing.T) {
 		},
 		"damaged identity": {
 			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/data/IDENTITY", 20)) },
-			says:  []string{"IDENTITY", "replica-0/data", "corrupt"},
+			says:  []string{"IDENTITY", "replica-0/data", "corrupt", "it should be an object with the fields format, cluster, ", "it ends too early, at line "},
+		},
+		"identity with a number for a key": {
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/data/IDENTITY", `"signingKey": "`, `"signingKey": 7, "x": "`)
+			},
+			says: []string{"IDENTITY", "replica-0/data", "corrupt", "signingKey is 7: write text in quotes"},
+		},
+		"identity with a field twice": {
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/data/IDENTITY", `"replica": 0`, `"replica": 0, "replica": 1`)
+			},
+			says: []string{"IDENTITY", "replica-0/data", "corrupt", `field "replica" is there twice`},
 		},
 		"data that is no folder": {
 			spoil: func(t *testing.T, dir string) {

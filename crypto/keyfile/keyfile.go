@@ -12,7 +12,7 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/internal/atomicfile"
-	"github.com/parley-bft/parley/crypto/internal/strictjson"
+	"github.com/parley-bft/parley/internal/strictjson"
 )
 
 // Format is the version of the key files that this package reads and writes.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/parley-bft/parley/crypto/internal/strictjson"
+	"github.com/parley-bft/parley/internal/strictjson"
 )
 
 type value struct {
