@@ -72,10 +72,10 @@ type Core struct {
 	votedOn bool
 
 	// Checkpoints.
-	stable      *Bundle // nil: the start block
-	snapshot    *Bundle // nil: the start block
-	ownSnapshot Height  // highest snapshot height that this replica's disk holds
-	statements  []CheckpointStatement
+	stable      *Bundle        // nil: the start block
+	snapshot    *Bundle        // nil: the start block
+	ownSnapshot Height         // highest snapshot height that this replica's disk holds
+	statements  []ownStatement // above the snapshot, ascending
 	// pendingCC and pendingSnapshot are certificates whose blocks are not here yet.
 	pendingCC       *CheckpointCertificate
 	pendingSnapshot *CheckpointCertificate

@@ -124,6 +124,72 @@ func TestSecondStatementHalts(t *testing.T) {
 	require.True(t, out.Empty())
 }
 
+// A statement stays on the disk when it is certified, and when a later one is: until a
+// snapshot covers it the log may be replayed from below. An application that then comes
+// to another state must not have the replica sign proof against itself.
+func TestSecondStatementHaltsAfterARestart(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, nil)
+	w.tick()
+	for seq := range uint64(2) {
+		w.nodes[0].submit(w.request(1, seq+1, "op"))
+		w.run(2, nil)
+	}
+	n := w.nodes[1]
+	require.Equal(t, Height(2), n.core.Stable())
+	require.Zero(t, uncertified(n.core), "and nobody needs their votes")
+	s := n.statement(&n.core.chain.at(1).Header)
+	cfg := n.cfg
+	cfg.Executed = n.core.Committed()
+	c, err := New(cfg, n.records())
+	require.NoError(t, err)
+	var out Output
+	c.Recover(&out)
+	c.Checkpointed(s, &out)
+	require.False(t, c.Halted(), "the same again is fine")
+	out.Reset()
+	s.State = crypto.Hash("other")
+	c.Checkpointed(s, &out)
+	require.True(t, c.Halted())
+	s.Height, s.Block = 2, n.core.chain.at(2).digest
+	c, err = New(cfg, func(yield func(Record) bool) {
+		for r := range n.records() {
+			if r.Key.Kind == RecordCheckpoint && r.Key.Height == 2 {
+				r.Value = s.Append(nil) // what it said before was wrong as well
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	})
+	require.NoError(t, err)
+	c.Checkpointed(s, &out)
+	require.True(t, c.Halted(), "it is not what was certified")
+	for _, e := range out.Durable {
+		require.NotEqual(t, KindCheckpointVote, e.Message.Kind())
+	}
+}
+
+// A replica that comes to a snapshot late, when a later checkpoint is stable already,
+// still compares its state with what was certified.
+func TestLateSnapshotIsCompared(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, func(c *Config) { c.CheckpointEvery = 2 })
+	w.tick()
+	for seq := range uint64(3) {
+		w.nodes[0].submit(w.request(1, seq+1, "op"))
+		w.run(2, nil)
+	}
+	n := w.nodes[1]
+	require.Equal(t, Height(2), n.core.SnapshotHeight())
+	require.Equal(t, Height(3), n.core.Stable())
+	s := n.core.snapshot.Checkpoint.CheckpointStatement
+	var out Output
+	n.core.Checkpointed(s, &out)
+	require.False(t, n.core.Halted())
+	s.State = crypto.Hash("other")
+	n.core.Checkpointed(s, &out)
+	require.True(t, n.core.Halted())
+}
+
 // NewViews of views that a replica passed through without them come with the blocks
 // of those views, and are kept for the blame walk (R19).
 func TestNewViewsComeWithBlocks(t *testing.T) {

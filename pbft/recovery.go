@@ -166,8 +166,10 @@ func (c *Core) restore(l *logContents) error {
 		c.target = q // its blocks were still missing
 	}
 	c.kept = l.kept
-	c.statements = l.statements
 	c.stable, c.snapshot = l.stable, l.snapshot
+	for _, s := range l.statements {
+		c.statements = append(c.statements, ownStatement{s, s.Height == c.Stable()})
+	}
 	for _, s := range l.storedNVs {
 		c.noteStored(s)
 	}

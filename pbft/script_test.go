@@ -811,7 +811,7 @@ func (s *script) unmet() string {
 			"pool": fmt.Sprint(c.PoolLen()), "held": fmt.Sprint(len(c.order)), "failed": fmt.Sprint(c.timers.failed), "transfers": fmt.Sprint(n.transfers),
 			"timeout": fmt.Sprint(c.timeout()), "view-changes": fmt.Sprint(c.counters.ViewChanges), "seen": fmt.Sprint(len(c.seen)),
 			"proposed": fmt.Sprint(c.counters.Proposed), "halted": fmt.Sprint(c.Halted()), "evidence": fmt.Sprint(len(n.evidence)), "voted": fmt.Sprintf("%d/%s", c.durable.VotedView, s.names.ref(c.durable.Voted)),
-			"base": s.names.ref(c.base), "oldest": fmt.Sprint(c.Oldest()), "uncertified": fmt.Sprint(len(c.statements)),
+			"base": s.names.ref(c.base), "oldest": fmt.Sprint(c.Oldest()), "uncertified": fmt.Sprint(uncertified(c)),
 		}
 		for _, a := range s.d.CmdArgs {
 			if a.Key == "nodes" || a.Key == "max" || a.Key == "show" || a.Key == "quiet" || len(a.Key) <= 2 && len(a.Vals) == 0 {
@@ -1107,4 +1107,15 @@ func (s *script) log() {
 		}
 		s.printf("%d: %s", n.id, strings.Join(out, " "))
 	}
+}
+
+// uncertified is how many votes for checkpoints somebody may still need.
+func uncertified(c *Core) int {
+	n := 0
+	for _, s := range c.statements {
+		if !s.certified {
+			n++
+		}
+	}
+	return n
 }

@@ -20,20 +20,22 @@ func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
 	if c.IsSnapshot(s.Height) {
 		c.ownSnapshot = max(c.ownSnapshot, s.Height)
 	}
+	for _, b := range [...]*Bundle{c.stable, c.snapshot} {
+		if b != nil && b.Height() == s.Height {
+			c.compare(&s, &b.Checkpoint.CheckpointStatement, out)
+		}
+	}
 	for _, old := range c.statements {
 		if old.Height != s.Height {
 			continue
 		}
-		if old != s {
-			c.halt(out, "executing block %d again gave another state (%v, before: %v): the application is not deterministic or its data is corrupt", s.Height, s, old)
+		if old.CheckpointStatement != s {
+			c.halt(out, "executing block %d again gave another state (%v, before: %v): the application is not deterministic or its data is corrupt", s.Height, s, old.CheckpointStatement)
 		}
 		c.finish(out)
 		return
 	}
-	switch {
-	case c.stable != nil && s.Height == c.Stable():
-		c.compareWithStable(&s, out)
-	case s.Height > c.SnapshotHeight():
+	if s.Height > c.SnapshotHeight() && s.Height != c.Stable() {
 		// Also below the stable checkpoint: a snapshot takes its time, and meanwhile
 		// later checkpoints without one become stable.
 		c.addStatement(s)
@@ -47,13 +49,21 @@ func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
 	c.finish(out)
 }
 
+// ownStatement is what this replica said about a checkpoint. It stays on the disk until
+// a certified snapshot covers it: the log may be replayed from below it, and if that came
+// to another state the replica would sign proof against itself.
+type ownStatement struct {
+	CheckpointStatement
+	certified bool // nobody needs the vote any more
+}
+
 // addStatement keeps the statements in ascending order.
 func (c *Core) addStatement(s CheckpointStatement) {
 	at := len(c.statements)
 	for at > 0 && c.statements[at-1].Height > s.Height {
 		at--
 	}
-	c.statements = slices.Insert(c.statements, at, s)
+	c.statements = slices.Insert(c.statements, at, ownStatement{CheckpointStatement: s})
 }
 
 // CheckpointCertified takes the certificate that the tally made. Certificates may
@@ -115,9 +125,10 @@ func (c *Core) bundle(q *CheckpointCertificate) *Bundle {
 // new stable one, the new snapshot, or a late one in between.
 func (c *Core) stabilise(b *Bundle, out *Output) {
 	h := b.Height()
-	for _, s := range c.statements {
-		if s.Height == h {
-			c.compare(&s, &b.Checkpoint.CheckpointStatement, out)
+	for i := range c.statements {
+		if s := &c.statements[i]; s.Height == h {
+			s.certified = true
+			c.compare(&s.CheckpointStatement, &b.Checkpoint.CheckpointStatement, out)
 		}
 	}
 	value := b.append(nil)
@@ -132,8 +143,8 @@ func (c *Core) stabilise(b *Bundle, out *Output) {
 		c.prune(out)
 		c.rotate(out)
 	}
-	c.statements = slices.DeleteFunc(c.statements, func(s CheckpointStatement) bool {
-		gone := s.Height == h || s.Height <= c.SnapshotHeight()
+	c.statements = slices.DeleteFunc(c.statements, func(s ownStatement) bool {
+		gone := s.Height <= c.SnapshotHeight()
 		if gone {
 			out.remove(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)})
 		}
@@ -153,10 +164,6 @@ func (c *Core) rotate(out *Output) {
 	if every > 0 && c.suspicion.reigned >= every {
 		c.suspect(CauseRotation, out)
 	}
-}
-
-func (c *Core) compareWithStable(s *CheckpointStatement, out *Output) {
-	c.compare(s, &c.stable.Checkpoint.CheckpointStatement, out)
 }
 
 // compare halts a replica whose state contradicts what a quorum certified. It does

@@ -208,10 +208,10 @@ func (c *Core) pushCheckpoints(to ReplicaID, m *Status, out *Output) {
 		return
 	}
 	for _, s := range c.statements {
-		// Those certified here are gone; one below the peer's stable checkpoint still
-		// wants its certificate, or the receipts of its interval would be lost.
-		if s.Height > m.Snapshot {
-			out.durable(to, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
+		// One below the peer's stable checkpoint still wants its certificate, or the
+		// receipts of its interval would be lost.
+		if !s.certified && s.Height > m.Snapshot {
+			out.durable(to, &CheckpointVote{CheckpointStatement: s.CheckpointStatement, Signer: c.cfg.Self})
 		}
 	}
 }
