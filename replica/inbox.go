@@ -47,12 +47,15 @@ type stageCounts interface {
 	rejected(requests int) // of a Forward
 }
 
-// tallyBounds are the votes of use, as of a moment ago: the others need not be
-// verified.
+// tallyBounds are the votes and checkpoints of use, as of a moment ago: the others
+// need not be verified.
 type tallyBounds struct {
 	view      pbft.View
 	low, high pbft.Height
-	stable    pbft.Height
+	// snapshot is the height of the last certified snapshot, not of the stable checkpoint:
+	// one that has none yet may have become stable first, and the log is bounded by
+	// snapshots.
+	snapshot pbft.Height
 }
 
 // maxVerifyBatch is how many messages are taken up at once.
@@ -210,7 +213,7 @@ func (s *verifyStage) check(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Messag
 		}
 		s.share(from, m)
 	case *pbft.Bundle:
-		if b := s.bounds.Load(); b != nil && m.Height() <= b.stable {
+		if b := s.bounds.Load(); b != nil && m.Height() <= b.snapshot {
 			s.metrics.dropped(from, m, pbft.DropDuplicate)
 			return
 		}

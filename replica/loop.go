@@ -65,7 +65,7 @@ func (s *Server) tick(n int) {
 // bound tells the verification of messages which votes are of use.
 func (s *Server) bound() {
 	view, low, high := s.node.Core().TallyRange()
-	now := tallyBounds{view, low, high, s.node.Core().Stable()}
+	now := tallyBounds{view, low, high, s.node.Core().SnapshotHeight()}
 	if b := s.stage.bounds.Load(); b == nil || *b != now {
 		s.stage.bounds.Store(&now)
 	}

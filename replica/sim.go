@@ -209,7 +209,7 @@ func (s *Sim) flush() {
 	}
 	s.node.Flush()
 	view, low, high := s.node.Core().TallyRange()
-	now := tallyBounds{view, low, high, s.node.Core().Stable()}
+	now := tallyBounds{view, low, high, s.node.Core().SnapshotHeight()}
 	if b := s.stage.bounds.Load(); b == nil || *b != now {
 		s.stage.bounds.Store(&now)
 	}

@@ -1,0 +1,42 @@
+package replica
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/symbolic"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// dropCounts counts by reason what a stage leaves out.
+type dropCounts map[pbft.Drop]int
+
+func (c dropCounts) received(pbft.MessageKind, int)                          {}
+func (c dropCounts) malformed(pbft.ReplicaID)                                {}
+func (c dropCounts) dropped(_ pbft.ReplicaID, _ pbft.Message, why pbft.Drop) { c[why]++ }
+func (c dropCounts) rejected(int)                                            {}
+
+// The bundle of a snapshot is of use also below the stable checkpoint, if that has no
+// snapshot: whoever could not take it would stand still when its log is full, since the
+// log is bounded by snapshots and the others do not vote for old ones again.
+func TestSnapshotBundleBelowTheStableCheckpointIsTaken(t *testing.T) {
+	drops := dropCounts{}
+	weights := []uint64{1, 1, 1, 1}
+	q, err := pbft.NewQuorumSystem(weights)
+	require.NoError(t, err)
+	w := symbolic.NewWorld(1)
+	scheme, err := w.Scheme(len(weights), false)
+	require.NoError(t, err)
+	s := &verifyStage{metrics: drops, verifier: pbft.NewVerifier(pbft.VerifierConfig{
+		Cluster: crypto.Hash("test/cluster"), Quorums: q, Schedule: pbft.NewSchedule(weights), Votes: scheme, Checkpoints: scheme, Requests: w,
+		SigningKeys: make([]crypto.PublicKey, len(weights)),
+	})}
+	s.bounds.Store(&tallyBounds{high: 40, snapshot: 8}) // whatever is stable
+	for height, want := range map[pbft.Height]pbft.Drop{8: pbft.DropDuplicate, 16: pbft.DropCluster} {
+		var out verifiedBatch
+		s.check(1, 0, &pbft.Bundle{Checkpoint: &pbft.CheckpointCertificate{CheckpointStatement: pbft.CheckpointStatement{Height: height}}}, &out)
+		require.Equal(t, 1, drops[want], "a bundle of height %d: %v", height, drops)
+	}
+}
