@@ -20,8 +20,12 @@ type disk struct {
 	// damaged is the height of the highest snapshot that a fault took.
 	damaged pbft.Height
 	// failing says that an access failed or may fail, failed that one did since the
-	// last start, hooked that they may fail from now on.
+	// last start, hooked that they may fail from now on. failure is what they fail with.
 	failing, failed, hooked bool
+	failure                 error
+	// owes says that an access failed after which the replica must stop, misdirected
+	// that the next read returns another key's value.
+	owes, misdirected bool
 	// follower says that the log was lost and the core has not yet written down that
 	// it knows.
 	follower bool
@@ -50,27 +54,64 @@ func (d *disk) clone() *disk {
 	c := *d
 	c.MemoryStore, c.snapshots = d.MemoryStore.Clone(), d.snapshots.Clone()
 	c.image, c.pending = maps.Clone(d.image), nil
-	c.failing, c.failed, c.hooked = false, false, false
+	c.failing, c.failed, c.hooked, c.owes, c.misdirected = false, false, false, false, false
 	return &c
 }
 
-// fault makes every access ask f whether it fails.
-func (d *disk) fault(f func(op string) error) {
+// fault makes every access ask f whether it fails; if so, with an error that is
+// failure. A nil f asks nobody.
+func (d *disk) fault(failure error, f func(op string) error) {
 	if f == nil {
 		d.MemoryStore.Fault(nil)
 		d.snapshots.Fault(nil)
 		d.hooked = false
-		d.failing = d.failed
+		d.failing = d.failed || d.misdirected
 		return
 	}
-	ask := func(op string) error {
+	d.MemoryStore.Fault(func(op string) error {
 		err := f(op)
 		d.failed = d.failed || err != nil
+		d.owes = d.owes || err != nil
 		return err
+	})
+	d.snapshots.Fault(func(op string) error {
+		err := f(op)
+		d.failed = d.failed || err != nil
+		// A snapshot that cannot be read for a peer is had elsewhere.
+		d.owes = d.owes || err != nil && op == "write"
+		return err
+	})
+	d.hooked, d.failing, d.failed, d.failure = true, true, false, failure
+}
+
+// Misdirect makes the next read of one key return another key's value.
+func (d *disk) Misdirect() {
+	d.MemoryStore.Misdirect()
+	d.misdirected, d.failing, d.failure = true, true, replica.ErrCorrupt
+}
+
+// misread notes that a read has returned something. What belongs to another key is
+// to be found out at once.
+func (d *disk) misread(value []byte, err error) {
+	if d.misdirected && (value != nil || err != nil) {
+		d.misdirected, d.failed, d.owes = false, true, true
 	}
-	d.MemoryStore.Fault(ask)
-	d.snapshots.Fault(ask)
-	d.hooked, d.failing, d.failed = true, true, false
+}
+
+// Get implements replica.Store.
+func (d *disk) Get(key pbft.RecordKey) ([]byte, error) {
+	v, err := d.MemoryStore.Get(key)
+	d.misread(v, err)
+	return v, err
+}
+
+// GetHost implements replica.Store.
+func (d *disk) GetHost(key replica.HostKey) ([]byte, error) {
+	v, err := d.MemoryStore.GetHost(key)
+	if key.Kind != replica.HostBorn { // of which there is only one
+		d.misread(v, err)
+	}
+	return v, err
 }
 
 // lose takes synced writes from the disk; see replica.MemoryStore.Lose.
@@ -140,7 +181,7 @@ func (d *disk) synced() {
 // Crash loses what was not synced, and what was wrong with reading.
 func (d *disk) Crash() {
 	d.MemoryStore.Crash()
-	d.failing, d.failed = d.hooked, false
+	d.failing, d.failed, d.owes, d.misdirected = d.hooked, false, false, false
 	clear(d.pending)
 	d.pending = d.pending[:0]
 }

@@ -13,7 +13,7 @@ var errIO = errors.New("input/output error")
 // repair replaces what cannot be used: the operator's remedy for damage that a
 // replica has found is an empty disk.
 func (m *member) repair() {
-	m.disk.fault(nil)
+	m.disk.fault(nil, nil)
 	switch {
 	case m.unusable:
 		m.wipe()
@@ -64,7 +64,7 @@ func (s *Simulation) faultIOError() bool {
 		return false
 	}
 	left, op := s.rng.IntN(20), []string{"write", "sync", "read"}[s.rng.IntN(3)]
-	m.disk.fault(func(o string) error {
+	m.disk.fault(errIO, func(o string) error {
 		if o == op {
 			left--
 		}
@@ -73,7 +73,7 @@ func (s *Simulation) faultIOError() bool {
 		}
 		return nil
 	})
-	s.after(s.exp(time.Second), func() { m.disk.fault(nil) })
+	s.after(s.exp(time.Second), func() { m.disk.fault(nil, nil) })
 	return true
 }
 
@@ -84,13 +84,13 @@ func (s *Simulation) faultFull() bool {
 	if m.disk.failing {
 		return false
 	}
-	m.disk.fault(func(o string) error {
+	m.disk.fault(replica.ErrDiskFull, func(o string) error {
 		if o == "write" {
 			return &replica.DiskFullError{Folder: "memory"}
 		}
 		return nil
 	})
-	s.after(s.exp(time.Second), func() { m.disk.fault(nil) })
+	s.after(s.exp(time.Second), func() { m.disk.fault(nil, nil) })
 	return true
 }
 
@@ -146,12 +146,11 @@ func (s *Simulation) faultTorn() bool {
 // what the key held before, which cannot be.
 func (s *Simulation) faultMisread() bool {
 	m := s.anyone()
-	if m.up == nil || !s.spare(m) {
+	if m.up == nil || m.disk.failing || !s.spare(m) {
 		return false
 	}
 	if s.rng.IntN(2) == 0 {
 		m.disk.Misdirect()
-		m.disk.failing, m.disk.failed = true, true
 		return true
 	}
 	m.crash()

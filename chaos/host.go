@@ -79,7 +79,10 @@ func (p *process) alarm(a pbft.Alarm) {
 	if a.Halt {
 		p.s.sometimes(seenHalt)
 	}
-	if p.honest() {
+	switch {
+	case p.differs && a.Halt:
+		p.found = true
+	case p.honest() || p.differs:
 		p.s.violate(Health, "replica %d: alarm: %s", p.id, a.Reason)
 	}
 }

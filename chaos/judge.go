@@ -18,6 +18,7 @@ type judge struct {
 	bases   *baseCheck
 	answers *replyCheck
 	bounds  boundCheck
+	differ  *differCheck
 
 	agreed     map[pbft.Height]pbft.Digest // block by height
 	ran        map[pbft.Digest]pbft.Height // request by where it ran
@@ -50,7 +51,7 @@ type life struct {
 
 func newJudge(s *Simulation) *judge {
 	return &judge{
-		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
 		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
 		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
 	}
@@ -80,6 +81,7 @@ func (j *judge) started(p *process) {
 // observe is called after every step of a replica.
 func (j *judge) observe(p *process) {
 	l, c := &j.lives[p.id], p.node.Core()
+	j.differ.observe(p)
 	if !p.honest() || l.process != p {
 		return
 	}
@@ -154,6 +156,7 @@ func compare(j *judge, p *process, what string, h pbft.Height, seen map[pbft.Hei
 
 // statement takes what a replica is about to say about a checkpoint.
 func (j *judge) statement(p *process, st pbft.CheckpointStatement) {
+	j.differ.stated(p, &st)
 	if !p.honest() {
 		return
 	}
@@ -231,11 +234,14 @@ func (j *judge) refused(p *process, from pbft.ReplicaID, m pbft.Message, why pbf
 // sent looks at everything that a replica signs and sends.
 func (j *judge) sent(p *process, m pbft.Message) {
 	j.watch.learn(m)
+	if p.honest() || p.differs {
+		// Whatever its state is, it never contradicts itself.
+		j.durable(p, m)
+		j.watch.sent(p.id, m)
+	}
 	if !p.honest() {
 		return
 	}
-	j.durable(p, m)
-	j.watch.sent(p.id, m)
 	j.certs.signs(p.id, m)
 	j.certs.uses(p, m)
 	j.window(p, m)

@@ -19,7 +19,7 @@ func (s *Simulation) votesAgain(healed []pbft.ReplicaID) {
 			lost = append(lost, id)
 		}
 	}
-	if len(lost) == 0 {
+	if len(lost) == 0 || len(s.report.Violations) > 0 {
 		return
 	}
 	began, bound := s.now, s.rejoinPromise(healed)

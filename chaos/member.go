@@ -40,8 +40,8 @@ type member struct {
 	// seen it, and does not start any more.
 	rotten, missing, unusable bool
 	// failing: the application has panicked on command. differs: its state is not
-	// everybody's.
-	panics, failing, differs bool
+	// everybody's. found: it has stopped for that.
+	panics, failing, differs, found bool
 }
 
 func newMember(s *Simulation, id pbft.ReplicaID) *member {
@@ -85,7 +85,10 @@ func (m *member) boot() {
 	p.sim, p.node, p.executor, m.up = sim, sim.Node(), sim.Executor(), p
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
 	p.seesStart()
-	p.post(func() { sim.Start(m.clock()) })
+	p.post(func() {
+		sim.Start(m.clock())
+		p.started = true
+	})
 	s.agenda.plan(s.now+m.tickLength(), event{life: p, work: eventTick})
 	s.judge.started(p)
 }
@@ -129,16 +132,27 @@ func (p *process) configure() replica.SimConfig {
 }
 
 // excused tells whether a replica may stop with this error, because of what was
-// done to it.
+// done to it: each fault excuses the errors that it causes, and no others. Only of a
+// traitor, and of a replica whose disk has lied to it, nothing is demanded.
 func (m *member) excused(err error) bool {
+	return m.plays != "" || m.broken != "" && !m.differs ||
+		m.disk.failing && errors.Is(err, m.disk.failure) ||
+		m.failing && errors.Is(err, statemachine.ErrApplicationPanic) ||
+		m.rotten && errors.Is(err, replica.ErrCorrupt) ||
+		m.differs && differing(err)
+}
+
+// goesOn looks at a replica that did not stop. It must not outlive an error of its
+// disk, since nothing is known of what is there after one, or a panic of its
+// application.
+func (m *member) goesOn() {
 	switch {
-	case m.plays != "" || m.broken != "" || m.disk.failing:
-		return true
+	case m.plays != "" || m.broken != "" && !m.differs:
+	case m.disk.owes:
+		m.s.violate(Health, "replica %d goes on after an error of its disk: %v", m.id, m.disk.failure)
 	case m.failing:
-		m.failing = false
-		return errors.Is(err, statemachine.ErrApplicationPanic)
+		m.s.violate(Health, "replica %d goes on after a panic of its application", m.id)
 	}
-	return m.rotten && errors.Is(err, replica.ErrCorrupt)
 }
 
 // failed takes note of a replica that stopped by itself. It is started again.
@@ -150,6 +164,7 @@ func (m *member) failed(err error) {
 		m.s.violate(Health, "replica %d stops: %v", m.id, err)
 		return
 	}
+	m.found = m.found || m.differs && differing(err)
 	m.s.note("stopped", fmt.Sprintf("replica %d: %v", m.id, err))
 	m.s.stoppedFor(err)
 	m.crash()
@@ -164,6 +179,7 @@ func (m *member) refuses(err error) {
 		s.violate(Health, "replica %d cannot start from its disk: %v", m.id, err)
 		return
 	}
+	m.found = m.found || m.differs && differing(err)
 	s.note("no start", fmt.Sprintf("replica %d: %v", m.id, err))
 	s.stoppedFor(err)
 	failing := m.disk.failing
@@ -188,7 +204,7 @@ func (m *member) crash() {
 	if p == nil {
 		return
 	}
-	p.dead, m.up, m.armed, m.panics = true, nil, neverCrash, false
+	p.dead, m.up, m.armed, m.panics, m.failing = true, nil, neverCrash, false, false
 	reached := m.s.rng.IntN(p.sim.Pending(replica.WorkDisk) + 1)
 	if err := p.sim.Crash(reached); err != nil {
 		m.s.note("disk", fmt.Sprintf("replica %d: %v", m.id, err))

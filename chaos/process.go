@@ -16,6 +16,7 @@ type process struct {
 	verifier *pbft.Verifier
 	keys     pbft.Keys
 	executor *statemachine.Executor
+	started  bool // it takes part
 	dead     bool
 	dying    bool // it reached the point where it is to crash
 	left     int  // how many recipients a message still reaches; negative: all
@@ -101,6 +102,7 @@ func (p *process) stepped() {
 		p.failed(err)
 		return
 	}
+	p.goesOn()
 	p.seesStep()
 	p.s.judge.observe(p)
 	p.work()

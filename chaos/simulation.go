@@ -159,6 +159,7 @@ func (s *Simulation) run() {
 		s.violate(Liveness, "healed replicas do not reach the same height within %v:\n%s", bound, s.describe())
 		return
 	}
+	s.foundOut(bound)
 	s.votesAgain(healed)
 }
 
