@@ -107,12 +107,19 @@ func (h *nodeHost) Stable(b *pbft.Bundle) {
 	s := (*Server)(h)
 	s.runner.certifiedSnapshot(b.Height())
 	s.files.put(func() {
-		err := s.archive.certified(b.Checkpoint)
-		if err == nil && s.runner.isSnapshot(b.Height()) {
-			err = errors.Join(s.archive.prune(b.Height()), s.folder.prune(b.Height()))
+		if s.runner.isSnapshot(b.Height()) {
 			s.logger.Info("checkpoint is stable", "height", b.Height(), "block", b.Ref().Digest)
 		}
-		if err != nil {
+		if err := s.archive.certified(b.Checkpoint); err != nil {
+			s.fail(err)
+		}
+	})
+}
+
+func (h *nodeHost) Prune(snapshot pbft.Height) {
+	s := (*Server)(h)
+	s.files.put(func() {
+		if err := errors.Join(s.archive.prune(snapshot), s.folder.prune(snapshot)); err != nil {
 			s.fail(err)
 		}
 	})

@@ -33,6 +33,8 @@ type journal struct {
 	digest crypto.Digest
 	pad    int // bytes of padding in a snapshot, for snapshots of many chunks
 	lie    atomic.Bool
+	// refuses, if not nil, is why nothing can be restored.
+	refuses error
 }
 
 func (j *journal) Apply(b statemachine.Block) []statemachine.Result {
@@ -61,6 +63,9 @@ func (j *journal) Snapshot() (statemachine.Snapshot, error) {
 }
 
 func (j *journal) Restore(r io.Reader) error {
+	if j.refuses != nil {
+		return j.refuses
+	}
 	in := bufio.NewReader(r)
 	var n, size uint32
 	if err := binary.Read(in, binary.BigEndian, &n); err != nil {

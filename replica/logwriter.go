@@ -76,7 +76,7 @@ func (w *logWriter) commit(batches []*Batch) error {
 	n, wait := 0, false
 	for _, b := range batches {
 		n += len(b.Records)
-		wait = wait || len(b.Durable) > 0
+		wait = wait || b.Waits()
 	}
 	records := batches[0].Records
 	if len(batches) > 1 {

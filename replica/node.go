@@ -24,6 +24,8 @@ type Node struct {
 	seq      uint64
 	// persisted is the last batch that is durable.
 	persisted uint64
+	// prunable are batches of the log writer with the snapshots that they name.
+	prunable []prunable
 	now       pbft.Time
 	ticks     uint64
 	transfer  transfer
@@ -244,13 +246,23 @@ func (n *Node) Tick(now pbft.Time) {
 	n.refillServing()
 }
 
-// Persisted reports that the batch seq and all before it are durable and released;
-// own are its messages to this replica itself.
+// prunable is a stable snapshot that the records of a batch name.
+type prunable struct {
+	batch    uint64
+	snapshot pbft.Height
+}
+
+// Persisted reports that the batch seq and all before it are written, durable if
+// anything waited for that, and released; own are its messages to this replica itself.
 func (n *Node) Persisted(seq uint64, own []pbft.Message) {
 	if n.failed {
 		return
 	}
 	n.persisted = max(n.persisted, seq)
+	for len(n.prunable) > 0 && n.prunable[0].batch <= seq {
+		n.host.Prune(n.prunable[0].snapshot)
+		n.prunable = n.prunable[1:]
+	}
 	n.Own(own...)
 }
 
@@ -318,9 +330,10 @@ func (n *Node) Flush() {
 		n.counters.Batches++
 		n.counters.Records += uint64(len(out.Records))
 		n.host.Persist(&Batch{
-			Seq:     n.seq,
-			Records: append([]pbft.Record(nil), out.Records...),
-			Durable: append([]pbft.Envelope(nil), out.Durable...),
+			Seq:      n.seq,
+			Records:  append([]pbft.Record(nil), out.Records...),
+			Durable:  append([]pbft.Envelope(nil), out.Durable...),
+			Snapshot: n.stableSnapshot(),
 		})
 	}
 	for _, e := range out.Send {
@@ -345,6 +358,21 @@ func (n *Node) Flush() {
 		n.transfer.want(out.Fetch[k-1].Bundle)
 	}
 	out.Reset()
+}
+
+// stableSnapshot is the height of the snapshot that the records of this output make
+// stable, 0 if none. What is older goes when the batch seq is durable.
+func (n *Node) stableSnapshot() pbft.Height {
+	var h pbft.Height
+	for _, b := range n.out.Stable {
+		if n.core.IsSnapshot(b.Height()) {
+			h = max(h, b.Height())
+		}
+	}
+	if h > 0 {
+		n.prunable = append(n.prunable, prunable{n.seq, h})
+	}
+	return h
 }
 
 // accuse gives the core the conflicts that the tallies came across. A lazy scheme

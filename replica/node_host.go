@@ -38,6 +38,10 @@ type Host interface {
 
 	// Stable reports a new stable checkpoint whose records are in a batch.
 	Stable(b *pbft.Bundle)
+	// Prune reports that the records of a stable snapshot are durable, and with them
+	// those of its blocks: older snapshots are not needed any more. Before that a crash
+	// could take the log back below it.
+	Prune(snapshot pbft.Height)
 	// Evidence reports a new proof, Alarm what an operator must hear.
 	Evidence(e *pbft.Evidence)
 	Alarm(a pbft.Alarm)
@@ -62,14 +66,20 @@ type Host interface {
 
 // Batch is what must be on the disk before its envelopes leave.
 //
-// If Durable is empty the records may be written without a sync: the log keeps
-// their order, so the sync of a later batch covers them before anything that
-// depends on them leaves.
+// If nothing waits for it ([Batch.Waits]) the records may be written without a sync:
+// the log keeps their order, so the sync of a later batch covers them before anything
+// that depends on them leaves.
 type Batch struct {
 	Seq     uint64
 	Records []pbft.Record
 	Durable []pbft.Envelope
+	// Snapshot is the height of a stable snapshot that the records name, 0 if they name
+	// none: older ones are deleted once they are durable.
+	Snapshot pbft.Height
 }
+
+// Waits tells whether something waits for the batch to be durable.
+func (b *Batch) Waits() bool { return len(b.Durable) > 0 || b.Snapshot > 0 }
 
 // Release signs the batch's envelopes and calls send for those that go to others.
 // It returns the messages that come back to the replica itself, for

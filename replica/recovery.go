@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/snapshot"
 )
 
 // errGap: the log does not hold what is needed to go on from the state at hand.
@@ -42,7 +42,9 @@ type recovered struct {
 //   - The log is pruned only below a snapshot that is durable here, since the core
 //     asks for it only after Checkpointed or Installed. So the newest snapshot that
 //     is there reaches the log; if it is damaged, the one before does as long as
-//     Retain is at least a checkpoint interval.
+//     Retain is at least a checkpoint interval. An old snapshot is deleted only when
+//     the records of a later stable one are durable, so the newest that is left is
+//     not above the log's committed height.
 //   - Checkpoint votes are of statements in the log. The core compares them with
 //     what the replay comes to and halts if they differ.
 func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
@@ -59,22 +61,18 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 		if !reaches(r.store, h, committed) {
 			continue
 		}
-		// Damage is to be found before the application is touched.
-		err := r.folder.verify(h)
-		if err == nil {
-			err = r.folder.restore(h, r.exec)
+		damage, err := restoreLocal(r, h)
+		if err != nil {
+			return nil, err
 		}
-		if err == nil {
+		if damage == nil {
 			restored = true
 			logger.Info("snapshot restored", "height", h)
 			break
 		}
-		if errors.Is(err, statemachine.ErrBroken) || errors.Is(err, statemachine.ErrApplicationPanic) {
+		logger.Error("snapshot is damaged, trying an older one", "height", h, "error", damage)
+		if err := r.folder.remove(h); err != nil {
 			return nil, err
-		}
-		logger.Error("snapshot is not usable, trying an older one", "height", h, "error", err)
-		if rerr := r.folder.remove(h); rerr != nil {
-			return nil, rerr
 		}
 	}
 	rec := &recovered{}
@@ -98,6 +96,29 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 	rec.executed = committed
 	r.gate.raise(committed)
 	return rec, nil
+}
+
+// restoreLocal loads a snapshot of this replica's own. Only the proof that its bytes are
+// not those that were written is damage, for which it may be removed. A disk that did
+// not answer may answer the next time, and an application that cannot take the right
+// bytes could not take those of an older snapshot or of a peer either: these end the
+// start.
+func restoreLocal(r *runner, h pbft.Height) (damage, err error) {
+	// Damage is to be found before the application is touched.
+	if err = r.folder.verify(h); err != nil && !errors.Is(err, snapshot.ErrCorrupt) {
+		return nil, storeFailure("read a snapshot (start again, or move it away if the disk can never read it)", r.folder.where(), err)
+	}
+	if err == nil {
+		err = r.folder.restore(h, r.exec)
+	}
+	if errors.Is(err, snapshot.ErrCorrupt) {
+		return err, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %d in %s is as it was written, and cannot be restored: was it made by another version of the application, or under other limits? %w",
+			h, r.folder.where(), err)
+	}
+	return nil, nil
 }
 
 // committedState reads which height is committed, and the last stable snapshot.

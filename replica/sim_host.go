@@ -95,15 +95,13 @@ func (h simHost) Stable(b *pbft.Bundle) {
 		f(b)
 	}
 	h.s.runner.certifiedSnapshot(b.Height())
+	h.later(WorkFiles, func() error { return h.s.runner.archive.certified(b.Checkpoint) })
+}
+
+func (h simHost) Prune(snapshot pbft.Height) {
 	h.later(WorkFiles, func() error {
 		r := h.s.runner
-		err := r.archive.certified(b.Checkpoint)
-		if err == nil && r.isSnapshot(b.Height()) {
-			if err = r.archive.prune(b.Height()); err == nil {
-				err = r.folder.prune(b.Height())
-			}
-		}
-		return err
+		return errors.Join(r.archive.prune(snapshot), r.folder.prune(snapshot))
 	})
 }
 

@@ -23,6 +23,7 @@ type simCluster struct {
 	quorums *pbft.QuorumSystem
 	cluster pbft.Digest
 	core    pbft.Config
+	limits  statemachine.Limits
 	disks   []simDisk
 	sims    []*Sim
 	apps    []*journal
@@ -31,6 +32,8 @@ type simCluster struct {
 	rand    *rand.Rand
 	// tamper may change or swallow (nil) what is sent.
 	tamper func(m simMail) []byte
+	// stuck, if not nil, tells which work is not done.
+	stuck func(i int, w Work) bool
 	// refused, if not nil, hears of requests that a pool did not take or keep.
 	refused func(r *pbft.Request, why pbft.Drop)
 	blocks  map[pbft.Height]pbft.Digest // executed anywhere
@@ -64,6 +67,7 @@ func newSimCluster(t testing.TB, n int, seed uint64) *simCluster {
 		disks: make([]simDisk, n), sims: make([]*Sim, n), apps: make([]*journal, n),
 		rand: rand.New(rand.NewPCG(seed, 1)), blocks: map[pbft.Height]pbft.Digest{}, client: world.Client(1), asked: map[string]bool{},
 	}
+	c.limits = statemachine.DefaultLimits()
 	timeouts := pbft.DefaultTimeouts()
 	timeouts.RotateEvery = 1
 	c.core = pbft.Config{
@@ -95,14 +99,21 @@ func (c *simCluster) verifier(self pbft.ReplicaID) *pbft.Verifier {
 }
 
 func (c *simCluster) start(i int) {
+	s, err := NewSim(c.simConfig(i))
+	require.NoError(c.t, err)
+	c.sims[i] = s
+	s.Start(pbft.TimeOf(c.now))
+}
+
+func (c *simCluster) simConfig(i int) SimConfig {
 	id := pbft.ReplicaID(i)
 	c.apps[i] = &journal{pad: c.pad}
 	core := c.core
 	core.Self = id
 	c.starts++
 	core.Incarnation = c.starts
-	s, err := NewSim(SimConfig{
-		Core: core, Verifier: c.verifier(id), Limits: statemachine.DefaultLimits(), Machine: c.apps[i],
+	return SimConfig{
+		Core: core, Verifier: c.verifier(id), Limits: c.limits, Machine: c.apps[i],
 		Keys:  pbft.Keys{Self: id, Signing: c.world.Client(uint64(1000 + i)), Votes: c.world.Signer(id), Checkpoints: c.world.Signer(id)},
 		Store: c.disks[i].store, Snapshots: c.disks[i].snaps, Voter: c.disks[i].voter,
 		Transfer: TransferConfig{Deadline: 20, Pause: 5},
@@ -112,10 +123,7 @@ func (c *simCluster) start(i int) {
 		Alarm: func(a pbft.Alarm) {
 			require.FailNow(c.t, "alarm", "replica %d: %s", i, a.Reason)
 		},
-	})
-	require.NoError(c.t, err)
-	c.sims[i] = s
-	s.Start(pbft.TimeOf(c.now))
+	}
 }
 
 // crash loses what was not synced; with wipe, everything.
@@ -165,10 +173,10 @@ func (c *simCluster) round() {
 			c.deliver(0)
 			busy = true
 		}
-		for _, s := range c.sims {
+		for i, s := range c.sims {
 			if s != nil {
 				for w := range Works {
-					for s.Do(w) {
+					for (c.stuck == nil || !c.stuck(i, w)) && s.Do(w) {
 						busy = true
 					}
 				}
@@ -206,14 +214,18 @@ func (c *simCluster) until(what string, rounds int, ok func() bool) {
 }
 
 // put has an operation executed by all replicas that run.
-func (c *simCluster) put(op string) {
-	c.t.Helper()
+func (c *simCluster) offer(op string) {
 	r := c.request(op)
 	for _, s := range c.sims {
 		if s != nil {
 			s.Offer([]*pbft.Request{r})
 		}
 	}
+}
+
+func (c *simCluster) put(op string) {
+	c.t.Helper()
+	c.offer(op)
 	c.until(op+" is executed", 2000, func() bool { return c.everywhere(op) })
 }
 

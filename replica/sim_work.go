@@ -80,7 +80,7 @@ func (s *Sim) Write(n int) bool {
 // Synced tells whether anything waits for the sync of the first n batches.
 func (s *Sim) Synced(n int) bool {
 	for _, b := range s.batch[:n] {
-		if len(b.Durable) > 0 {
+		if b.Waits() {
 			return true
 		}
 	}
