@@ -163,7 +163,7 @@ func countExecution(ran map[string]int, line string) {
 func playCommittedTwice(a *act) {
 	d := a.direct(func(o *Options) {
 		o.Storm, o.CheckpointEvery, o.Timeouts.RotateEvery = 5*time.Second, 4, 1 // so that its turn comes often
-		o.BadClients = []string{"leaper", "replayer"} // whose numbers have gaps
+		o.BadClients = []string{"leaper", "replayer"}                            // whose numbers have gaps
 		traitor(0, "duplicates")(o)
 	})
 	r := d.play()
