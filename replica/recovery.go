@@ -58,7 +58,9 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 	}
 	restored := false
 	for _, h := range candidates {
-		if !reaches(r.store, h, committed) {
+		if ok, err := reaches(r.store, h, committed); err != nil {
+			return nil, err
+		} else if !ok {
 			continue
 		}
 		damage, err := restoreLocal(r, h)
@@ -76,7 +78,13 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 		}
 	}
 	rec := &recovered{}
-	if !restored && !reaches(r.store, 0, committed) {
+	whole := restored
+	if !restored {
+		if whole, err = reaches(r.store, 0, committed); err != nil {
+			return nil, err
+		}
+	}
+	if !whole {
 		if bundle == nil {
 			return nil, &CorruptError{Folder: r.folder.where(), Key: "snapshots", Detail: "no snapshot is usable, and the log begins above height 1"}
 		}
@@ -145,17 +153,17 @@ func committedState(store Store) (pbft.Height, *pbft.Bundle, error) {
 
 // reaches tells whether the log has all blocks above a state's height up to the
 // committed one, as far as its two ends tell: it is pruned from below only.
-func reaches(store Store, state, committed pbft.Height) bool {
+func reaches(store Store, state, committed pbft.Height) (bool, error) {
 	if state >= committed {
-		return state == committed
+		return state == committed, nil
 	}
 	ref, ok, err := getChain(store, state+1)
 	if err != nil || !ok {
-		return false
+		return false, err
 	}
 	// The lowest entry of a pruned log has no block.
 	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordBlock, Height: uint64(ref.Height), Digest: ref.Digest})
-	return err == nil && v != nil
+	return v != nil, err
 }
 
 // logSeq yields all records of a store; fault returns what went wrong on the way.
