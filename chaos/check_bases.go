@@ -34,7 +34,7 @@ func (k *baseCheck) entered(p *process, n *pbft.NewView) {
 		base = n.Certificate.Ref()
 	}
 	k.bases[n.Digest()] = base
-	k.s.judge.certs.claims(p, n)
+	k.s.judge.certs.claimed(p, n)
 	weight, total := uint64(0), uint64(0)
 	named := make([]bool, len(k.s.opts.Weights))
 	var top *pbft.Claim

@@ -9,17 +9,29 @@ import (
 // what was really signed. It counts by its own rule: with W the sum of the weights
 // and F = (W-1)/3 a quorum weighs more than (W+F)/2.
 type certificateCheck struct {
-	s *Simulation
-	// signed holds what honest replicas have signed: who, and the digest of what.
-	signed map[signature]bool
-	// good are certificates that were looked at, unique what they certify.
-	good   map[crypto.Digest]bool
+	s      *Simulation
+	votes  statements[pbft.Statement]
+	points statements[pbft.CheckpointStatement]
+	claims map[signature[pbft.Claim]]bool
+	// unique is what was certified.
 	unique map[certified]pbft.Digest
 }
 
-type signature struct {
+// statements of one type: what honest replicas have signed, and the certificates
+// that were looked at.
+type statements[S comparable] struct {
+	signed map[signature[S]]bool
+	good   map[certificate[S]]bool
+}
+
+type signature[S comparable] struct {
 	by   pbft.ReplicaID
-	what crypto.Digest
+	what S
+}
+
+type certificate[S comparable] struct {
+	what    S
+	signers [crypto.MaxReplicas / 8]byte
 }
 
 // certified names what there may be one certificate for.
@@ -30,7 +42,12 @@ type certified struct {
 }
 
 func newCertificateCheck(s *Simulation) *certificateCheck {
-	return &certificateCheck{s: s, signed: map[signature]bool{}, good: map[crypto.Digest]bool{}, unique: map[certified]pbft.Digest{}}
+	return &certificateCheck{
+		s:      s,
+		votes:  statements[pbft.Statement]{map[signature[pbft.Statement]]bool{}, map[certificate[pbft.Statement]]bool{}},
+		points: statements[pbft.CheckpointStatement]{map[signature[pbft.CheckpointStatement]]bool{}, map[certificate[pbft.CheckpointStatement]]bool{}},
+		claims: map[signature[pbft.Claim]]bool{}, unique: map[certified]pbft.Digest{},
+	}
 }
 
 // signs notes what an honest replica signs, before it leaves.
@@ -38,27 +55,25 @@ func (k *certificateCheck) signs(by pbft.ReplicaID, m pbft.Message) {
 	switch m := m.(type) {
 	case *pbft.Vote:
 		if m.Signer == by {
-			k.signed[signature{by, crypto.Hash("chaos/vote", m.Statement.Append(nil))}] = true
+			k.votes.signed[signature[pbft.Statement]{by, m.Statement}] = true
 		}
 	case *pbft.CheckpointVote:
 		if m.Signer == by {
-			k.signed[signature{by, crypto.Hash("chaos/point", m.CheckpointStatement.Append(nil))}] = true
+			k.points.signed[signature[pbft.CheckpointStatement]{by, m.CheckpointStatement}] = true
 		}
 	case *pbft.ViewChange:
 		if m.Signer == by {
-			k.signed[signature{by, claimed(&m.Claim)}] = true
+			k.claims[signature[pbft.Claim]{by, m.Claim}] = true
 		}
 	}
 }
 
-func claimed(c *pbft.Claim) crypto.Digest { return crypto.Hash("chaos/claim", c.Append(nil)) }
-
-// claims demands that the honest members among those whom a NewView names have
+// claimed demands that the honest members among those whom a NewView names have
 // claimed what it says that they did.
-func (k *certificateCheck) claims(p *process, n *pbft.NewView) {
+func (k *certificateCheck) claimed(p *process, n *pbft.NewView) {
 	for i := range n.Claims {
 		c := &n.Claims[i]
-		if k.s.replicas[c.Signer].honest() && !k.signed[signature{c.Signer, claimed(&c.Claim)}] {
+		if k.s.replicas[c.Signer].honest() && !k.claims[signature[pbft.Claim]{c.Signer, c.Claim}] {
 			k.s.violate(Certificates, "replica %d enters view %d by a claim of replica %d that it never made: %v", p.id, n.View, c.Signer, c.Claim)
 		}
 	}
@@ -94,8 +109,7 @@ func (k *certificateCheck) certificate(p *process, c *pbft.Certificate) {
 	if c == nil {
 		return
 	}
-	body := c.Statement.Append(nil)
-	if k.check(p, crypto.Hash("chaos/vote", body), c.Signers, c) {
+	if proven(k, p, &k.votes, c.Statement, c.Signers, c) {
 		k.only(p, certified{c.Phase.String(), c.View, c.Height}, c.Block)
 	}
 }
@@ -104,26 +118,26 @@ func (k *certificateCheck) checkpoint(p *process, c *pbft.CheckpointCertificate)
 	if c == nil {
 		return
 	}
-	body := c.CheckpointStatement.Append(nil)
-	if k.check(p, crypto.Hash("chaos/point", body), c.Signers, c) {
-		k.only(p, certified{"checkpoint", 0, c.Height}, crypto.Hash("chaos/point", body))
+	if proven(k, p, &k.points, c.CheckpointStatement, c.Signers, c) {
+		k.only(p, certified{"checkpoint", 0, c.Height}, crypto.Hash("chaos/point", c.CheckpointStatement.Append(nil)))
 	}
 }
 
-// check tells whether the certificate is new, and judges it if so.
-func (k *certificateCheck) check(p *process, what crypto.Digest, signers crypto.Bitmap, c any) bool {
-	key := crypto.Hash("chaos/certificate", what[:], signers)
-	if k.good[key] {
+// proven tells whether the certificate is new, and judges it if so.
+func proven[S comparable](k *certificateCheck, p *process, of *statements[S], what S, signers crypto.Bitmap, c any) bool {
+	key := certificate[S]{what: what}
+	copy(key.signers[:], signers)
+	if of.good[key] {
 		return false
 	}
-	k.good[key] = true
+	of.good[key] = true
 	weight := uint64(0)
 	for i, m := range k.s.replicas {
 		if !signers.Has(m.id) {
 			continue
 		}
 		weight += k.s.opts.Weights[i]
-		if m.honest() && !k.signed[signature{m.id, what}] {
+		if m.honest() && !of.signed[signature[S]{m.id, what}] {
 			k.s.violate(Certificates, "replica %d uses %v, which replica %d never signed", p.id, c, m.id)
 		}
 	}

@@ -98,7 +98,11 @@ func (j *judge) observe(p *process) {
 // executed compares what a block did here with what it did elsewhere.
 func (j *judge) executed(p *process, b *pbft.Block, x *statemachine.Execution) {
 	d := b.Digest()
-	j.s.trace.event(j.s.now, "execute", int(p.id), -1, d[:], b.String())
+	text := ""
+	if j.s.trace.reading() {
+		text = b.String()
+	}
+	j.s.trace.event(j.s.now, "execute", int(p.id), -1, d[:], text)
 	if !p.honest() {
 		return
 	}
@@ -265,7 +269,7 @@ func (j *judge) window(p *process, m pbft.Message) {
 		return // a quorum has voted for it before
 	}
 	c := p.node.Core()
-	if top, ok := j.watch.commits[signed{pbft.KindVote, p.id, v.View, 0}]; ok && top.Height >= v.Height {
+	if top, ok := j.watch.highestCommit(p.id, v.View); ok && top.Height >= v.Height {
 		return // a quorum has prepared it: this replica has voted to commit it, and repeats itself
 	}
 	// What it signed in an earlier life it may send again, and may not yet have

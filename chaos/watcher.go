@@ -9,11 +9,29 @@ type watcher struct {
 	s       *Simulation
 	headers map[pbft.Digest]pbft.Header
 	seen    map[signed]pbft.Digest
-	votes   map[signed][]pbft.Statement // by signer, view and height
-	commits map[signed]pbft.Statement   // the highest Commit, by signer and view
 	points  map[signed]pbft.CheckpointStatement
-	left    map[pbft.ReplicaID]pbft.View
-	claims  map[pbft.ReplicaID][]pbft.Claim
+	members []watched
+}
+
+// watched is what one replica has signed.
+type watched struct {
+	left   pbft.View
+	claims []pbft.Claim
+	views  map[pbft.View]*votesOfView
+	last   *votesOfView // that was looked for
+}
+
+// votesOfView are a replica's votes of one view.
+type votesOfView struct {
+	view pbft.View
+	// newView is what they are bound to, if bound.
+	newView pbft.Digest
+	bound   bool
+	// byHeight has the votes for first and the heights above it, all different.
+	first    pbft.Height
+	byHeight [][]pbft.Statement
+	// commit is the highest Commit, of no phase if there is none.
+	commit pbft.Statement
 }
 
 // signed names what a replica may sign only one of.
@@ -27,9 +45,57 @@ type signed struct {
 func newWatcher(s *Simulation) *watcher {
 	return &watcher{
 		s: s, headers: map[pbft.Digest]pbft.Header{s.start.Digest(): s.start.Header}, seen: map[signed]pbft.Digest{},
-		votes: map[signed][]pbft.Statement{}, commits: map[signed]pbft.Statement{}, points: map[signed]pbft.CheckpointStatement{},
-		left: map[pbft.ReplicaID]pbft.View{}, claims: map[pbft.ReplicaID][]pbft.Claim{},
+		points: map[signed]pbft.CheckpointStatement{}, members: make([]watched, len(s.opts.Weights)),
 	}
+}
+
+// of returns a replica's votes of a view, nil if it has none.
+func (m *watched) of(v pbft.View) *votesOfView {
+	if m.last == nil || m.last.view != v {
+		if m.views[v] == nil {
+			return nil
+		}
+		m.last = m.views[v]
+	}
+	return m.last
+}
+
+// at returns the votes for a height.
+func (o *votesOfView) at(h pbft.Height) []pbft.Statement {
+	if h < o.first || h-o.first >= pbft.Height(len(o.byHeight)) {
+		return nil
+	}
+	return o.byHeight[h-o.first]
+}
+
+func (o *votesOfView) add(s pbft.Statement) {
+	if len(o.byHeight) == 0 {
+		o.first = s.Height
+	}
+	if s.Height < o.first {
+		o.byHeight = append(make([][]pbft.Statement, o.first-s.Height), o.byHeight...)
+		o.first = s.Height
+	}
+	for s.Height-o.first >= pbft.Height(len(o.byHeight)) {
+		o.byHeight = append(o.byHeight, nil)
+	}
+	at := &o.byHeight[s.Height-o.first]
+	if *at == nil {
+		*at = make([]pbft.Statement, 0, 2) // a Prepare and a Commit
+	}
+	*at = append(*at, s)
+	if s.Phase == pbft.Commit && (o.commit.Phase == 0 || o.commit.Height < s.Height) {
+		o.commit = s
+	}
+}
+
+// highestCommit is for the highest block that a replica has voted to commit in a
+// view.
+func (w *watcher) highestCommit(who pbft.ReplicaID, v pbft.View) (pbft.Statement, bool) {
+	if o := w.members[who].of(v); o != nil && o.commit.Phase == pbft.Commit {
+		return o.commit, true
+	}
+	return pbft.Statement{}, false
 }
 
 // learn takes headers from anybody's messages.
@@ -64,19 +130,20 @@ func (w *watcher) sent(from pbft.ReplicaID, m pbft.Message) {
 		if m.Signer != from {
 			return
 		}
-		w.left[from] = max(w.left[from], m.View)
-		if n := len(w.claims[from]); n > 0 && w.claims[from][n-1] == m.Claim {
+		x := &w.members[from]
+		x.left = max(x.left, m.View)
+		if n := len(x.claims); n > 0 && x.claims[n-1] == m.Claim {
 			return
 		}
-		w.claims[from] = append(w.claims[from], m.Claim)
+		x.claims = append(x.claims, m.Claim)
 		for v := pbft.View(0); v < m.View; v++ {
-			if r, ok := w.commits[signed{pbft.KindVote, from, v, 0}]; ok {
-				w.hidden(from, &r, &m.Claim)
+			if s, ok := w.highestCommit(from, v); ok {
+				w.hidden(from, &s, &m.Claim)
 			}
 		}
 	case *pbft.Vote:
 		if m.Signer == from {
-			w.vote(from, m.Statement)
+			w.vote(from, &m.Statement)
 		}
 	}
 }
@@ -99,36 +166,40 @@ func (w *watcher) hidden(from pbft.ReplicaID, s *pbft.Statement, c *pbft.Claim) 
 	}
 }
 
-func (w *watcher) vote(from pbft.ReplicaID, s pbft.Statement) {
-	at := signed{pbft.KindVote, from, s.View, s.Height}
-	for _, old := range w.votes[at] {
-		if old == s {
+func (w *watcher) vote(from pbft.ReplicaID, s *pbft.Statement) {
+	x := &w.members[from]
+	o := x.of(s.View)
+	if o == nil {
+		if x.views == nil {
+			x.views = map[pbft.View]*votesOfView{}
+		}
+		o = &votesOfView{view: s.View}
+		x.views[s.View], x.last = o, o
+	}
+	for _, old := range o.at(s.Height) {
+		if old == *s {
 			return // the same again, perhaps from a view that it left since
 		}
 	}
-	view := signed{pbft.KindVote, from, s.View, 0}
-	if bound, ok := w.seen[view]; ok && bound != s.NewView {
+	if o.bound && o.newView != s.NewView {
 		w.s.violate(Equivocation, "replica %d votes in view %d under two NewViews", from, s.View)
 	}
-	w.seen[view] = s.NewView
+	o.newView, o.bound = s.NewView, true
 	window := w.s.opts.Window
 	for h := max(s.Height, window) - window; h <= s.Height+window; h++ {
-		for _, old := range w.votes[signed{pbft.KindVote, from, s.View, h}] {
+		for _, old := range o.at(h) {
 			if w.conflict(old.Ref(), s.Ref()) {
-				w.s.violate(Equivocation, "replica %d votes %v and %v", from, old, s)
+				w.s.violate(Equivocation, "replica %d votes %v and %v", from, old, *s)
 			}
 		}
 	}
-	if s.View < w.left[from] {
-		w.s.violate(Watermarks, "replica %d votes %v after it left for view %d", from, s, w.left[from])
+	if s.View < x.left {
+		w.s.violate(Watermarks, "replica %d votes %v after it left for view %d", from, *s, x.left)
 	}
-	for i := range w.claims[from] {
-		w.hidden(from, &s, &w.claims[from][i])
+	for i := range x.claims {
+		w.hidden(from, s, &x.claims[i])
 	}
-	w.votes[at] = append(w.votes[at], s)
-	if top, ok := w.commits[view]; s.Phase == pbft.Commit && (!ok || top.Height < s.Height) {
-		w.commits[view] = s
-	}
+	o.add(*s)
 }
 
 // conflict tells whether two blocks at most a window apart are known to lie on two
