@@ -156,6 +156,14 @@ func (b *verifiedBatch) empty() bool {
 	return len(b.messages) == 0 && len(b.votes) == 0 && len(b.cvotes) == 0
 }
 
+// clear empties the batch and keeps its memory.
+func (b *verifiedBatch) clear() {
+	clear(b.messages)
+	clear(b.votes)
+	clear(b.cvotes)
+	b.messages, b.votes, b.cvotes = b.messages[:0], b.votes[:0], b.cvotes[:0]
+}
+
 func (b *verifiedBatch) deliver(n *Node) {
 	for _, m := range b.messages {
 		n.Receive(m)
