@@ -187,10 +187,11 @@ func (v *Verifier) Verify(from ReplicaID, m Message) (Verified, Drop) {
 
 // dropOf returns the reason to count for an error of a scheme or of evidence.
 func dropOf(err error) Drop {
+	if err == nil {
+		return NoDrop
+	}
 	var d dropError
 	switch {
-	case err == nil:
-		return NoDrop
 	case errors.As(err, &d):
 		return d.why
 	case errors.Is(err, crypto.ErrUnknownSigner):

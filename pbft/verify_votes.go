@@ -25,6 +25,11 @@ func (v *Verifier) CheckVote(from ReplicaID, vote *Vote) Drop {
 // may leave it out, give the votes to the [Tally] after [Verifier.CheckVote], and
 // verify the aggregate.
 func (v *Verifier) VerifyVotes(votes []*Vote) []Drop {
+	if len(votes) == 1 {
+		vote := votes[0]
+		share := crypto.Share{Signer: vote.Signer, Signature: vote.Signature}
+		return []Drop{dropOfShare(v.cfg.Votes.VerifyShare(v.context(vote.Phase.Kind()), vote.Statement.Append(nil), share))}
+	}
 	checks := make([]crypto.ShareCheck, len(votes))
 	for i, vote := range votes {
 		checks[i] = crypto.ShareCheck{
@@ -65,11 +70,17 @@ func (v *Verifier) VerifyCheckpointVotes(votes []*CheckpointVote) []Drop {
 func dropsOf(errs []error) []Drop {
 	drops := make([]Drop, len(errs))
 	for i, err := range errs {
-		if drops[i] = dropOf(err); drops[i] == DropMalformed {
-			drops[i] = DropSignature // a share that is not even well formed
-		}
+		drops[i] = dropOfShare(err)
 	}
 	return drops
+}
+
+func dropOfShare(err error) Drop {
+	why := dropOf(err)
+	if why == DropMalformed {
+		return DropSignature // a share that is not even well formed
+	}
+	return why
 }
 
 // CheckCertificate verifies a certificate completely: its statement can exist,
