@@ -6,8 +6,9 @@ import "github.com/parley-bft/parley/pbft"
 // across its restarts: it tells when one contradicts itself, in the sense of
 // PROTOCOL 5.2, or votes in a view that it left.
 type watcher struct {
-	s       *Simulation
-	headers map[pbft.Digest]pbft.Header
+	s *Simulation
+	// parents are of all blocks that anybody has sent.
+	parents map[pbft.Digest]pbft.Digest
 	seen    map[signed]pbft.Digest
 	points  map[signed]pbft.CheckpointStatement
 	members []watched
@@ -44,7 +45,7 @@ type signed struct {
 
 func newWatcher(s *Simulation) *watcher {
 	return &watcher{
-		s: s, headers: map[pbft.Digest]pbft.Header{s.start.Digest(): s.start.Header}, seen: map[signed]pbft.Digest{},
+		s: s, parents: map[pbft.Digest]pbft.Digest{}, seen: map[signed]pbft.Digest{},
 		points: map[signed]pbft.CheckpointStatement{}, members: make([]watched, len(s.opts.Weights)),
 	}
 }
@@ -98,14 +99,14 @@ func (w *watcher) highestCommit(who pbft.ReplicaID, v pbft.View) (pbft.Statement
 	return pbft.Statement{}, false
 }
 
-// learn takes headers from anybody's messages.
+// learn takes blocks from anybody's messages.
 func (w *watcher) learn(m pbft.Message) {
 	switch m := m.(type) {
 	case *pbft.PrePrepare:
-		w.headers[m.Digest()] = m.Header
+		w.parents[m.Digest()] = m.Parent
 	case *pbft.Blocks:
 		for _, p := range m.Blocks {
-			w.headers[p.Digest()] = p.Header
+			w.parents[p.Digest()] = p.Parent
 		}
 	}
 }
@@ -185,14 +186,7 @@ func (w *watcher) vote(from pbft.ReplicaID, s *pbft.Statement) {
 		w.s.violate(Equivocation, "replica %d votes in view %d under two NewViews", from, s.View)
 	}
 	o.newView, o.bound = s.NewView, true
-	window := w.s.opts.Window
-	for h := max(s.Height, window) - window; h <= s.Height+window; h++ {
-		for _, old := range o.at(h) {
-			if w.conflict(old.Ref(), s.Ref()) {
-				w.s.violate(Equivocation, "replica %d votes %v and %v", from, old, *s)
-			}
-		}
-	}
+	w.compare(from, o, s)
 	if s.View < x.left {
 		w.s.violate(Watermarks, "replica %d votes %v after it left for view %d", from, *s, x.left)
 	}
@@ -200,6 +194,31 @@ func (w *watcher) vote(from pbft.ReplicaID, s *pbft.Statement) {
 		w.hidden(from, s, &x.claims[i])
 	}
 	o.add(*s)
+}
+
+// compare holds a vote against those for heights around it, as far as the blocks
+// between them are known.
+func (w *watcher) compare(from pbft.ReplicaID, o *votesOfView, s *pbft.Statement) {
+	window := w.s.opts.Window
+	known, block := true, s.Block // the vote's block, or its ancestor at height h
+	for h := s.Height; known && h+window >= s.Height; h-- {
+		for _, old := range o.at(h) {
+			if old.Block != block {
+				w.s.violate(Equivocation, "replica %d votes %v and %v", from, old, *s)
+			}
+		}
+		if h <= o.first {
+			break
+		}
+		block, known = w.parents[block]
+	}
+	for h := s.Height + 1; h <= s.Height+window; h++ {
+		for _, old := range o.at(h) {
+			if w.conflict(old.Ref(), s.Ref()) {
+				w.s.violate(Equivocation, "replica %d votes %v and %v", from, old, *s)
+			}
+		}
+	}
 }
 
 // conflict tells whether two blocks at most a window apart are known to lie on two
@@ -212,11 +231,11 @@ func (w *watcher) conflict(a, b pbft.BlockRef) bool {
 		return false
 	}
 	for b.Height > a.Height {
-		h, ok := w.headers[b.Digest]
+		parent, ok := w.parents[b.Digest]
 		if !ok {
 			return false
 		}
-		b = pbft.BlockRef{Height: b.Height - 1, Digest: h.Parent}
+		b = pbft.BlockRef{Height: b.Height - 1, Digest: parent}
 	}
 	return a != b
 }
