@@ -50,7 +50,10 @@ func (s *digestSet) Add(d pbft.Digest) {
 	defer h.mu.Unlock()
 	h.young[d] = struct{}{}
 	if len(h.young) >= h.limit {
-		h.old, h.young = h.young, make(map[pbft.Digest]struct{}, h.limit)
+		h.old, h.young = h.young, h.old
+		if clear(h.young); h.young == nil {
+			h.young = make(map[pbft.Digest]struct{}, h.limit)
+		}
 	}
 }
 

@@ -329,12 +329,9 @@ func (n *Node) Flush() {
 		n.seq++
 		n.counters.Batches++
 		n.counters.Records += uint64(len(out.Records))
-		n.host.Persist(&Batch{
-			Seq:      n.seq,
-			Records:  append([]pbft.Record(nil), out.Records...),
-			Durable:  append([]pbft.Envelope(nil), out.Durable...),
-			Snapshot: n.stableSnapshot(),
-		})
+		b := newBatch(n.seq, out)
+		b.Snapshot = n.stableSnapshot()
+		n.host.Persist(b)
 	}
 	for _, e := range out.Send {
 		n.host.Send(e.To, e.Message)

@@ -81,6 +81,20 @@ type Batch struct {
 // Waits tells whether something waits for the batch to be durable.
 func (b *Batch) Waits() bool { return len(b.Durable) > 0 || b.Snapshot > 0 }
 
+// newBatch copies what is to be durable, into one piece of memory if it is as
+// little as usual.
+func newBatch(seq uint64, out *pbft.Output) *Batch {
+	b := new(struct {
+		Batch
+		records [3]pbft.Record
+		durable [2]pbft.Envelope
+	})
+	b.Seq = seq
+	b.Records = append(b.records[:0], out.Records...)
+	b.Durable = append(b.durable[:0], out.Durable...)
+	return &b.Batch
+}
+
 // Release signs the batch's envelopes and calls send for those that go to others.
 // It returns the messages that come back to the replica itself, for
 // [Node.Persisted]. To be called once the records are durable.

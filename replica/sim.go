@@ -79,11 +79,13 @@ type Sim struct {
 	runner *runner
 	stage  *verifyStage
 	writer logWriter
-	jobs   [Works][]func() error
-	batch  []*Batch
-	err    error
-	epoch  pbft.Epoch
-	stats  SimStats
+	jobs   [Works]simQueue[func() error]
+	batch  simQueue[*Batch]
+	// writing are the batches that Write is about.
+	writing []*Batch
+	err     error
+	epoch   pbft.Epoch
+	stats   SimStats
 	// replies are of the block that is being executed.
 	replies []statemachine.Reply
 	// held is how many calls of Together are under way.

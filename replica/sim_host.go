@@ -14,9 +14,9 @@ type simHost struct{ s *Sim }
 
 var _ Host = simHost{}
 
-func (h simHost) later(w Work, job func() error) { h.s.jobs[w] = append(h.s.jobs[w], job) }
+func (h simHost) later(w Work, job func() error) { h.s.jobs[w].put(job) }
 
-func (h simHost) Persist(b *Batch) { h.s.batch = append(h.s.batch, b) }
+func (h simHost) Persist(b *Batch) { h.s.batch.put(b) }
 
 func (h simHost) Send(to pbft.ReplicaID, m pbft.Message) {
 	h.s.send(to, pbft.Sign(h.s.cfg.Core.Cluster, h.s.epoch, m, h.s.cfg.Keys))

@@ -6,12 +6,39 @@ import (
 
 // The work of a Sim: what piles up until it is done.
 
+// simQueue is what waits, in order, in memory that is used again.
+type simQueue[T any] struct {
+	all  []T
+	done int // items taken, of all
+}
+
+func (q *simQueue[T]) items() []T { return q.all[q.done:] }
+
+func (q *simQueue[T]) put(x T) {
+	if len(q.all) == cap(q.all) && q.done > len(q.all)/2 {
+		n := copy(q.all, q.items())
+		clear(q.all[n:])
+		q.all, q.done = q.all[:n], 0
+	}
+	q.all = append(q.all, x)
+}
+
+func (q *simQueue[T]) take() T {
+	var none T
+	x := q.all[q.done]
+	q.all[q.done] = none
+	if q.done++; q.done == len(q.all) {
+		q.all, q.done = q.all[:0], 0
+	}
+	return x
+}
+
 // Pending is how much work of a kind waits.
 func (s *Sim) Pending(w Work) int {
 	if w == WorkDisk {
-		return len(s.batch)
+		return len(s.batch.items())
 	}
-	return len(s.jobs[w])
+	return len(s.jobs[w].items())
 }
 
 // Do does the next piece of work of a kind; false if there was none. Of WorkDisk
@@ -21,15 +48,12 @@ func (s *Sim) Do(w Work) bool {
 		return false
 	}
 	if w == WorkDisk {
-		return s.Write(len(s.batch))
+		return s.Write(len(s.batch.items()))
 	}
-	if len(s.jobs[w]) == 0 {
+	if len(s.jobs[w].items()) == 0 {
 		return false
 	}
-	job := s.jobs[w][0]
-	s.jobs[w][0] = nil
-	s.jobs[w] = s.jobs[w][1:]
-	if err := job(); err != nil {
+	if err := s.jobs[w].take()(); err != nil {
 		s.fail(err)
 	}
 	s.flush()
@@ -51,14 +75,18 @@ func (s *Sim) Settle() {
 // Write writes and syncs the first n batches that wait, as one group commit, and
 // releases their messages; false if there was nothing to do.
 func (s *Sim) Write(n int) bool {
-	if s.err != nil || n == 0 || len(s.batch) == 0 {
+	if s.err != nil || n == 0 || len(s.batch.items()) == 0 {
 		return false
 	}
 	if s.crashes(SimBeforeWrite) {
 		return true
 	}
-	batches := s.batch[:n:n]
-	s.batch = s.batch[n:]
+	batches := s.writing[:0]
+	for range n {
+		batches = append(batches, s.batch.take())
+	}
+	s.writing = batches
+	defer clear(batches)
 	if err := s.writer.commit(batches); err != nil {
 		s.fail(err)
 		return true
@@ -79,7 +107,7 @@ func (s *Sim) Write(n int) bool {
 
 // Synced tells whether anything waits for the sync of the first n batches.
 func (s *Sim) Synced(n int) bool {
-	for _, b := range s.batch[:n] {
+	for _, b := range s.batch.items()[:n] {
 		if b.Waits() {
 			return true
 		}
@@ -97,7 +125,7 @@ func (s *Sim) Crash(n int) error {
 	if n == 0 {
 		return nil
 	}
-	return s.writer.commit(append(s.batch[:n:n], &Batch{Durable: []pbft.Envelope{{}}}))
+	return s.writer.commit(append(s.batch.items()[:n:n], &Batch{Durable: []pbft.Envelope{{}}}))
 }
 
 // signLater is Server.signLater.
@@ -164,12 +192,11 @@ func (s *Sim) installed(b *pbft.Bundle, err error) {
 // writeLater has a snapshot written as WorkSnapshot.
 func (s *Sim) writeLater(j snapshotJob) bool {
 	simHost{s}.later(WorkSnapshot, func() error {
-		if waiting := s.jobs[WorkSnapshot]; s.runner.overtaken(&j, len(waiting) > 0) {
+		if waiting := &s.jobs[WorkSnapshot]; s.runner.overtaken(&j, len(waiting.items()) > 0) {
 			if err := j.snap.Close(); err != nil {
 				return err
 			}
-			s.jobs[WorkSnapshot] = waiting[1:]
-			return waiting[0]()
+			return waiting.take()()
 		}
 		root, err := s.runner.writeSnapshot(&j)
 		if err == nil {

@@ -11,7 +11,8 @@ import (
 
 // MemoryStore is a [Store] for tests and simulations. What is not synced is lost
 // by Crash. It costs no time, so Write with sync can be injected with faults
-// through Fault. It keeps the values that it is given: nobody may change them.
+// through Fault. It keeps the values that it is given, and gives them back: nobody
+// may change them.
 type MemoryStore struct {
 	mu sync.Mutex
 	// tables hold the entries by space and kind, in the order of their keys.
@@ -245,17 +246,21 @@ func (s *MemoryStore) WriteHost(records []HostRecord, sync bool) error {
 	return s.sync()
 }
 
-// read returns a copy of a value. It is not nil, since one that is there is not.
+// read returns a value. It is not nil, since one that is there is not.
 func (s *MemoryStore) read(key string, v *stored) ([]byte, error) {
-	if v.sealed == nil {
-		return append(make([]byte, 0, len(v.value)), v.value...), nil
+	switch {
+	case v.sealed != nil:
+	case v.value == nil:
+		return []byte{}, nil
+	default:
+		return v.value[:len(v.value):len(v.value)], nil
 	}
 	value, fault := unseal([]byte(key), v.sealed)
 	if fault != "" {
 		s.failed = storeFailure("read", "memory", &CorruptError{Folder: "memory", Key: keyName([]byte(key)), Detail: fault})
 		return nil, s.failed
 	}
-	return append(make([]byte, 0, len(value)), value...), nil
+	return value, nil
 }
 
 func (s *MemoryStore) get(key []byte) ([]byte, error) {

@@ -5,8 +5,8 @@ var durabilityMutants = []Mutant{
 		Number: 6, Title: "a vote leaves before it is on the disk",
 		Sites: []Site{{
 			File: "replica/node.go",
-			Old:  "		n.host.Persist(&Batch{\n",
-			New:  "		if ON {\n			for _, e := range out.Durable {\n				if e.To != n.cfg.Core.Self {\n					n.host.Send(e.To, e.Message)\n				}\n			}\n		}\n		n.host.Persist(&Batch{\n",
+			Old:  "		n.host.Persist(b)\n",
+			New:  "		if ON {\n			for _, e := range out.Durable {\n				if e.To != n.cfg.Core.Self {\n					n.host.Send(e.To, e.Message)\n				}\n			}\n		}\n		n.host.Persist(b)\n",
 		}},
 	},
 	{
