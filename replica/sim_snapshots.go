@@ -50,6 +50,8 @@ type MemorySnapshots struct {
 	// that it is given if they are as large as its own.
 	in  *bufio.Reader
 	out *bufio.Writer
+	// size is that of the last snapshot written.
+	size int
 }
 
 // streamBuffer is how large package stream has them.
@@ -142,6 +144,7 @@ func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, 
 		return crypto.Digest{}, err
 	}
 	var b bytes.Buffer
+	b.Grow(s.size + 64) // the last one was as large
 	s.out.Reset(&b)
 	if _, err := src.WriteTo(s.out); err != nil {
 		return crypto.Digest{}, err
@@ -153,6 +156,7 @@ func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, 
 	if err != nil {
 		return crypto.Digest{}, err
 	}
+	s.size = b.Len()
 	held, err := s.newSnapshot(b.Bytes(), m)
 	if err != nil {
 		return crypto.Digest{}, err
