@@ -64,7 +64,7 @@ var smartScenarios = []Scenario{
 			Title: "a bundle of the height that is stable already sets the replica back to it",
 			Sites: []BreachSite{
 				{"pbft/stable.go", "	h := b.Height()\n	if !c.advances(h) {\n", "	h := b.Height()\n	if ON && h == c.Stable() {\n		c.tip = b.Ref()\n	}\n	if !c.advances(h) {\n"},
-				{"replica/inbox.go", "m.Height() <= b.stable {\n", "m.Height() <= b.stable && !ON {\n"},
+				{"replica/inbox.go", "	case *pbft.Bundle:\n		if b := s.bounds.Load(); b != nil && ", "	case *pbft.Bundle:\n		if b := s.bounds.Load(); b != nil && !ON && "},
 			},
 		}},
 		play: playSameHeightSync,

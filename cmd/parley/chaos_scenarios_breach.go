@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,19 +50,29 @@ func defences(chosen []chaos.Scenario) (list []defence, build []mutants.Mutant, 
 				list = append(list, defence{s.Name, m.ID, m.Title, m.Number})
 			}
 		}
-		for i, b := range s.Breaches {
-			number++
-			m := mutants.Mutant{Number: number, ID: fmt.Sprintf("%s/%d", s.Name, i+1), Title: b.Title}
-			for _, x := range b.Sites {
-				m.Sites = append(m.Sites, mutants.Site{File: x.File, Old: x.Old, New: x.New})
+		for _, b := range s.Breaches {
+			m := breachOf(b)
+			if at := slices.IndexFunc(build, func(x mutants.Mutant) bool { return slices.Equal(x.Sites, m.Sites) }); at >= 0 {
+				m = build[at] // another scenario has the same
+			} else {
+				number++
+				m.Number, m.ID = number, fmt.Sprintf("B%d", number-firstBreach)
+				build = append(build, m)
 			}
-			build = append(build, m)
 			if wanted[s.Name] {
-				list = append(list, defence{s.Name, "breach", b.Title, number})
+				list = append(list, defence{s.Name, m.ID, b.Title, m.Number})
 			}
 		}
 	}
 	return list, build, nil
+}
+
+func breachOf(b chaos.Breach) mutants.Mutant {
+	m := mutants.Mutant{Title: b.Title}
+	for _, x := range b.Sites {
+		m.Sites = append(m.Sites, mutants.Site{File: x.File, Old: x.Old, New: x.New})
+	}
+	return m
 }
 
 // breach plays scenarios without their defences.
