@@ -50,6 +50,9 @@ func (d Drop) String() string {
 type Counters struct {
 	Dropped        [messageKinds][Drops]uint64
 	DroppedRequest [Drops]uint64
+	// DroppedNewView are the NewViews that a replica does not keep for the blame walk,
+	// or no longer: the messages that brought them may have been of use all the same.
+	DroppedNewView [Drops]uint64
 	Proposed       uint64
 	Committed      uint64
 	ViewChanges    uint64

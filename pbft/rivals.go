@@ -19,11 +19,26 @@ type rivals [2]rival
 // noteRival takes a NewView that this replica does not enter by: a certificate may name
 // it, now or later.
 func (c *Core) noteRival(from ReplicaID, n *NewView, out *Output) {
+	named, why := c.storeNewView(n, nil, out)
 	switch {
-	case c.storeNewView(n, nil, out):
+	case named:
+		c.countNewView(why)
 		c.storeRivals(n.Certificate, out)
 	case n.View+1 >= c.durable.View:
-		c.peers[from].rivals[n.View%2] = rival{n, n.Digest()}
+		place := &c.peers[from].rivals[n.View%2]
+		was := *place
+		*place = rival{n, n.Digest()}
+		switch {
+		case was.NewView == nil:
+		case was.View < n.View:
+			c.countNewView(DropOldView)
+		case was.digest == place.digest:
+			c.countNewView(DropDuplicate)
+		default:
+			c.countNewView(DropBound) // one of a view from each peer
+		}
+	default:
+		c.countNewView(DropOldView)
 	}
 }
 
@@ -34,7 +49,11 @@ func (c *Core) storeRivals(q *Certificate, out *Output) {
 		var named *NewView
 		for i := range c.peers {
 			r := &c.peers[i].rivals[q.View%2]
-			if r.NewView != nil && r.View == q.View && r.digest == q.NewView && c.storeNewView(r.NewView, []*Certificate{q}, out) {
+			if r.NewView == nil || r.View != q.View || r.digest != q.NewView {
+				continue
+			}
+			if isNamed, why := c.storeNewView(r.NewView, []*Certificate{q}, out); isNamed {
+				c.countNewView(why)
 				named = r.NewView
 				*r = rival{}
 			}

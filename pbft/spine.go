@@ -25,7 +25,9 @@ func (s storedNewView) key() RecordKey {
 	return k
 }
 
-// maxStoredNewViews bounds the NewViews taken over from peers between two prunings.
+// maxStoredNewViews bounds the NewViews kept between two prunings, but for those that
+// a certificate names which this replica holds: what it enters a view by it must write
+// down, also while one view after another fails and nothing is pruned.
 const maxStoredNewViews = 1024
 
 // noteStoredNewView notes a NewView that this replica made and wrote down; the digest
@@ -34,6 +36,7 @@ func (c *Core) noteStoredNewView(v View) { c.noteStored(storedNewView{view: v}) 
 
 // putNewView writes down the NewView that this replica enters a view by.
 func (c *Core) putNewView(n *NewView, out *Output) {
+	c.evictNewViews(out)
 	s := storedNewView{view: n.View, digest: n.Digest()}
 	out.put(s.key(), n.append(nil))
 	c.noteStored(s)
@@ -47,9 +50,26 @@ func (c *Core) storeNewViews(m *Blocks, out *Output) {
 	slices.SortFunc(byView, func(a, b *NewView) int { return cmp.Compare(b.View, a.View) })
 	named := []*Certificate{m.Certificate}
 	for _, n := range byView {
-		if c.storeNewView(n, named, out) && n.Certificate != nil {
+		isNamed, why := c.storeNewView(n, named, out)
+		c.countNewView(why)
+		if isNamed && n.Certificate != nil {
 			named = append(named, n.Certificate)
 		}
+	}
+}
+
+// evictNewViews makes room for one NewView. What goes first is the newest that no
+// certificate names, of a view that was left: in a row of views that failed nothing
+// rests on those. One that is named later all the same comes with the blocks.
+func (c *Core) evictNewViews(out *Output) {
+	for i := len(c.storedNVs) - 1; i >= 0 && len(c.storedNVs) >= maxStoredNewViews; i-- {
+		s := c.storedNVs[i]
+		if s.view >= c.durable.View || c.names(s.view, s.digest, nil) {
+			continue
+		}
+		out.remove(s.key())
+		c.storedNVs = slices.Delete(c.storedNVs, i, i+1)
+		c.countNewView(DropBound)
 	}
 }
 
@@ -58,28 +78,45 @@ func (c *Core) storeNewViews(m *Blocks, out *Output) {
 // equivocating primary signs several NewViews for one view, and any of its accomplices can
 // send one of those along; but votes name the NewView that they were cast under, so
 // while the traitors weigh at most F a quorum names only one of them. That one is kept
-// also beside another that this replica entered the view by. It tells whether n is named.
-func (c *Core) storeNewView(n *NewView, named []*Certificate, out *Output) bool {
+// also beside another that this replica entered the view by. It tells whether n is named,
+// and why it was not kept, NoDrop if it was.
+func (c *Core) storeNewView(n *NewView, named []*Certificate, out *Output) (isNamed bool, why Drop) {
 	d := n.Digest()
-	if n.View > c.durable.View || n.View == c.durable.View && !c.durable.Entered || !c.names(n.View, d, named) {
-		return false
+	switch {
+	case n.View > c.durable.View || n.View == c.durable.View && !c.durable.Entered:
+		return false, DropFutureView
+	case !c.names(n.View, d, named):
+		return false, DropUnwanted
 	}
-	first := true
+	first, full := true, false
 	for _, s := range c.storedNVs {
 		if s.view == n.View {
-			if s.digest == d || s.second {
-				return true
+			if s.digest == d {
+				return true, DropDuplicate
 			}
-			first = false
+			first, full = false, full || s.second
 		}
 	}
-	if first && n.View == c.durable.View || len(c.storedNVs) >= maxStoredNewViews {
-		return true
+	if full {
+		return true, DropBound // two of a view are kept
+	}
+	if first && n.View == c.durable.View {
+		return true, DropDuplicate // the view was entered by one, which is being written
+	}
+	if len(c.storedNVs) >= maxStoredNewViews {
+		return true, DropBound
 	}
 	s := storedNewView{n.View, d, !first}
 	out.put(s.key(), n.append(nil))
 	c.noteStored(s)
-	return true
+	return true, NoDrop
+}
+
+// countNewView counts a NewView that is not kept, or no longer.
+func (c *Core) countNewView(why Drop) {
+	if why != NoDrop {
+		c.counters.DroppedNewView[why]++
+	}
 }
 
 // names tells whether a certificate of the view, one of more or one that this replica

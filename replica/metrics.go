@@ -143,7 +143,8 @@ func newStateCollector(s *Server) *stateCollector {
 	add("transfer_chunks", "Chunks of the state transfer that are here.")
 	add("queue_length", "What waits, by queue.", "queue")
 	add("core_dropped_total", "Messages that the protocol did not use, by kind and reason.", "kind", "reason")
-	add("core_dropped_requests_total", "Requests that the pool did not take, by reason.", "reason")
+	add("core_dropped_requests_total", "Requests that the pool did not take, or did not keep, by reason.", "reason")
+	add("core_dropped_newviews_total", "NewViews that are not kept for the blame walk, or no longer, by reason.", "reason")
 	add("tally_dropped_total", "Votes that did not count, by kind and reason.", "kind", "reason")
 	add("node_events_total", "Counted events of serving and state transfer.", "event")
 	add("proposed_total", "Blocks proposed by this replica.")
@@ -209,6 +210,11 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		for d, n := range p.counters.DroppedRequest {
 			if n > 0 {
 				count("core_dropped_requests_total", n, pbft.Drop(d).String())
+			}
+		}
+		for d, n := range p.counters.DroppedNewView {
+			if n > 0 {
+				count("core_dropped_newviews_total", n, pbft.Drop(d).String())
 			}
 		}
 		for d := range p.node.Votes {

@@ -26,12 +26,12 @@ type Node struct {
 	persisted uint64
 	// prunable are batches of the log writer with the snapshots that they name.
 	prunable []prunable
-	now       pbft.Time
-	ticks     uint64
-	transfer  transfer
-	serving   []servingPeer
-	failed    bool
-	counters  NodeCounters
+	now      pbft.Time
+	ticks    uint64
+	transfer transfer
+	serving  []servingPeer
+	failed   bool
+	counters NodeCounters
 }
 
 // NodeCounters count what the core does not see.
