@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -183,6 +184,36 @@ func TestHalfSentMessageStartsOverOnTheNextLink(t *testing.T) {
 	eventually(t, "arrived", func() bool { return box.count() == 1 })
 	require.Len(t, box.from(0)[0], len(block))
 	require.Zero(t, statusOf(tr, 1).Dropped.Total())
+}
+
+// A peer reaches us while our attempt to dial it hangs, and then the attempt fails: the
+// pause that follows must not sleep through that.
+func TestPeerThatReachedUsDuringAFailedAttemptIsDialledAtOnce(t *testing.T) {
+	c := newCluster(t, 2)
+	const address = "restarting.invalid:1"
+	failure := errors.New("the predecessor is gone")
+	var p *peer
+	var nudge sync.Once // gRPC may dial twice
+	tr := c.start(0, &inbox{}, func(cfg *Config) {
+		cfg.Dial = func(ctx context.Context, to string) (net.Conn, error) {
+			if to != address {
+				return new(net.Dialer).DialContext(ctx, "tcp", to)
+			}
+			nudge.Do(p.nudge)
+			for len(p.wake) > 0 && ctx.Err() == nil { // until the attempt has taken notice
+				runtime.Gosched()
+			}
+			return nil, failure
+		}
+	})
+	p = newPeer(tr, Peer{ID: 1, Address: address, Key: c.config(0).Membership.Peers[0].Key})
+	defer p.cancel(nil)
+	linked, err := p.link()
+	require.False(t, linked)
+	if !errors.Is(err, errWoken) { // it took longer than our patience
+		require.ErrorContains(t, err, failure.Error())
+		require.Len(t, p.wake, 1, "the pause is ended before it begins")
+	}
 }
 
 func TestPortInUse(t *testing.T) {
