@@ -3,7 +3,9 @@ package chaos
 import (
 	"time"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // directed is a simulation in which a scenario decides what arrives, and when.
@@ -55,6 +57,12 @@ type puppet struct {
 	send func(to pbft.ReplicaID, m pbft.Message) bool // false: not this one
 	hear func(from pbft.ReplicaID, m pbft.Message) bool
 	tick func()
+	// silent: it answers no client.
+	silent bool
+}
+
+func (p *puppet) Reply(_ crypto.PublicKey, r statemachine.Reply) (statemachine.Reply, bool) {
+	return r, !p.silent
 }
 
 func (p *puppet) Send(to pbft.ReplicaID, m pbft.Message) {
