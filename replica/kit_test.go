@@ -272,8 +272,20 @@ func (c *testCluster) stopAll() {
 	}
 }
 
+// patience is how long a test waits for what must come: as long as the whole run may
+// take, less what it takes to say what was missing. How long things take under load is
+// none of its business.
+func (c *testCluster) patience() time.Duration {
+	if t, ok := c.t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if at, set := t.Deadline(); set {
+			return max(time.Until(at)-20*time.Second, 10*time.Second)
+		}
+	}
+	return 10 * time.Minute
+}
+
 func (c *testCluster) context() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), c.patience())
 	c.t.Cleanup(cancel)
 	return ctx
 }
@@ -282,6 +294,9 @@ func (c *testCluster) context() context.Context {
 func (c *testCluster) submit(i int, op string) statemachine.Result {
 	c.t.Helper()
 	r, err := c.servers[i].Submit(c.context(), []byte(op))
+	if err != nil {
+		c.describe()
+	}
 	require.NoError(c.t, err)
 	c.submitted++
 	return r
@@ -293,19 +308,24 @@ func (c *testCluster) eventually(what string, ok func() bool) {
 	c.t.Helper()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
-	enough := time.NewTimer(30 * time.Second)
+	enough := time.NewTimer(c.patience())
 	defer enough.Stop()
 	for !ok() {
 		select {
 		case <-again.C:
 		case <-enough.C:
-			for i, s := range c.servers {
-				if s != nil {
-					text, _ := s.Describe(context.Background())
-					c.t.Logf("replica %d: %+v\n%s", i, s.Status(), text)
-				}
-			}
+			c.describe()
 			require.FailNow(c.t, "timed out waiting for: "+what)
+		}
+	}
+}
+
+// describe logs where the replicas are.
+func (c *testCluster) describe() {
+	for i, s := range c.servers {
+		if s != nil {
+			text, _ := s.Describe(context.Background())
+			c.t.Logf("replica %d: %+v\n%s", i, s.Status(), text)
 		}
 	}
 }
