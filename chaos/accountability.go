@@ -28,14 +28,38 @@ type storedHistory struct {
 	headers  map[pbft.Digest]*pbft.Header
 	newViews map[pbft.Digest]*pbft.NewView
 	commits  []*pbft.Certificate
+	// missed is what was asked for last and is perhaps not there.
+	missed miss
+}
+
+// miss is a part of the history that somebody asked for.
+type miss struct {
+	header, newView pbft.Digest
+	commits         pbft.Height // from there on, if it is neither
 }
 
 var _ pbft.History = (*storedHistory)(nil)
 
-func (h *storedHistory) Header(d pbft.Digest) *pbft.Header   { return h.headers[d] }
-func (h *storedHistory) NewView(d pbft.Digest) *pbft.NewView { return h.newViews[d] }
+func newStoredHistory(start *pbft.Block) *storedHistory {
+	return &storedHistory{headers: map[pbft.Digest]*pbft.Header{start.Digest(): &start.Header}, newViews: map[pbft.Digest]*pbft.NewView{}}
+}
+
+func (h *storedHistory) Header(d pbft.Digest) *pbft.Header {
+	if h.headers[d] == nil {
+		h.missed = miss{header: d}
+	}
+	return h.headers[d]
+}
+
+func (h *storedHistory) NewView(d pbft.Digest) *pbft.NewView {
+	if h.newViews[d] == nil {
+		h.missed = miss{newView: d}
+	}
+	return h.newViews[d]
+}
 
 func (h *storedHistory) Commits(low, high pbft.Height) []*pbft.Certificate {
+	h.missed = miss{commits: low}
 	var found []*pbft.Certificate
 	for _, c := range h.commits {
 		if low <= c.Height && c.Height <= high {
@@ -111,16 +135,24 @@ func (j *judge) account() {
 }
 
 // fork blames, if the logs of two replicas have CommitQCs that contradict each
-// other.
+// other. What is missing for it must lie below what the two have pruned.
 func (j *judge) fork(a, b *member) *Fork {
-	both := &storedHistory{headers: map[pbft.Digest]*pbft.Header{j.s.start.Digest(): &j.s.start.Header}, newViews: map[pbft.Digest]*pbft.NewView{}}
-	one := &storedHistory{headers: map[pbft.Digest]*pbft.Header{}, newViews: map[pbft.Digest]*pbft.NewView{}}
-	two := &storedHistory{headers: map[pbft.Digest]*pbft.Header{}, newViews: map[pbft.Digest]*pbft.NewView{}}
-	if both.read(a) != nil || both.read(b) != nil || one.read(a) != nil || two.read(b) != nil {
-		return nil // a disk that a fault has damaged
+	both, one, two := newStoredHistory(j.s.start), newStoredHistory(j.s.start), newStoredHistory(j.s.start)
+	for _, m := range []*member{a, b} {
+		for _, h := range []*storedHistory{both, map[*member]*storedHistory{a: one, b: two}[m]} {
+			err := h.read(m)
+			if err != nil && (m.rotten || m.disk.failing && errors.Is(err, m.disk.failure)) {
+				return nil // a disk that a fault has damaged
+			}
+			if err != nil {
+				j.s.violate(Accountability, "the store of replica %d cannot be read: %v", m.id, err)
+				return nil
+			}
+		}
 	}
 	v := j.verifier()
 	f := &Fork{A: a.id, B: b.id, Gone: true}
+	lacks := ""
 	found := false
 	for _, x := range one.commits {
 		for _, y := range two.commits {
@@ -130,7 +162,12 @@ func (j *judge) fork(a, b *member) *Fork {
 				continue
 			case errors.Is(err, pbft.ErrHistory):
 				// Perhaps another pair of certificates has all that it needs.
-				found = found || x.Height == y.Height && x.Block != y.Block
+				if j.contradict(x, y) {
+					found = true
+					if !j.pruned(both.missed, x, a) && !j.pruned(both.missed, y, b) {
+						lacks = err.Error()
+					}
+				}
 				continue
 			case err != nil:
 				j.s.violate(Accountability, "replicas %d and %d: %v", a.id, b.id, err)
@@ -141,10 +178,82 @@ func (j *judge) fork(a, b *member) *Fork {
 			return f
 		}
 	}
+	if lacks != "" {
+		j.s.violate(Accountability, "the fork of replicas %d and %d: what they have not pruned does not name anybody: %s", a.id, b.id, lacks)
+	}
 	if !found {
 		return nil
 	}
 	return f
+}
+
+// contradict tells whether two CommitQCs are for blocks on two chains, as far as the
+// judge has seen the blocks.
+func (j *judge) contradict(x, y *pbft.Certificate) bool {
+	if x.Height > y.Height {
+		x, y = y, x
+	}
+	at, known := j.ancestor(y.Ref(), x.Height)
+	return known && at != x.Block
+}
+
+// ancestor walks down a chain over all blocks that the judge has seen.
+func (j *judge) ancestor(at pbft.BlockRef, height pbft.Height) (d pbft.Digest, known bool) {
+	for at.Height > height {
+		parent, ok := j.watch.parents[at.Digest]
+		if !ok {
+			return d, false
+		}
+		at = pbft.BlockRef{Height: at.Height - 1, Digest: parent}
+	}
+	return at.Digest, true
+}
+
+// pruned tells whether what the blame walk lacks is something of the chain under this
+// certificate, and whether the replica that holds it has discarded that part: its log
+// begins above it (PROTOCOL R19).
+func (j *judge) pruned(lacks miss, c *pbft.Certificate, m *member) bool {
+	low := m.lowest()
+	switch {
+	case low == 0:
+		return false
+	case !lacks.header.IsZero():
+		at, known := c.Ref(), true
+		for known && at.Digest != lacks.header && at.Height > low {
+			at.Digest, known = j.watch.parents[at.Digest]
+			at.Height--
+		}
+		return known && at.Height <= low
+	case !lacks.newView.IsZero():
+		n, seen := j.bases.views[lacks.newView]
+		at, known := j.ancestor(c.Ref(), low)
+		h := j.header(at)
+		return seen && known && (h == nil || n < h.View)
+	}
+	return lacks.commits <= low
+}
+
+// header looks for a header in the stores of all replicas.
+func (j *judge) header(d pbft.Digest) *pbft.Header {
+	all := newStoredHistory(j.s.start)
+	for _, m := range j.s.replicas {
+		_ = all.read(m) // as far as it can be read
+	}
+	return all.headers[d]
+}
+
+// lowest is the height of the lowest block that the log of the replica names.
+func (m *member) lowest() pbft.Height {
+	low := ^pbft.Height(0)
+	for k := range m.disk.image {
+		if k.Kind == pbft.RecordChain {
+			low = min(low, pbft.Height(k.Height))
+		}
+	}
+	if low == ^pbft.Height(0) || low == 1 {
+		return 0 // from the start block on
+	}
+	return low
 }
 
 // culpritsOf checks what the walk came to.

@@ -8,10 +8,11 @@ type baseCheck struct {
 	s *Simulation
 	// bases are those of the NewViews that were looked at.
 	bases map[pbft.Digest]pbft.BlockRef
+	views map[pbft.Digest]pbft.View
 }
 
 func newBaseCheck(s *Simulation) *baseCheck {
-	return &baseCheck{s: s, bases: map[pbft.Digest]pbft.BlockRef{}}
+	return &baseCheck{s: s, bases: map[pbft.Digest]pbft.BlockRef{}, views: map[pbft.Digest]pbft.View{}}
 }
 
 // isBase tells whether a vote is for the base of the NewView that it names.
@@ -33,7 +34,7 @@ func (k *baseCheck) entered(p *process, n *pbft.NewView) {
 	if n.Certificate != nil {
 		base = n.Certificate.Ref()
 	}
-	k.bases[n.Digest()] = base
+	k.bases[n.Digest()], k.views[n.Digest()] = base, n.View
 	k.s.judge.certs.claimed(p, n)
 	weight, total := uint64(0), uint64(0)
 	named := make([]bool, len(k.s.opts.Weights))

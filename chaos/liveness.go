@@ -59,6 +59,7 @@ func (s *Simulation) opening(healed []pbft.ReplicaID) time.Duration {
 			k = max(k, p.node.Core().FailedViews())
 		}
 	}
+	k = min(k, s.failures())
 	// A view opens with: ViewChange, NewView, the base asked for and fetched, Prepare,
 	// Commit; then the first new block, proposed, prepared and committed. What lies
 	// below the base is fetched whatever happens to views.
@@ -80,6 +81,16 @@ const transferDeadline = 50
 // timeout is R11.
 func (s *Simulation) timeout(k int) time.Duration {
 	return s.opts.Tick * time.Duration(s.opts.Timeouts.Progress) << min(k, 3) << min(k/s.schedule.Len(), 24)
+}
+
+// failures is how many views in a row can have failed by now: each cost a replica the
+// timeout of R11 by its own clock, which runs twice as fast at most.
+func (s *Simulation) failures() int {
+	k := 0
+	for left := 2 * s.now; left >= s.timeout(k); k++ {
+		left -= s.timeout(k)
+	}
+	return k
 }
 
 // tenure is how long a primary that does nothing useful stays in a view that it

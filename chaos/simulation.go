@@ -35,6 +35,7 @@ type Simulation struct {
 	judge      *judge
 	trace      trace
 	report     Report
+	busy       busyness
 	storming   bool
 	used       bool
 }
@@ -171,6 +172,7 @@ func (s *Simulation) until(end time.Duration, done func() bool) bool {
 			return true
 		}
 		at, e := s.agenda.next()
+		s.busy.count(s, at)
 		s.now = at
 		s.happen(&e)
 		s.report.Events++

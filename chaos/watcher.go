@@ -20,6 +20,8 @@ type watched struct {
 	claims []pbft.Claim
 	views  map[pbft.View]*votesOfView
 	last   *votesOfView // that was looked for
+	// commits are the views in which it has voted to commit.
+	commits []*votesOfView
 }
 
 // votesOfView are a replica's votes of one view.
@@ -137,10 +139,8 @@ func (w *watcher) sent(from pbft.ReplicaID, m pbft.Message) {
 			return
 		}
 		x.claims = append(x.claims, m.Claim)
-		for v := pbft.View(0); v < m.View; v++ {
-			if s, ok := w.highestCommit(from, v); ok {
-				w.hidden(from, &s, &m.Claim)
-			}
+		for _, o := range x.commits { // not of all views: a traitor names any
+			w.hidden(from, &o.commit, &m.Claim)
 		}
 	case *pbft.Vote:
 		if m.Signer == from {
@@ -190,8 +190,13 @@ func (w *watcher) vote(from pbft.ReplicaID, s *pbft.Statement) {
 	if s.View < x.left {
 		w.s.violate(Watermarks, "replica %d votes %v after it left for view %d", from, *s, x.left)
 	}
-	for i := range x.claims {
-		w.hidden(from, s, &x.claims[i])
+	if s.Phase == pbft.Commit {
+		for i := range x.claims {
+			w.hidden(from, s, &x.claims[i])
+		}
+		if o.commit.Phase == 0 {
+			x.commits = append(x.commits, o)
+		}
 	}
 	o.add(*s)
 }
