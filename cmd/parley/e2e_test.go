@@ -194,7 +194,7 @@ func TestKeysForEachProcess(t *testing.T) {
 	must(t, "put", "--dir", dir, "a", "b")
 	require.FileExists(t, filepath.Join(dir, "client.key.2"))
 	first.close()
-	require.Contains(t, must(t, "bench", "--dir", dir, "--seconds", "0.3", "--warmup", "0", "--clients", "2", "--identities", "distinct"), "LATENCY")
+	require.Contains(t, must(t, "bench", "--dir", dir, "--seconds", "0.3", "--warmup", "0", "--clients", "2", "--identities", "distinct"), "OP/S")
 
 	dir = makeCluster(t, 1, "--client-keys", "2")
 	key := filepath.Join(dir, "client.key")
