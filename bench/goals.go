@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/parley-bft/parley/crypto"
 )
 
 // goal is a row of the goals' table.
@@ -48,14 +50,16 @@ func spread(points []point, f figure, format, unit string) (string, float64, boo
 	if !ok {
 		return "", 0, false
 	}
-	return fmt.Sprintf(format+" %s ("+format+" to "+format+")", middle, unit, low, high), middle, true
+	return fmt.Sprintf(format+"%s ("+format+" to "+format+")", middle, unit, low, high), middle, true
 }
 
 // goals fills in the table.
 func (r *results) goals() []goal {
 	all := []goal{
-		r.rateGoal("C=1024 operations from 16 connections", "parley", 100_000, "100,000 op/s; 5x SmartBFT, 3x dragonboat, 13x etcd", rivals...),
-		r.rateGoal("C=1024 distinct clients", "parley-distinct", 15_000, "15,000 op/s; 6x SmartBFT with client signatures", append([]string{"smartbft-signed"}, rivals...)...),
+		r.rateGoal("C=1024 operations from 16 connections", "parley", 100_000, "100,000 op/s; 5x SmartBFT, 3x dragonboat, 13x etcd",
+			map[string]float64{"smartbft": 5, "dragonboat": 3, "etcd": 13}, rivals...),
+		r.rateGoal("C=1024 distinct clients", "parley-distinct", 15_000, "15,000 op/s; 6x SmartBFT with client signatures",
+			map[string]float64{"smartbft-signed": 6}, append([]string{"smartbft-signed"}, rivals...)...),
 		r.latencyGoal("C=1: p50", 1, 2.5, "2.5 ms; at most 0.3x SmartBFT, no worse than dragonboat"),
 		r.latencyGoal("C=16: p50", 16, 3.5, "3.5 ms; at most 0.3x SmartBFT, no worse than dragonboat"),
 		r.tailGoal(),
@@ -73,13 +77,21 @@ func (r *results) goals() []goal {
 	} {
 		all = append(all, r.pairGoal(p.scenario, p.what, p.least))
 	}
-	return append(all, r.frameworkGoal())
+	return append(all, r.sizeGoal(), r.frameworkGoal())
 }
 
-func (r *results) rateGoal(what, name string, least float64, text string, others ...string) goal {
+// rateGoal is reached if the throughput and the ratios to others are at least so much,
+// as far as the others were measured.
+func (r *results) rateGoal(what, name string, least float64, text string, times map[string]float64, others ...string) goal {
 	g := goal{what: what + ": throughput", goal: text, verdict: unknown}
-	if measured, middle, ok := spread(r.of(name, fullLoad), perSecond, "%.0f", "op/s"); ok {
-		g.measured, g.verdict = measured, verdict(middle >= least)
+	if measured, middle, ok := spread(r.of(name, fullLoad), perSecond, "%.0f", " op/s"); ok {
+		ok := middle >= least
+		for other, want := range times {
+			if x, measured := r.ratio(perSecond, fullLoad, name, other); measured {
+				ok = ok && x >= want
+			}
+		}
+		g.measured, g.verdict = measured, verdict(ok)
 		g.ratios = r.ratios(perSecond, fullLoad, name, others...)
 	}
 	return g
@@ -87,8 +99,14 @@ func (r *results) rateGoal(what, name string, least float64, text string, others
 
 func (r *results) latencyGoal(what string, clients int, most float64, text string) goal {
 	g := goal{what: what, goal: text, verdict: unknown}
-	if measured, middle, ok := spread(r.of("parley", clients), p50, "%.2f", "ms"); ok {
-		g.measured, g.verdict = measured, verdict(middle <= most)
+	if measured, middle, ok := spread(r.of("parley", clients), p50, "%.2f", " ms"); ok {
+		ok := middle <= most
+		for other, want := range map[string]float64{"smartbft": 0.3, "dragonboat": 1} {
+			if x, measured := r.ratio(p50, clients, "parley", other); measured {
+				ok = ok && x <= want
+			}
+		}
+		g.measured, g.verdict = measured, verdict(ok)
 		g.ratios = r.ratios(p50, clients, "parley", rivals...)
 	}
 	return g
@@ -97,7 +115,7 @@ func (r *results) latencyGoal(what string, clients int, most float64, text strin
 func (r *results) tailGoal() goal {
 	g := goal{what: "p99 at half of the peak (open loop)", goal: "under 5x p50", verdict: unknown}
 	tail := func(p point) float64 { return p.P99 / max(p.P50, 0.001) }
-	if measured, middle, ok := spread(r.Half, tail, "%.1f", "x p50"); ok {
+	if measured, middle, ok := spread(r.Half, tail, "%.1f", " x p50"); ok {
 		high, _, _, _ := summary(r.Half, p99)
 		g.measured, g.verdict = fmt.Sprintf("%s; p99 %.1f ms", measured, high), verdict(middle < 5)
 	}
@@ -106,7 +124,7 @@ func (r *results) tailGoal() goal {
 
 func (r *results) cpuGoal() goal {
 	g := goal{what: "CPU per 1000 operations, all replicas, C=1024", goal: "0.015 s", verdict: unknown}
-	if measured, middle, ok := spread(r.of("parley", fullLoad), cpu, "%.4f", "s"); ok {
+	if measured, middle, ok := spread(r.of("parley", fullLoad), cpu, "%.4f", " s"); ok {
 		g.measured, g.verdict = measured, verdict(middle <= 0.015)
 		g.ratios = r.ratios(cpu, fullLoad, "parley", rivals...)
 	}
@@ -172,12 +190,31 @@ func (r *results) pairGoal(scenario, what string, least float64) goal {
 	return g
 }
 
+// sizeGoal compares the smallest cluster with the largest, both with Ed25519 votes.
+func (r *results) sizeGoal() goal {
+	g := goal{what: "cost per block and replica from the smallest to the largest cluster", goal: "grows no faster than n", verdict: unknown}
+	var sizes []size
+	for _, s := range r.Sizes {
+		if s.Scheme == crypto.VoteEd25519 && s.Blocks > 0 {
+			sizes = append(sizes, s)
+		}
+	}
+	if n := len(sizes); n > 1 {
+		first, last := sizes[0], sizes[n-1]
+		growth := last.MillisPerBlock / max(first.MillisPerBlock, 0.001)
+		larger := float64(last.Replicas) / float64(first.Replicas)
+		g.measured = fmt.Sprintf("%.2f ms of CPU at n = %d, %.2f at n = %d: %.1fx for %.1fx the replicas", first.MillisPerBlock, first.Replicas, last.MillisPerBlock, last.Replicas, growth, larger)
+		g.verdict = verdict(growth <= larger)
+	}
+	return g
+}
+
 // frameworkGoal is the processor time of one operation at one replica, of which the
 // store's own is a small part.
 func (r *results) frameworkGoal() goal {
 	g := goal{what: "CPU per operation and replica, C=1024, store included", goal: "under 4 us beside the application", verdict: unknown}
 	micros := func(p point) float64 { return p.CPUPer1000 / replicas * 1000 }
-	if measured, middle, ok := spread(r.of("parley", fullLoad), micros, "%.1f", "us"); ok {
+	if measured, middle, ok := spread(r.of("parley", fullLoad), micros, "%.1f", " us"); ok {
 		g.measured, g.verdict = measured, verdict(middle < 4)
 	}
 	return g

@@ -87,7 +87,7 @@ type results struct {
 func newResults(ctx context.Context, o *options, versions map[string]string) *results {
 	return &results{
 		Began: time.Now(), Machine: machine(), Load: [2]float64{loadAverage()}, Commit: commit(ctx, o.source), Versions: versions,
-		Options: fmt.Sprintf("%d rounds, windows of %v after %v of warm-up, %d connections", o.rounds, o.window, o.warmup, o.connections),
+		Options: fmt.Sprintf("rounds: %d; windows of %v after %v of warm-up, %d connections", o.rounds, o.window, o.warmup, o.connections),
 	}
 }
 

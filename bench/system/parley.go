@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/parley-bft/parley/bench/load"
 	"github.com/parley-bft/parley/bench/proc"
@@ -118,24 +119,17 @@ func (p *Parley) Clients(ctx context.Context, n, connections int) (ops []load.Op
 	if p.distinct {
 		connections = n
 	}
-	var clients []*client.Client
+	clients, err := p.dial(ctx, min(n, connections))
 	end = func() {
 		for _, c := range clients {
-			_ = c.Close()
-		}
-	}
-	for range min(n, connections) {
-		k, err := keyfile.GenerateClient(rand.Reader)
-		if err == nil {
-			var c *client.Client
-			if c, err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing}); err == nil {
-				clients = append(clients, c)
+			if c != nil {
+				_ = c.Close()
 			}
 		}
-		if err != nil {
-			end()
-			return nil, nil, err
-		}
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
 	}
 	value := make([]byte, valueBytes)
 	_, _ = rand.Read(value)
@@ -147,6 +141,29 @@ func (p *Parley) Clients(ctx context.Context, n, connections int) (ops []load.Op
 		})
 	}
 	return ops, end, nil
+}
+
+// dialsAtOnce is below what replicas permit of unfinished handshakes.
+const dialsAtOnce = 32
+
+// dial connects n identities. Where it fails some are nil.
+func (p *Parley) dial(ctx context.Context, n int) ([]*client.Client, error) {
+	clients, errs := make([]*client.Client, n), make([]error, n)
+	room := make(chan struct{}, dialsAtOnce)
+	var wg sync.WaitGroup
+	for i := range n {
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			k, err := keyfile.GenerateClient(rand.Reader)
+			if err == nil {
+				clients[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing})
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return clients, errors.Join(errs...)
 }
 
 // State is what the replicas say of themselves.

@@ -11,11 +11,14 @@ import (
 
 // benchChart shows latency over throughput, one point for each load.
 func benchChart(results []*benchResult) *benchplot.Chart {
-	first := results[0]
+	first, connections := results[0], 0
+	for _, r := range results {
+		connections = max(connections, r.Connections)
+	}
 	c := &benchplot.Chart{
 		Title:   fmt.Sprintf("Throughput and latency, %s loop", first.Mode),
-		Caption: fmt.Sprintf("puts of %d bytes over %d connections; each point a load: %s", first.OperationBytes, first.Connections, map[string]string{"open": "operations a second", "closed": "operations under way"}[first.Mode]),
-		X:       "operations a second", Y: "latency, ms",
+		Caption: fmt.Sprintf("puts of %d bytes, connections: %d; each point a load: %s", first.OperationBytes, connections, map[string]string{"open": "operations a second", "closed": "operations under way"}[first.Mode]),
+		X:       "operations a second", Y: "latency, ms", LogX: len(results) > 1,
 	}
 	for _, s := range []struct {
 		name, key string
