@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"time"
 
-	"google.golang.org/grpc/encoding"
-
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine/snapshot"
@@ -184,12 +182,24 @@ func playIndices(a *act) {
 	a.fact("%d messages that name members 4 to 65535 of four, and chunks and heights up to 2^64-1: none taken, %d of them as \"%v\"; %d blocks", sent, reasons[pbft.DropNotMember], pbft.DropNotMember, r.Blocks)
 }
 
-// playBombs shows that nothing is ever unpacked, and that manifests cannot promise more
-// than they name.
+// playBombs shows that what comes out of a decoder is as long as what went in, and
+// that manifests cannot promise more than they name.
 func playBombs(a *act) {
-	for _, name := range []string{"gzip", "deflate", "snappy", "zstd"} {
-		a.holds(encoding.GetCompressor(name) == nil, "the transport can unpack %s", name)
-	}
+	d := a.direct(func(o *Options) { behind(o); o.Storm = time.Second })
+	d.away(3, 200*time.Millisecond, 800*time.Millisecond)
+	kinds, grown := map[pbft.MessageKind]bool{}, 0
+	d.hold(func(_, _ pbft.ReplicaID, m pbft.Message) bool {
+		raw := pbft.Encode(0, m)
+		_, again, err := pbft.Decode(raw)
+		if err != nil || len(pbft.Encode(0, again)) != len(raw) {
+			grown++
+		}
+		kinds[m.Kind()] = true
+		return false
+	})
+	d.play()
+	a.occurred(len(kinds) >= 8 && kinds[pbft.KindChunk] && kinds[pbft.KindManifest], "messages of many kinds, of a state transfer too (%d)", len(kinds))
+	a.holds(grown == 0, "%d messages are longer when they are decoded", grown)
 	refused := 0
 	for _, m := range []snapshot.Manifest{
 		{Height: 8, Size: 1 << 60, ChunkSize: snapshot.MinChunkSize, Chunks: make([]crypto.Digest, 3)},
@@ -203,7 +213,7 @@ func playBombs(a *act) {
 		}
 	}
 	a.holds(refused == 5, "%d of 5 manifests that promise what they do not name are refused", refused)
-	a.fact("no codec that unpacks is registered; %d manifests of up to 2^64 bytes in a few chunks refused before anything was allocated", refused)
+	a.fact("messages of %d kinds, chunks of a state among them, are as long decoded as encoded; %d manifests of up to 2^64 bytes in a few chunks refused", len(kinds), refused)
 }
 
 // playLengths writes huge lengths over every place of a message of each kind, and

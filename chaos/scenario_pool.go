@@ -58,8 +58,8 @@ var poolScenarios = []Scenario{
 		Name: "srds21-read-attack", Origin: "PBFT's read optimisation", Bugs: []string{"SRDS'21 reads"}, Kind: ByDesign,
 		Wrong: "So that reads need not be ordered a client waits for a quorum of equal replies, for writes too. A primary that leaves F replicas in the dark, with F that do not answer, lets F+1 replies come: " +
 			"the client waits for ever, while the replicas see progress and change no view.",
-		Differs: "A client believes F+1 equal replies to what was ordered. A linearizable read first asks a quorum for the highest certificate, then takes F+1 equal answers at that height; it never waits for a quorum of equal states.",
-		Rules:   "R16, PROTOCOL 4.3",
+		Differs: "A linearizable read goes through the log like a write, and a client believes F+1 equal replies to what was ordered; it never waits for a quorum of equal states.",
+		Rules:   "PROTOCOL 4.1, 4.3",
 		Breaches: []Breach{without("a client waits for a quorum of equal replies", "client/answers/answers.go",
 			"q.IsBlocking(set)", "(q.IsBlocking(set) && (!ON || q.IsQuorum(set)))")},
 		play: playReadAttack,

@@ -132,7 +132,7 @@ func (s *Scenario) URLs() []string {
 
 // Scenarios lists them all, in a fixed order.
 func Scenarios() []Scenario {
-	return slices.Concat(splitScenarios, viewScenarios, smartScenarios, syncScenarios, decodeScenarios, evidenceScenarios, poolScenarios)
+	return slices.Concat(splitScenarios, viewScenarios, smartScenarios, syncScenarios, decodeScenarios, evidenceScenarios, poolScenarios, storageScenarios, serverScenarios, watchScenarios)
 }
 
 // ScenarioNamed returns the scenario of a name.

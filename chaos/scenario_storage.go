@@ -1,0 +1,259 @@
+package chaos
+
+import (
+	"time"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/replica"
+)
+
+// Crashes, damage, and what a replica still knows afterwards.
+
+var storageScenarios = []Scenario{
+	{
+		Name: "nats-bit-flip-and-new-leader", Origin: "NATS JetStream", Bugs: []string{"NATS bit flip"}, Kind: Caught,
+		Wrong:   "A flipped bit in the files of a minority made these servers cut their logs off at the damage. With such a server as the leader the others followed it: up to half of all acknowledged writes were lost.",
+		Differs: "Each value has a checksum and its key; damage is found when it is read, and the replica stops. It does not go on with what is left: the operator gives it an empty disk, and it rejoins as one that has forgotten.",
+		Rules:   "R7, DESIGN: storage",
+		Breaches: []Breach{without("checksums of stored values are not checked", "replica/store.go",
+			"crc32.Checksum(b[5:], castagnoli); want != got {\n", "crc32.Checksum(b[5:], castagnoli); want != got && !ON {\n")},
+		play: playBitFlip,
+	},
+	{
+		Name: "nats-power-loss-on-all", Origin: "NATS JetStream", Bugs: []string{"NATS power loss"}, Kind: Caught,
+		Wrong:   "Acknowledged writes were synced every two minutes only. When power failed everywhere at once, up to a third of what had been acknowledged was gone.",
+		Differs: "A vote leaves after it and what it rests on is on the disk, so a commit rests on the disks of a quorum before anybody is told of it.",
+		Rules:   "R5, R6, durable before it leaves",
+		Mutants: []string{"M06"},
+		play:    playPowerLoss,
+	},
+	{
+		Name: "etcd-crash-under-load", Origin: "etcd", Bugs: []string{"etcd #13766"}, Kind: Caught,
+		Wrong:   "In a crash under load the applied index was on the disk and the data was not: the member went on with another revision than the rest.",
+		Differs: "There is no applied index to be wrong: the log and the snapshots are on the disk, the state is made of them at each start, and compared with what a quorum certified.",
+		Rules:   "DESIGN: recovery",
+		Mutants: []string{"M06"},
+		play:    playCrashPoints,
+	},
+	{
+		Name: "etcd-single-node-loses-a-write", Origin: "etcd", Bugs: []string{"etcd #14370"}, Kind: Caught,
+		Wrong:   "A cluster of one answered a write before it was on the disk; after a crash it was gone.",
+		Differs: "One member's own vote counts when its record is synced, like anybody's. Alone it needs that one vote, and answers after it.",
+		Rules:   "a vote to oneself is a durable message",
+		Breaches: []Breach{without("writes are not synced", "replica/logwriter.go",
+			"w.store.Write(records, sync)", "w.store.Write(records, sync && !ON)")},
+		play: playSingleNode,
+	},
+	{
+		Name: "etcd-auth-makes-members-differ", Origin: "etcd", Bugs: []string{"etcd #14571"}, Kind: ByDesign,
+		Wrong:   "Members that had been restored from a snapshot judged requests by another revision of the auth store than the others: the same request had an effect here and none there.",
+		Differs: "Everything that decides what a request does is in the certified state: application and sessions. What a replica admits to its pool is its own affair and has no part in execution.",
+		Rules:   "R17",
+		Mutants: []string{"M18"},
+		play:    playRestoredMember,
+	},
+	{
+		Name: "etcd-crash-in-maintenance", Origin: "etcd", Bugs: []string{"etcd #14685", "etcd #17780"}, Kind: Caught,
+		Wrong:   "A crash in the middle of defragmentation or compaction left a member with a revision that did not fit its data, or one that went back.",
+		Differs: "The log is pruned below the replica's own durable snapshot only, and what a restart needs is written before what it does not need is deleted.",
+		Rules:   "DESIGN: storage",
+		Breaches: []Breach{without("the log is pruned before the own snapshot is durable", "pbft/stable.go",
+			"	limit := min(c.snapshot.Height(), c.ownSnapshot)\n", "	limit := min(c.snapshot.Height(), c.ownSnapshot)\n	if ON {\n		limit = c.Committed()\n	}\n")},
+		play: playMaintenance,
+	},
+	{
+		Name: "etcd-reading-what-was-compacted", Origin: "etcd", Bugs: []string{"etcd #18667"}, Kind: ByDesign,
+		Wrong:   "A transaction that read a compacted revision failed at members that had compacted and worked at others: they went apart.",
+		Differs: "No result depends on what a replica has pruned. Which answers are still on record, and which are forgotten, is part of the replicated state.",
+		Rules:   "R17",
+		Mutants: []string{"M28"},
+		play:    playForgottenAnswers,
+	},
+	{
+		Name: "etcd-stale-read-after-a-pause", Origin: "etcd", Bugs: []string{"etcd #20418"}, Kind: ByDesign,
+		Wrong:   "A leader that was paused and went on answered linearizable reads from its old state, since the confirmation of its leadership was from before the pause.",
+		Differs: "A linearizable read is an operation in the log: it is answered when a quorum has committed it, and believed when F+1 say the same. There are no leases.",
+		Rules:   "PROTOCOL 4.1",
+		Mutants: []string{"M20"},
+		play:    playPausedPrimary,
+	},
+}
+
+// playBitFlip damages an acknowledged block at one replica and deposes the primary.
+func playBitFlip(a *act) {
+	d := a.direct(nil)
+	flipped, refused, moved := pbft.Height(0), false, false
+	acked := 0
+	d.at(600*time.Millisecond, func() {
+		m := d.replicas[2]
+		m.crash()
+		for h := d.core(1).Committed(); h > 0 && flipped == 0; h-- {
+			if key := (pbft.RecordKey{Kind: pbft.RecordBlock, Height: uint64(h), Digest: d.judge.agreed[h]}); m.disk.Flip(key) {
+				flipped = h
+			}
+		}
+		for _, u := range d.clients {
+			acked += u.made - 1
+		}
+		m.rotten = true // so that the judge knows that it must stop
+		m.boot()
+		refused = m.up == nil && m.unusable
+		heal := d.isolate(0)
+		d.after(300*time.Millisecond, heal)
+	})
+	d.watch(10*time.Millisecond, func() { moved = moved || d.core(1).View() > 0 })
+	r := d.play()
+	a.occurred(flipped > 0 && acked > 20, "a bit flipped in an acknowledged block (%d, %d operations)", flipped, acked)
+	a.holds(refused && r.Sometimes[seenRotFound] > 0, "the replica starts from a damaged disk")
+	a.fact("a bit was flipped in block %d of one replica and the primary cut off (view change: %t): the replica refused to start and rejoined with an empty disk; all %d operations acknowledged before are in the log", flipped, moved, acked)
+	a.fact("%d blocks", r.Blocks)
+}
+
+func playPowerLoss(a *act) {
+	d := a.direct(nil)
+	losses, unsynced := 0, 0
+	for i := range time.Duration(6) {
+		d.at(400*time.Millisecond+i*430*time.Millisecond+i*i*time.Millisecond, func() {
+			for _, m := range d.replicas {
+				if m.up != nil && m.up.sim.Pending(replica.WorkDisk) > 0 {
+					unsynced++
+				}
+			}
+			losses++
+			d.faultPower()
+		})
+	}
+	r := d.play()
+	a.occurred(losses == 6 && r.Sometimes[seenAllDown] >= 6, "power lost at all at once (%d)", losses)
+	a.fact("power failed at all four at once, 6 times: everything that clients had been told is in the log, %d operations are linearizable", r.Operations)
+	a.fact("%d replicas had writes under way; %d blocks", unsynced, r.Blocks)
+}
+
+// playCrashPoints crashes each replica at each boundary of a write.
+func playCrashPoints(a *act) {
+	d := a.direct(func(o *Options) { o.Clients, o.Think, o.Storm = 8, 5*time.Millisecond, 5*time.Second })
+	n := 0
+	d.watch(100*time.Millisecond, func() {
+		for _, m := range d.replicas {
+			if m.up == nil {
+				m.boot()
+			}
+		}
+		if m := d.replicas[n%4]; d.now > 200*time.Millisecond {
+			m.armed = crashPoint(1 + n/4%(int(crashPoints)-1))
+			n++
+		}
+	})
+	r := d.play()
+	points := 0
+	for _, mark := range []string{seenCrashBeforeWrite, seenCrashAfterSync, seenCrashDuringRelease, seenCrashAfterRelease} {
+		if r.Sometimes[mark] > 0 {
+			points++
+		}
+	}
+	a.occurred(points == 4 && r.Faults["crash at a boundary"] >= 12, "crashes at every boundary of a write (%d of 4, %d)", points, r.Faults["crash at a boundary"])
+	a.fact("%d crashes at all four boundaries of a write under load: states and answers equal at all heights, %d operations linearizable", r.Faults["crash at a boundary"], r.Operations)
+	a.fact("%d blocks", r.Blocks)
+}
+
+func playSingleNode(a *act) {
+	d := a.direct(func(o *Options) {
+		o.Weights, o.Storm, o.Disk, o.Clients = equalWeights(1), 4*time.Second, 2*time.Millisecond, 6
+	})
+	crashes := 0
+	d.watch(70*time.Millisecond, func() {
+		if m := d.replicas[0]; m.up != nil && m.up.sim.Pending(replica.WorkDisk) > 0 {
+			crashes++
+			d.restart(0, nil)
+		}
+	})
+	r := d.play()
+	a.occurred(crashes > 5, "crashes with a write under way (%d)", crashes)
+	a.fact("a cluster of one crashed %d times with a write under way: %d operations are linearizable, none that was acknowledged is lost", crashes, r.Operations)
+	a.fact("%d blocks", r.Blocks)
+}
+
+// playRestoredMember has a replica come back by a snapshot, while clients do all that
+// the sessions decide about.
+func playRestoredMember(a *act) {
+	d := a.direct(func(o *Options) { behind(o); o.BadClients = []string{"replayer", "leaper", "twofaced"} })
+	x := d.away(3, 300*time.Millisecond, 1300*time.Millisecond)
+	at := pbft.Height(0)
+	d.watch(5*time.Millisecond, func() {
+		if at == 0 && d.report.Transfers > 0 {
+			at = d.core(3).ExecutedHeight()
+		}
+	})
+	r := d.play()
+	a.occurred(r.Transfers > 0 && x.transfer && at > 0, "a member restored from a snapshot")
+	a.fact("replica 3 was restored from a snapshot at %d and judged the same %d blocks of requests, repeated and out of order, as the others: states and answers equal", at, d.core(3).ExecutedHeight()-at)
+}
+
+// playMaintenance crashes replicas while a snapshot is being written or the log pruned.
+func playMaintenance(a *act) {
+	d := a.direct(func(o *Options) { behind(o); o.Disk, o.Storm = time.Millisecond, 4*time.Second })
+	snapshots, prunes, next := 0, 0, time.Duration(0)
+	d.watch(time.Millisecond, func() {
+		if d.now < next || d.now < 300*time.Millisecond {
+			return
+		}
+		for i, m := range d.replicas {
+			if m.up == nil {
+				return
+			}
+			snap, files := m.up.sim.Pending(replica.WorkSnapshot) > 0, m.up.sim.Pending(replica.WorkFiles) > 0
+			if !snap && !files || (snapshots+prunes)%4 != i {
+				continue
+			}
+			if snap {
+				snapshots++
+			} else {
+				prunes++
+			}
+			next = d.now + 120*time.Millisecond
+			d.restart(m.id, nil)
+			return
+		}
+	})
+	r := d.play()
+	a.occurred(snapshots > 2 && prunes > 2, "crashes while a snapshot is written and while the log is pruned (%d, %d)", snapshots, prunes)
+	a.fact("%d crashes while a snapshot was being written and %d while the log was being pruned: each replica came back with the height and state that it had", snapshots, prunes)
+	a.fact("%d blocks", r.Blocks)
+}
+
+func playForgottenAnswers(a *act) {
+	d := a.direct(func(o *Options) {
+		o.CheckpointEvery, o.Retain = 4, 0
+		o.BadClients = []string{"twofaced", "replayer", "leaper"}
+	})
+	var heal func()
+	d.at(600*time.Millisecond, func() { heal = d.isolate(3) })
+	d.at(1600*time.Millisecond, func() { heal() }) // it has pruned other things than the rest
+	r := d.play()
+	a.occurred(r.Sometimes[seenDuplicate] > 10, "requests asked for again after they ran (%d)", r.Sometimes[seenDuplicate])
+	a.fact("%d requests asked for again, also after their answers were dropped, at replicas that have pruned different parts: all answers of all %d blocks equal", r.Sometimes[seenDuplicate], r.Blocks)
+}
+
+// playPausedPrimary stops the primary under load, with reads at its door, and lets it
+// go on when another one rules.
+func playPausedPrimary(a *act) {
+	d := a.direct(func(o *Options) { o.Storm = 4 * time.Second; o.Keys = 1 })
+	views := 0
+	for _, from := range []time.Duration{500 * time.Millisecond, 2200 * time.Millisecond} {
+		d.at(from, func() {
+			m := d.replicas[d.network.primary()]
+			before := d.core(3).View()
+			m.pause()
+			d.after(1200*time.Millisecond, func() {
+				if d.core((m.id+1)%4).View() > before {
+					views++
+				}
+				m.resume()
+			})
+		})
+	}
+	r := d.play()
+	a.occurred(views == 2, "a primary that goes on after another one has taken over (%d)", views)
+	a.fact("the primary was paused twice for 1.2s and went on when another one ruled: %d reads and writes of one key are linearizable", r.Operations)
+	a.fact("highest view %d", r.ViewChanges)
+}
