@@ -79,6 +79,13 @@ func fourActors(t *testing.T, restart bool) (*supervisor, *actors, *bytes.Buffer
 	return s, a, &out
 }
 
+// said is what the supervisor has reported.
+func said(s *supervisor, out *bytes.Buffer) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return out.String()
+}
+
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -102,15 +109,17 @@ func TestSupervisorRestarts(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		var pauses []time.Duration
+		a.mu.Lock()
 		for k, at := range a.launched[2][1:] {
 			if k > 0 {
 				pauses = append(pauses, at.Sub(a.launched[2][k]))
 			}
 		}
+		a.mu.Unlock()
 		require.Equal(t, []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second,
 			time.Minute, time.Minute, time.Minute}, pauses)
-		require.Contains(t, out.String(), "replica-2 has died: exit status 1\n  replica-2 is started again in 1s\n")
-		require.Contains(t, out.String(), "replica-2 cannot be started: no room\n  replica-2 is started again in 4s\n")
+		require.Contains(t, said(s, out), "replica-2 has died: exit status 1\n  replica-2 is started again in 1s\n")
+		require.Contains(t, said(s, out), "replica-2 cannot be started: no room\n  replica-2 is started again in 4s\n")
 		require.Nil(t, s.failure())
 		require.False(t, closed(s.noQuorum()))
 
@@ -119,15 +128,15 @@ func TestSupervisorRestarts(t *testing.T) {
 		a.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		require.Contains(t, out.String(), "replica-2 was started again\n")
-		n, before := a.attempts(2), out.Len()
+		require.Contains(t, said(s, out), "replica-2 was started again\n")
+		n, before := a.attempts(2), len(said(s, out))
 		a.die(2, nil)
-		require.Contains(t, out.String()[before:], "replica-2 has stopped: something told its process to\n  replica-2 is started again in 1s\n")
+		require.Contains(t, said(s, out)[before:], "replica-2 has stopped: something told its process to\n  replica-2 is started again in 1s\n")
 		time.Sleep(restartPause)
 		synctest.Wait()
 		require.Equal(t, n+1, a.attempts(2))
 		s.end(nil)
-		require.NotContains(t, out.String(), "killed")
+		require.NotContains(t, said(s, out), "killed")
 	})
 }
 
@@ -153,7 +162,7 @@ func TestSupervisorQuorum(t *testing.T) {
 		gone := s.noQuorum()
 		a.die(1, errors.New("x"))
 		require.False(t, closed(gone))
-		require.Contains(t, out.String(), "start it again: ")
+		require.Contains(t, said(s, out), "start it again: ")
 		a.die(3, errors.New("x"))
 		require.True(t, closed(gone))
 		time.Sleep(time.Hour)
