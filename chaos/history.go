@@ -30,9 +30,12 @@ const (
 	OpGet OpKind = iota
 	OpPut
 	OpSwap // compare and swap
+	// OpOther is an operation of another application than the key-value store: New
+	// holds its bytes, and no model judges it.
+	OpOther
 )
 
-// Op is an operation on one key of the key-value application.
+// Op is an operation on one key of the key-value application, or an OpOther.
 type Op struct {
 	Kind     OpKind
 	Key      string
@@ -46,6 +49,8 @@ func (o Op) Encode() []byte {
 		return kv.Put([]byte(o.Key), []byte(o.New))
 	case OpSwap:
 		return kv.CompareAndSwap([]byte(o.Key), []byte(o.Old), []byte(o.New))
+	case OpOther:
+		return []byte(o.New)
 	}
 	return kv.Get([]byte(o.Key))
 }
@@ -56,6 +61,8 @@ func (o Op) String() string {
 		return fmt.Sprintf("put %s=%s", o.Key, o.New)
 	case OpSwap:
 		return fmt.Sprintf("swap %s %s->%s", o.Key, o.Old, o.New)
+	case OpOther:
+		return fmt.Sprintf("operation %q", o.New)
 	}
 	return "get " + o.Key
 }
@@ -63,7 +70,7 @@ func (o Op) String() string {
 // Outcome is what a client learnt from an operation.
 type Outcome struct {
 	// Found and Value are the key before the operation, for OpGet and an OpSwap that
-	// did not swap.
+	// did not swap. Of an OpOther Value is the result's bytes.
 	Found   bool
 	Value   string
 	Swapped bool
@@ -79,6 +86,9 @@ func (o Outcome) String() string {
 
 // Read decodes the result of the operation.
 func (o Op) Read(r statemachine.Result) (Outcome, error) {
+	if o.Kind == OpOther {
+		return Outcome{Found: true, Value: string(r.Data)}, nil
+	}
 	res, err := kv.DecodeResult(r)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("result of %v: %w", o, err)
@@ -95,8 +105,8 @@ func (o Op) Read(r statemachine.Result) (Outcome, error) {
 	}
 }
 
-// History records what the clients of a key-value store did and saw. It is safe
-// for concurrent use.
+// History records what clients did and saw, of a key-value store so that it can be
+// judged. It is safe for concurrent use.
 type History struct {
 	mu  sync.Mutex
 	ops []porcupine.Operation
@@ -143,7 +153,8 @@ func (h *History) Len() (ops, unknown int) {
 	return ops, unknown
 }
 
-// Check judges the history of every key by itself; timeout bounds one key's. The
+// Check judges the history of every key by itself; timeout bounds one key's.
+// Operations of other applications are left out. The
 // error wraps ErrNotLinearizable, with the operations on the key, or ErrUndecided.
 func (h *History) Check(timeout time.Duration) error {
 	h.mu.Lock()
@@ -153,7 +164,7 @@ func (h *History) Check(timeout time.Duration) error {
 	for _, op := range h.ops {
 		o, ran := op.Input.(Op)
 		// A read that nobody saw the answer of says nothing.
-		if !ran || o.Kind == OpGet && op.Output.(Outcome).unknown {
+		if !ran || o.Kind == OpOther || o.Kind == OpGet && op.Output.(Outcome).unknown {
 			continue
 		}
 		if byKey[o.Key] == nil {

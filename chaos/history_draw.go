@@ -46,14 +46,14 @@ var drawn = func() porcupine.Model {
 	return m
 }()
 
-// Draw writes porcupine's drawing of the history, a page with one part for each
-// key, to a file. timeout bounds the search for the order of the operations; if it
+// Draw writes porcupine's drawing of the history of a key-value store, a page with
+// one part for each key, to a file. timeout bounds the search for the order of the operations; if it
 // is over, the page shows what was found.
 func (h *History) Draw(file string, timeout time.Duration) error {
 	h.mu.Lock()
 	ops := slices.DeleteFunc(slices.Clone(h.ops), func(op porcupine.Operation) bool {
 		o, ran := op.Input.(Op)
-		return !ran || o.Kind == OpGet && op.Output.(Outcome).unknown
+		return !ran || o.Kind == OpOther || o.Kind == OpGet && op.Output.(Outcome).unknown
 	})
 	h.mu.Unlock()
 	_, info := porcupine.CheckOperationsVerbose(drawn, ops, timeout)

@@ -35,7 +35,8 @@ type Options struct {
 
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
-	// whether their results are linearizable is not judged.
+	// whether their results are linearizable is not judged: the history has their bytes
+	// and times.
 	Machine func() statemachine.StateMachine
 	// Operation makes the next operation of a client.
 	Operation func(rng *rand.Rand, client, n int) []byte

@@ -1,11 +1,13 @@
 package chaos
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/parley-bft/parley/chaos/report"
 	"github.com/parley-bft/parley/pbft"
@@ -109,13 +111,19 @@ func (r *Report) Coverage() []report.Counter {
 	return all
 }
 
-var opNames = map[OpKind]report.OpName{OpGet: report.Read, OpPut: report.Write, OpSwap: report.Swap}
+var opNames = map[OpKind]report.OpName{OpGet: report.Read, OpPut: report.Write, OpSwap: report.Swap, OpOther: "operation"}
 
-// operations are what the clients did; nothing, if the application is not ours.
-func (w *recorder) operations() []report.Operation {
-	if w.s.opts.Machine != nil {
-		return nil
+// legible is text as it is, and other bytes in hexadecimal.
+func legible(data string) string {
+	if utf8.ValidString(data) {
+		return data
 	}
+	return "0x" + hex.EncodeToString([]byte(data))
+}
+
+// operations are what the clients did. Of another application's than the key-value
+// store New has the operation's bytes and Value the result's.
+func (w *recorder) operations() []report.Operation {
 	h := &w.s.judge.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,6 +135,9 @@ func (w *recorder) operations() []report.Operation {
 			x.Op, x.End, x.Outcome = "expired", x.Begin, report.Failed
 		} else if x.Op, x.Key, x.Old, x.New = opNames[in.Kind], in.Key, in.Old, in.New; ok && !out.unknown {
 			x.End, x.Outcome, x.Found, x.Value, x.Swapped = time.Duration(op.Return), report.OK, out.Found, out.Value, out.Swapped
+		}
+		if in.Kind == OpOther {
+			x.New, x.Value = legible(x.New), legible(x.Value)
 		}
 		all = append(all, x)
 	}

@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"encoding/hex"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/chaos/report"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/kv"
 )
 
 // What is recorded is the same run, and it is all there.
@@ -102,4 +106,29 @@ func TestOptionsAsText(t *testing.T) {
 		_, err := DecodeOptions([]byte(bad))
 		require.ErrorIs(t, err, ErrOptions, bad)
 	}
+}
+
+// A history of an application without a model has the bytes and the times of its
+// operations.
+func TestRecordAnotherApplication(t *testing.T) {
+	o := calm()
+	o.Machine = func() statemachine.StateMachine { return kv.New(kv.DefaultLimits()) }
+	o.Operation = func(_ *rand.Rand, client, n int) []byte {
+		return kv.Put([]byte{0xff, byte(client)}, []byte{byte(n)})
+	}
+	r, run, err := Record(o, func(*History) error { panic("there is nothing to draw") })
+	require.NoError(t, err)
+	require.NoError(t, r.Err())
+	require.Greater(t, r.Operations, 20)
+	require.Len(t, run.Operations, r.Operations)
+	made := make([]int, o.Clients)
+	for _, op := range run.Operations {
+		want := o.Operation(nil, op.Client, made[op.Client])
+		made[op.Client]++
+		require.Equal(t, "0x"+hex.EncodeToString(want), op.New)
+		require.Equal(t, report.OK, op.Outcome)
+		require.Greater(t, op.End, op.Begin)
+		require.NotEmpty(t, op.Value)
+	}
+	require.Equal(t, r.Operations, Run(o).Operations)
 }

@@ -261,11 +261,11 @@ func (s *Simulation) finish(real time.Duration) {
 	r.Real, r.Virtual = real, s.now
 	r.Blocks = len(s.judge.agreed)
 	r.Trace = s.trace.sum()
+	r.Operations, r.Unknown = s.judge.history.Len()
 	s.deeds()
 	if s.opts.Operation != nil || len(r.Violations) > 0 {
 		return
 	}
-	r.Operations, r.Unknown = s.judge.history.Len()
 	switch err := s.judge.history.Check(judgeTimeout); {
 	case errors.Is(err, ErrUndecided):
 		r.Undecided = true
