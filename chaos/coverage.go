@@ -170,6 +170,7 @@ func (p *process) seesStep() {
 	if f := c.IsFollower(); f != p.following {
 		if !f {
 			p.s.sometimes(seenRejoined)
+			p.over(lostLog)
 		}
 		p.following = f
 	}

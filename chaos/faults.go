@@ -62,7 +62,7 @@ func (s *Simulation) kinds() []faultKind {
 type faultKind struct {
 	name   string
 	mean   time.Duration
-	inject func() bool
+	inject func(kind string) bool
 }
 
 // startFaults plans the first fault of each kind.
@@ -73,7 +73,7 @@ func (s *Simulation) startFaults() {
 }
 
 // repeat injects a fault at random intervals as long as the storm lasts. A fault
-// that finds nothing to do says so.
+// that finds nothing to do says so. One that does something tells the chronicle.
 func (s *Simulation) repeat(k faultKind) {
 	if k.mean <= 0 {
 		return
@@ -82,7 +82,7 @@ func (s *Simulation) repeat(k faultKind) {
 		if !s.storming {
 			return
 		}
-		if k.inject() {
+		if k.inject(k.name) {
 			s.injected(k.name)
 		}
 		s.repeat(k)
@@ -130,6 +130,12 @@ func (s *Simulation) spare(m *member) bool {
 	return !m.weak() && s.quorums.WeightOf(weak) <= s.quorums.MaxFaulty()
 }
 
+// crashed counts a crash that another fault has come to.
+func (s *Simulation) crashed(m *member) {
+	s.strike("crash", down, m)
+	s.injected("crash")
+}
+
 // heal ends the storm and names the honest replicas that are whole and connected
 // from now on: all of them, or a quorum. The others stay as they are, cut off.
 func (s *Simulation) heal() (healed []pbft.ReplicaID) {
@@ -147,11 +153,14 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 			s.network.unclog(pbft.ReplicaID(i), pbft.ReplicaID(k), l.clogged)
 		}
 	}
+	s.chronicle.linksHealed()
+	var left []*member
 	for _, m := range s.replicas {
 		if m.honest() && !chosen.Has(m.id) {
 			for i := range s.replicas {
 				s.network.links[i][m.id].cut, s.network.links[m.id][i].cut = 1, 1
 			}
+			left = append(left, m)
 			continue
 		}
 		if m.honest() {
@@ -159,12 +168,18 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 		}
 		m.healed = true
 		m.armed, m.slow, m.lag, m.panics = neverCrash, 1, 1, false
+		m.over(slowed)
+		m.over(lagging)
+		m.over(willPanic)
 		m.repair()
 		m.setClock(m.offset(), 1)
 		m.resume()
 		if m.up == nil {
 			m.boot()
 		}
+	}
+	if len(left) > 0 {
+		s.ruin("not healed", "cut off for good", left...)
 	}
 	return healed
 }

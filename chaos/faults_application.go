@@ -18,6 +18,7 @@ func (c *commanded) Apply(b statemachine.Block) []statemachine.Result {
 	if c.m.panics {
 		c.m.panics = false
 		c.m.failing = true
+		c.m.turns(willPanic, down)
 		panic("chaos: the application panics on command")
 	}
 	return c.StateMachine.Apply(b)
@@ -53,31 +54,37 @@ func (m *member) command(app statemachine.StateMachine) statemachine.StateMachin
 
 // faultPanic has the application panic at the next block. The replica must stop;
 // started again, it comes through.
-func (s *Simulation) faultPanic() bool {
+func (s *Simulation) faultPanic(kind string) bool {
 	m := s.anyone()
 	if m.up == nil {
 		return false
 	}
 	m.panics = true
+	s.strike(kind, willPanic, m)
 	return true
 }
 
 // faultLag makes one replica's application slow.
-func (s *Simulation) faultLag() bool {
+func (s *Simulation) faultLag(kind string) bool {
 	m := s.anyone()
 	m.lag = 20 + s.rng.IntN(100)
-	s.after(s.exp(2*time.Second), func() { m.lag = 1 })
+	s.strike(kind, lagging, m)
+	s.after(s.exp(2*time.Second), func() {
+		m.lag = 1
+		m.over(lagging)
+	})
 	return true
 }
 
 // faultDiffer makes a replica's state another one than everybody's, from now on. It
 // must stop when it sees what the others certify; it is never of use again.
-func (s *Simulation) faultDiffer() bool {
+func (s *Simulation) faultDiffer(kind string) bool {
 	m := s.anyone()
 	if !s.spare(m) {
 		return false
 	}
 	m.differs = true
 	m.broken = "its application is not deterministic"
+	s.ruin(kind, "", m)
 	return true
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/parley-bft/parley/pbft"
@@ -21,6 +22,9 @@ func (m *member) offset() time.Duration {
 // setClock sets how far the clock is off and how fast it runs.
 func (m *member) setClock(skew time.Duration, rate float64) {
 	m.skew, m.rate, m.since = skew, rate, m.s.now
+	if rate == 1 {
+		m.over(misclocks)
+	}
 }
 
 // tickLength is how long a tick of the replica's own clock lasts. Timers do not
@@ -29,23 +33,26 @@ func (m *member) tickLength() time.Duration {
 	return time.Duration(float64(m.s.opts.Tick) / max(m.rate, 0.5))
 }
 
-func (s *Simulation) faultClock() bool {
+func (s *Simulation) faultClock(kind string) bool {
 	m := s.anyone()
 	m.setClock(time.Duration(s.rng.Int64N(int64(2*maxSkew)))-maxSkew, m.rate)
+	s.begin(kind, fmt.Sprintf("to %v", m.skew.Round(time.Millisecond)), m)
 	return true
 }
 
 // faultRate has a clock run up to twice as fast, or half as fast.
-func (s *Simulation) faultRate() bool {
+func (s *Simulation) faultRate(kind string) bool {
 	m := s.anyone()
 	m.setClock(m.offset(), 0.5+1.5*s.rng.Float64())
+	s.strike(kind, misclocks, m)
 	s.after(s.exp(2*time.Second), func() { m.setClock(m.offset(), 1) })
 	return true
 }
 
-func (s *Simulation) faultFreeze() bool {
+func (s *Simulation) faultFreeze(kind string) bool {
 	m := s.anyone()
 	m.setClock(m.offset(), 0)
+	s.strike(kind, misclocks, m)
 	s.after(s.exp(time.Second), func() { m.setClock(m.offset(), 1) })
 	return true
 }

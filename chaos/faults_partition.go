@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -18,10 +19,14 @@ func (n *network) eachLink(of func(from, to pbft.ReplicaID) bool, do func(from, 
 	}
 }
 
-// cutFor cuts links, given by a predicate, for a while.
-func (s *Simulation) cutFor(d time.Duration, cut func(from, to pbft.ReplicaID) bool) {
+// cutFor cuts links, given by a predicate, for a while. f is the fault that ends then;
+// nil if it goes on.
+func (s *Simulation) cutFor(d time.Duration, f *ongoing, cut func(from, to pbft.ReplicaID) bool) {
 	s.network.eachLink(cut, func(_, _ pbft.ReplicaID, l *link) { l.cut++ })
-	s.whileStorm(d, func() { s.network.eachLink(cut, func(_, _ pbft.ReplicaID, l *link) { l.cut-- }) })
+	s.whileStorm(d, func() {
+		s.network.eachLink(cut, func(_, _ pbft.ReplicaID, l *link) { l.cut-- })
+		f.end()
+	})
 }
 
 // half draws about half of the replicas.
@@ -33,55 +38,72 @@ func (s *Simulation) half() crypto.Bitmap {
 	return side
 }
 
-func (s *Simulation) faultPartition() bool {
+func (s *Simulation) faultPartition(kind string) bool {
 	side := crypto.NewBitmap(len(s.replicas))
+	var f *ongoing
 	if s.rng.IntN(2) == 0 {
-		side.Set(s.anyone().id)
+		m := s.anyone()
+		side.Set(m.id)
+		f = s.strikeLinks(kind, "", m)
 	} else {
 		side = s.half()
+		f = s.strikeLinks(kind, s.groups(side))
 	}
-	s.cutFor(s.exp(2*time.Second), func(from, to pbft.ReplicaID) bool { return side.Has(from) != side.Has(to) })
+	s.cutFor(s.exp(2*time.Second), f, func(from, to pbft.ReplicaID) bool { return side.Has(from) != side.Has(to) })
 	return true
 }
 
 // faultPartial parts two groups and leaves replicas that both can reach.
-func (s *Simulation) faultPartial() bool {
+func (s *Simulation) faultPartial(kind string) bool {
 	side, bridge := s.half(), s.anyone().id
-	s.cutFor(s.exp(2*time.Second), func(from, to pbft.ReplicaID) bool {
+	f := s.strikeLinks(kind, fmt.Sprintf("%s, %d sees both", s.groups(side, bridge), bridge))
+	s.cutFor(s.exp(2*time.Second), f, func(from, to pbft.ReplicaID) bool {
 		return from != bridge && to != bridge && side.Has(from) != side.Has(to)
 	})
 	return true
 }
 
-func (s *Simulation) faultOneWay() bool {
+func (s *Simulation) faultOneWay(kind string) bool {
 	a, b := s.anyone().id, s.anyone().id
 	if a == b {
 		return false
 	}
-	s.cutFor(s.exp(3*time.Second), func(from, to pbft.ReplicaID) bool { return from == a && to == b })
+	f := s.strikeLinks(kind, fmt.Sprintf("%d to %d", a, b), s.replicas[a], s.replicas[b])
+	s.cutFor(s.exp(3*time.Second), f, func(from, to pbft.ReplicaID) bool { return from == a && to == b })
 	return true
 }
 
 // faultFlap cuts a replica's links again and again, each time for a moment.
-func (s *Simulation) faultFlap() bool {
+func (s *Simulation) faultFlap(kind string) bool {
 	who, until := s.anyone().id, s.now+s.exp(3*time.Second)
 	both := s.rng.IntN(2) == 0
+	which := "what it sends"
+	if both {
+		which = "both directions"
+	}
+	f := s.strikeLinks(kind, which, s.replicas[who])
 	var flap func()
 	flap = func() {
 		if !s.storming || s.now >= until {
 			return
 		}
 		d := s.exp(80 * time.Millisecond)
-		s.cutFor(d, func(from, to pbft.ReplicaID) bool { return from == who || both && to == who })
-		s.after(d+s.exp(80*time.Millisecond), flap)
+		next := d + s.exp(80*time.Millisecond)
+		var ends *ongoing
+		if s.now+next >= until {
+			ends = f
+		}
+		s.cutFor(d, ends, func(from, to pbft.ReplicaID) bool { return from == who || both && to == who })
+		s.after(next, flap)
 	}
 	flap()
 	return true
 }
 
 // faultIsolate cuts off whoever is primary now.
-func (s *Simulation) faultIsolate() bool {
+func (s *Simulation) faultIsolate(kind string) bool {
 	who := s.network.primary()
-	s.cutFor(s.exp(2*time.Second), func(from, to pbft.ReplicaID) bool { return from == who || to == who })
+	f := s.strikeLinks(kind, "", s.replicas[who])
+	s.cutFor(s.exp(2*time.Second), f, func(from, to pbft.ReplicaID) bool { return from == who || to == who })
 	return true
 }

@@ -209,6 +209,7 @@ func (j *judge) evidence(p *process, e *pbft.Evidence) {
 	if !j.offenders[e.Culprit] {
 		j.offenders[e.Culprit] = true
 		j.s.report.Evidence++
+		j.s.chronicle.proof(p.id, e)
 	}
 }
 

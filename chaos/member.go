@@ -42,6 +42,8 @@ type member struct {
 	// failing: the application has panicked on command. differs: its state is not
 	// everybody's. found: it has stopped for that.
 	panics, failing, differs, found bool
+	// sufferings are the faults that go on, for the chronicle.
+	sufferings [numAspects][]*ongoing
 }
 
 func newMember(s *Simulation, id pbft.ReplicaID) *member {
@@ -84,6 +86,8 @@ func (m *member) boot() {
 	m.disk.fresh = false
 	p.sim, p.node, p.executor, m.up = sim, sim.Node(), sim.Executor(), p
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
+	m.over(down)
+	m.tell()
 	p.seesStart()
 	p.post(func() {
 		sim.Start(m.clock())
@@ -205,6 +209,8 @@ func (m *member) crash() {
 		return
 	}
 	p.dead, m.up, m.armed, m.panics, m.failing = true, nil, neverCrash, false, false
+	m.over(willPanic)
+	m.tell()
 	reached := m.s.rng.IntN(p.sim.Pending(replica.WorkDisk) + 1)
 	if err := p.sim.Crash(reached); err != nil {
 		m.s.note("disk", fmt.Sprintf("replica %d: %v", m.id, err))
@@ -217,10 +223,15 @@ func (m *member) crash() {
 }
 
 // pause makes the replica do nothing until resume.
-func (m *member) pause() { m.paused = true }
+func (m *member) pause() {
+	m.paused = true
+	m.tell()
+}
 
 func (m *member) resume() {
 	m.paused = false
+	m.over(paused)
+	m.tell()
 	if m.up != nil {
 		m.up.wake()
 	}
@@ -243,7 +254,9 @@ func (p *process) reach(at crashPoint) bool {
 	if p.armed != at {
 		return false
 	}
-	p.s.report.Faults["crash at a boundary"]++
+	const kind = "crash at a boundary"
+	p.s.report.Faults[kind]++
+	p.s.strike(kind, down, p.member)
 	p.s.sometimes(crashMarks[at])
 	p.armed = neverCrash
 	p.dying = true

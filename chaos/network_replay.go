@@ -20,6 +20,8 @@ func (n *network) replayed(l *link) *packet {
 	if p := n.s.opts.Network.Replay; p == 0 || !n.s.storming || len(l.past) == 0 || n.s.rng.Float64() >= p {
 		return nil
 	}
-	n.s.report.Faults["replayed message"]++
+	const kind = "replayed message"
+	n.s.report.Faults[kind]++
+	n.s.begin(kind, "")
 	return l.past[n.s.rng.IntN(len(l.past))]
 }

@@ -104,6 +104,7 @@ func (p *process) stepped() {
 	}
 	p.goesOn()
 	p.seesStep()
+	p.tell()
 	p.s.judge.observe(p)
 	p.work()
 }

@@ -16,22 +16,15 @@ import (
 // Record runs a simulation as [Run] does and returns, beside its report, what a
 // page about it shows: every replica over time, faults, operations. draw, if not
 // nil, is called at the end with the history of the clients, if there is one. The
-// run is the same as without recording, with the same trace. It takes longer, for
-// the text of the trace is made. It panics if the options make no sense.
+// run is the same as without recording, with the same trace. It panics if the
+// options make no sense.
 func Record(o Options, draw func(*History) error) (*Report, *report.Run, error) {
-	plain := o
-	w := &recorder{}
-	o.Trace = func(line string) {
-		w.look(line)
-		if plain.Trace != nil {
-			plain.Trace(line)
-		}
-	}
 	s, err := NewSimulation(o)
 	must(err)
-	w.begin(s)
+	s.chronicle = newChronicle(s)
 	r := s.Run()
-	run, err := w.run(plain, r)
+	s.chronicle.close()
+	run, err := s.chronicle.run(o, r)
 	if err != nil {
 		return r, nil, err
 	}
@@ -42,17 +35,16 @@ func Record(o Options, draw func(*History) error) (*Report, *report.Run, error) 
 }
 
 // run makes the record when the simulation has ended.
-func (w *recorder) run(o Options, r *Report) (*report.Run, error) {
+func (c *chronicle) run(o Options, r *Report) (*report.Run, error) {
 	options, err := EncodeOptions(o)
 	if err != nil {
 		return nil, err
 	}
-	w.end(r.Virtual)
 	run := &report.Run{
 		Kind: report.Simulated, Title: "simulated", Seed: o.Seed, Duration: r.Virtual, Elapsed: r.Real, Options: options,
-		MaxFaulty: w.s.quorums.MaxFaulty(), Faults: w.faults, Injected: r.Faults, Evidence: w.evidence,
+		MaxFaulty: c.s.quorums.MaxFaulty(), Faults: c.faults, Injected: r.Faults, Evidence: c.evidence,
 		TraceHash: r.Trace, Recovery: r.Recovery, Verdict: report.Pass, Phases: []report.Phase{{Name: "storm", End: min(o.Storm, r.Virtual)}},
-		Operations: w.operations(), Coverage: r.Coverage(),
+		Operations: c.operations(), Coverage: r.Coverage(),
 		Numbers: []report.Number{
 			{Name: "blocks", Value: float64(r.Blocks)}, {Name: "messages", Value: float64(r.Messages)}, {Name: "events", Value: float64(r.Events)},
 			{Name: "state transfers", Value: float64(r.Transfers)}, {Name: "proofs of misbehaviour", Value: float64(r.Evidence)},
@@ -66,17 +58,17 @@ func (w *recorder) run(o Options, r *Report) (*report.Run, error) {
 		run.Phases = append(run.Phases, report.Phase{Name: "calm", Begin: o.Storm, End: r.Virtual})
 	}
 	for i, weight := range o.Weights {
-		x := report.Replica{ID: i, Weight: weight, Traitor: slices.Contains(o.Traitors, pbft.ReplicaID(i)), Samples: w.replicas[i].samples}
+		x := report.Replica{ID: i, Weight: weight, Traitor: slices.Contains(o.Traitors, pbft.ReplicaID(i)), Samples: c.samples[i]}
 		if x.Traitor {
 			x.Strategy = o.strategyOf(pbft.ReplicaID(i))
 		}
 		run.Replicas = append(run.Replicas, x)
 	}
-	w.verdict(o, r, run)
+	c.verdict(o, r, run)
 	return run, nil
 }
 
-func (w *recorder) verdict(o Options, r *Report, run *report.Run) {
+func (c *chronicle) verdict(o Options, r *Report, run *report.Run) {
 	add := func(text string) {
 		name, rest, _ := strings.Cut(text, ": ")
 		run.Violations = append(run.Violations, report.Violation{At: r.Virtual, Invariant: name, Text: rest})
@@ -123,8 +115,8 @@ func legible(data string) string {
 
 // operations are what the clients did. Of another application's than the key-value
 // store New has the operation's bytes and Value the result's.
-func (w *recorder) operations() []report.Operation {
-	h := &w.s.judge.history
+func (c *chronicle) operations() []report.Operation {
+	h := &c.s.judge.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := make([]report.Operation, 0, len(h.ops))

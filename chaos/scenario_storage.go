@@ -120,7 +120,7 @@ func playPowerLoss(a *act) {
 				}
 			}
 			losses++
-			d.faultPower()
+			d.faultPower("power loss")
 		})
 	}
 	r := d.play()

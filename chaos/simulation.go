@@ -34,6 +34,7 @@ type Simulation struct {
 	network    network
 	judge      *judge
 	trace      trace
+	chronicle  *chronicle // nil unless somebody records the run
 	report     Report
 	busy       busyness
 	storming   bool
@@ -118,6 +119,11 @@ func (s *Simulation) Run() *Report {
 }
 
 func (s *Simulation) run() {
+	for _, m := range s.replicas {
+		if m.slow > 1 {
+			s.strike("slow from the start", slowed, m)
+		}
+	}
 	for _, m := range s.replicas {
 		m.boot()
 	}
