@@ -15,6 +15,10 @@ type disk struct {
 	// store to judge it by; pending is what a crash would take.
 	image   map[pbft.RecordKey][]byte
 	pending []pbft.Record
+	// states are the values of the core's state in the write that is under way, with
+	// that before it: several batches share a write, and what the first of them lets
+	// leave rests on its own state.
+	states [][]byte
 	// fresh says that the replica has never run.
 	fresh bool
 	// damaged is the height of the highest snapshot that a fault took.
@@ -165,6 +169,9 @@ func (d *disk) WriteHost(records []replica.HostRecord, sync bool) error {
 
 func (d *disk) synced() {
 	for _, r := range d.pending {
+		if r.Key.Kind == pbft.RecordState {
+			d.states = append(d.states, d.image[r.Key], r.Value)
+		}
 		if r.Delete {
 			delete(d.image, r.Key)
 			continue

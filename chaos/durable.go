@@ -46,17 +46,13 @@ func (j *judge) durable(p *process, m pbft.Message) {
 			return
 		}
 		signs()
-		st := readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}]))
-		if st.view < m.View || st.votedView < m.View || st.votedView == m.View && st.voted.Height < m.Height {
-			missing("the vote in its state")
+		if why := j.stated(p, &m.Statement); why != "" {
+			missing(why)
 		}
-		if st.view == m.View && (!st.entered || st.newView != m.NewView) {
-			missing("that it entered the view by this NewView")
-		}
-		if m.View > 0 && !newViewHeld(image, m.View, m.NewView) && st.view == m.View {
+		if m.View > 0 && !newViewHeld(image, m.View, m.NewView) && readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}])).view == m.View {
 			missing("the NewView that it votes under")
 		}
-		if !j.held(p, m.Ref()) && !j.discharged(p, &m.Statement) {
+		if !j.held(p, m.Ref()) && !discharged(image, &m.Statement) {
 			missing("the block")
 		}
 		if m.Phase == pbft.Commit && highRank(image).Less(m.Rank()) {
@@ -104,8 +100,8 @@ func (j *judge) durable(p *process, m pbft.Message) {
 }
 
 func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing func(string)) {
-	if stableHeight(p.disk.image) >= m.Height {
-		return // certified: the statement is not needed any more
+	if bundleHeight(p.disk.image, pbft.RecordSnapshot) >= m.Height {
+		return // a certified snapshot covers it, and the log is not replayed from below any more
 	}
 	v := p.disk.image[pbft.RecordKey{Kind: pbft.RecordCheckpoint, Height: uint64(m.Height)}]
 	if v == nil {
@@ -123,23 +119,59 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 	}
 }
 
-// discharged tells whether a vote's block need not be kept any more (R8): a later
-// view has committed something, so that no view to come rests on the block; or
-// this replica has committed another one at its height.
-func (j *judge) discharged(p *process, s *pbft.Statement) bool {
-	if j.certified > s.View {
-		return true
+// stated tells what of a vote is in none of the states that it may rest on.
+func (j *judge) stated(p *process, v *pbft.Statement) string {
+	again := j.watch.has(p.id, v)
+	why := j.stands(v, again, readState(orZero(p.disk.image[pbft.RecordKey{Kind: pbft.RecordState}])))
+	for i := 0; why != "" && i < len(p.disk.states); i++ {
+		if j.stands(v, again, readState(orZero(p.disk.states[i]))) == "" {
+			return ""
+		}
 	}
-	v := p.disk.image[pbft.RecordKey{Kind: pbft.RecordCommitted}]
+	return why
+}
+
+// stands tells what of a vote is not in a state: the view and the NewView by which it
+// was entered, the vote itself or one above it on its chain (R1), and, unless it is sent
+// again, that a vote on a branch that lost does not rule out one that low (1.6).
+func (j *judge) stands(v *pbft.Statement, again bool, st durableState) string {
+	switch on, known := j.ancestor(st.voted, v.Height); {
+	case st.view != v.View || st.votedView != v.View || st.voted.Height < v.Height:
+		return "the vote in its state"
+	case !st.entered || st.newView != v.NewView:
+		return "that it entered the view by this NewView"
+	case known && on != v.Block && !again:
+		return "a vote on this chain"
+	case v.Height < st.floor && !again:
+		return "a floor that is low enough"
+	}
+	return ""
+}
+
+// discharged tells whether a vote's block need not be kept any more (R8): this replica
+// knows that a later view has committed something, so that no view to come rests on
+// the block; or it has committed a block at its height, and this is not the one.
+func discharged(image map[pbft.RecordKey][]byte, s *pbft.Statement) bool {
+	if v := image[pbft.RecordKey{Kind: pbft.RecordHigh}]; v != nil {
+		high, err := pbft.DecodeRecordCertificate(v)
+		must(err)
+		if high.Phase == pbft.Commit && high.View > s.View {
+			return true
+		}
+	}
+	v := image[pbft.RecordKey{Kind: pbft.RecordCommitted}]
 	if v == nil {
 		return false
 	}
-	ref, _, err := pbft.DecodeRecordCommitted(v)
+	ref, by, err := pbft.DecodeRecordCommitted(v)
 	must(err)
+	if by != nil && by.View > s.View {
+		return true
+	}
 	if ref.Height < s.Height {
 		return false
 	}
-	if v = p.disk.image[pbft.RecordKey{Kind: pbft.RecordChain, Height: uint64(s.Height)}]; v == nil {
+	if v = image[pbft.RecordKey{Kind: pbft.RecordChain, Height: uint64(s.Height)}]; v == nil {
 		return true
 	}
 	on, err := pbft.DecodeRecordChain(v)
@@ -153,7 +185,7 @@ func (j *judge) held(p *process, ref pbft.BlockRef) bool {
 	if _, ok := p.disk.image[pbft.RecordKey{Kind: pbft.RecordBlock, Height: uint64(ref.Height), Digest: ref.Digest}]; ok {
 		return true
 	}
-	return ref.Height <= stableHeight(p.disk.image)
+	return ref.Height <= bundleHeight(p.disk.image, pbft.RecordSnapshot)
 }
 
 func orZero(value []byte) []byte {
@@ -173,8 +205,9 @@ func highRank(image map[pbft.RecordKey][]byte) pbft.Rank {
 	return c.Rank()
 }
 
-func stableHeight(image map[pbft.RecordKey][]byte) pbft.Height {
-	v := image[pbft.RecordKey{Kind: pbft.RecordStable}]
+// bundleHeight is the height of the checkpoint that a record names.
+func bundleHeight(image map[pbft.RecordKey][]byte, kind pbft.RecordKind) pbft.Height {
+	v := image[pbft.RecordKey{Kind: kind}]
 	if v == nil {
 		return 0
 	}

@@ -162,7 +162,9 @@ func (p *process) write(n int) {
 	if p.armed == duringRelease && p.sim.Synced(n) {
 		p.left = p.s.rng.IntN(2 * len(p.s.replicas))
 	}
+	p.disk.states = p.disk.states[:0]
 	p.sim.Write(n)
+	p.disk.states = p.disk.states[:0]
 	p.left = -1
 }
 

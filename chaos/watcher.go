@@ -1,6 +1,10 @@
 package chaos
 
-import "github.com/parley-bft/parley/pbft"
+import (
+	"slices"
+
+	"github.com/parley-bft/parley/pbft"
+)
 
 // watcher holds against each other all messages that an honest replica signs,
 // across its restarts: it tells when one contradicts itself, in the sense of
@@ -152,6 +156,12 @@ func (w *watcher) sent(from pbft.ReplicaID, m pbft.Message) {
 // knows tells whether a replica has sent this proposal of its own before.
 func (w *watcher) knows(from pbft.ReplicaID, m *pbft.PrePrepare) bool {
 	return w.seen[signed{m.Kind(), from, m.View, m.Height}] == m.Digest()
+}
+
+// has tells whether a replica has sent this vote before.
+func (w *watcher) has(who pbft.ReplicaID, v *pbft.Statement) bool {
+	o := w.members[who].of(v.View)
+	return o != nil && slices.Contains(o.at(v.Height), *v)
 }
 
 func (w *watcher) once(k signed, d pbft.Digest) {

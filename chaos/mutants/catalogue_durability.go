@@ -54,4 +54,20 @@ var durabilityMutants = []Mutant{
 			New:  "	if ON {\n		return\n	}\n	out.put(s.key(), n.append(nil))\n	c.noteStored(s)\n}\n\n// storeNewViews",
 		}},
 	},
+	{
+		Number: 35, Title: "votes are sent again below the floor that a vote on a lost branch sets (1.6)",
+		Sites: []Site{{
+			File: "pbft/status.go",
+			Old:  "	floor = max(floor, s.Floor)\n",
+			New:  "	if !ON {\n		floor = max(floor, s.Floor)\n	}\n",
+		}},
+	},
+	{
+		Number: 36, Title: "the state on disk has the height of the last vote and not its block (R1)",
+		Sites: []Site{{
+			File: "pbft/record.go",
+			Old:  "	b = appendRef(b, s.Voted)\n",
+			New:  "	b = appendRef(b, mutant.Pick(ON, BlockRef{s.Voted.Height, s.NewView}, s.Voted))\n",
+		}},
+	},
 }

@@ -104,6 +104,8 @@ var steering = map[int]func(*chaos.Options){
 		o.HealAll, o.Storm, o.Timeouts.RotateEvery = true, 4*time.Second, 0
 	}),
 	34: with(four, cuts),
+	35: playing("equivocate"),
+	36: four,
 }
 
 // scenarios are for rules that ideal signatures hide.
