@@ -23,6 +23,7 @@ type options struct {
 	warmup      time.Duration
 	window      time.Duration
 	rounds      int
+	repeats     int // of each scenario
 	scenarios   []string
 	sizes       []int
 	soak        time.Duration
@@ -60,9 +61,12 @@ func parseOptions(args []string, help io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.quick {
-		o.defaults("16,1024", "killed,down,half", "4,7", time.Second, 3*time.Second, 2, clients, scenarios, sizes)
+		o.defaults("16,1024", "killed,down,half", "4,7", time.Second, 2*time.Second, 2, clients, scenarios, sizes)
 	} else {
 		o.defaults("1,16,128,1024", strings.Join(scenarioNames(), ","), "4,7,10,16,31", 2*time.Second, 8*time.Second, 3, clients, scenarios, sizes)
+	}
+	if o.repeats = o.rounds; o.quick {
+		o.repeats = 1
 	}
 	var err error
 	if o.systems, err = systemsNamed(*only); err != nil {

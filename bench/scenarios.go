@@ -73,9 +73,9 @@ const fullLoad = 1024
 // needs to be busy, and no more than would hide the pause.
 const killLoad = 64
 
-// killed kills each system's leader once a round and looks at what clients notice.
+// killed kills each system's leader, in turns, and looks at what clients notice.
 func (b *bench) killed(ctx context.Context) error {
-	for range b.rounds {
+	for range b.repeats {
 		for _, s := range b.systems {
 			if s.Name == "parley-distinct" || s.Name == "smartbft-signed" {
 				continue
@@ -153,7 +153,7 @@ func pairOf(name string, f fault) func(*bench, context.Context) error {
 		defer closeClients()
 		l := load.Closed(ctx, ops)
 		defer l.Stop()
-		for round := range b.rounds {
+		for round := range b.repeats {
 			without, err := b.measure(ctx, p, l)
 			if err != nil {
 				return err
@@ -250,7 +250,7 @@ func flood(b *bench, ctx context.Context, p *system.Parley) (func() error, error
 // under the timeout with one of honest replicas.
 func (b *bench) slowPrimary(ctx context.Context) error {
 	first := int(pbft.NewSchedule(slices.Repeat([]uint64{1}, 4)).Primary(crypto.FirstEpoch, 0))
-	for round := range b.rounds {
+	for round := range b.repeats {
 		var both [2]point
 		for i, strategies := range []map[int]string{nil, {first: "slow"}} {
 			cfg := b.config()
@@ -289,7 +289,7 @@ func (b *bench) atFraction(ctx context.Context, fraction float64) (all []point, 
 		return nil, err
 	}
 	defer b.discard(p, cfg)
-	for round := range b.rounds {
+	for round := range b.repeats {
 		full, err := b.closed(ctx, p, fullLoad)
 		if err != nil {
 			return all, err
