@@ -23,6 +23,10 @@
 // certified; no proof names an honest replica. At the end, for the key-value
 // application, the histories of the clients must be linearizable ([History]).
 //
+// Clients read through the log: an operation that only reads is ordered and executed
+// as any other. What a server answers beside the log (queries at a read index) is not
+// simulated.
+//
 // What is not the product's own code here: the goroutines, files and sockets around
 // the node, and of the client all but which answers it believes. Tests with real
 // servers cover them.

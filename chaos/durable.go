@@ -52,7 +52,7 @@ func (j *judge) durable(p *process, m pbft.Message) {
 		if m.View > 0 && !newViewHeld(image, m.View, m.NewView) && readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}])).view == m.View {
 			missing("the NewView that it votes under")
 		}
-		if !j.held(p, m.Ref()) && !discharged(image, &m.Statement) {
+		if !j.held(p, m.Ref()) && !discharged(image, j.certified, &m.Statement) {
 			missing("the block")
 		}
 		if m.Phase == pbft.Commit && highRank(image).Less(m.Rank()) {
@@ -151,13 +151,13 @@ func (j *judge) stands(v *pbft.Statement, again bool, st durableState) string {
 // discharged tells whether a vote's block need not be kept any more (R8): this replica
 // knows that a later view has committed something, so that no view to come rests on
 // the block; or it has committed a block at its height, and this is not the one.
-func discharged(image map[pbft.RecordKey][]byte, s *pbft.Statement) bool {
-	if v := image[pbft.RecordKey{Kind: pbft.RecordHigh}]; v != nil {
-		high, err := pbft.DecodeRecordCertificate(v)
-		must(err)
-		if high.Phase == pbft.Commit && high.View > s.View {
-			return true
-		}
+//
+// The CommitQC of a base that was committed before leaves nothing on the disk but the
+// PrepareQC of the same rank. So a certificate of a later view is enough there, if a
+// CommitQC of one, the highest of which is of view certified, was made at all.
+func discharged(image map[pbft.RecordKey][]byte, certified pbft.View, s *pbft.Statement) bool {
+	if highRank(image).View > s.View && certified > s.View {
+		return true
 	}
 	v := image[pbft.RecordKey{Kind: pbft.RecordCommitted}]
 	if v == nil {

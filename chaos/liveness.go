@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"slices"
 	"time"
 
 	"github.com/parley-bft/parley/pbft"
@@ -21,22 +22,48 @@ func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
 
 	// What a replica that was away has to fetch and execute, with answers that get
 	// lost because a peer keeps silent; half of the window is the least that an answer
-	// brings.
+	// brings. Who is whole answers, so a transfer waits in vain for the others only.
 	lag := s.lag(healed)
 	fetch := time.Duration(lag/max(o.Window/2, 1)+1)*(2*step+ticks(2*t.Retry)) + time.Duration(lag)*apply
-	transfer := time.Duration(len(s.replicas))*ticks(2*transferDeadline) + time.Duration(s.chunks())*(2*step+21*o.Disk/4)
-
-	useless := s.uselessRun(healed)
-	total := ticks(t.Status) + 2*step + fetch + transfer + s.opening(healed)
-	// Each operation, also the one that was open when the storm ended: it may go to a
-	// useless replica first, is passed on at half its age, and finds useless primaries
-	// again after a rotation.
-	one := 8*step + apply + 4*o.Retry + ticks(t.RequestAge) + o.Think
-	for k := range useless {
-		T := s.timeout(k)
-		one += T + s.tenure(T)
+	silent := len(s.replicas)
+	for _, id := range healed {
+		if !s.waitsToRejoin(id) {
+			silent--
+		}
 	}
-	return total + (finalOperations+1)*one
+	transfer := time.Duration(silent+1)*ticks(2*transferDeadline) + time.Duration(s.chunks())*(2*step+21*o.Disk/4)
+
+	total := ticks(t.Status) + 2*step + fetch + transfer + s.opening(healed)
+	// Each operation, also the one that was open when the storm ended, which is due to
+	// be sent again within four pauses. The first attempt of another goes to one
+	// replica, perhaps a useless one, the second to all.
+	one, first := 8*step+apply+o.Retry+o.Think, 3*o.Retry
+	if len(o.BadClients) > 0 {
+		// The room for requests is full of theirs now and then: it has to be asked again,
+		// and the primary has to take clients in turn before it is suspected.
+		one += 3*o.Retry + ticks(t.RequestAge)
+	} else {
+		// Before it there is one of each other client at most, at worst in a block each,
+		// and an empty block for the receipts.
+		one += time.Duration(2*o.Clients) * (3*step + apply)
+	}
+	if s.viewsGoOn(healed) {
+		// It is passed on at half of its age, and finds useless primaries again.
+		one += ticks(t.RequestAge)
+		for k := range s.uselessRun(healed) {
+			T := s.timeout(k)
+			one += T + s.tenure(T)
+		}
+	}
+	return total + first + (finalOperations+1)*one
+}
+
+// viewsGoOn tells whether a view that is open under a primary that is whole may be
+// left, though everything goes well: by plan, or for a replica that waits to rejoin,
+// or says so. Without that nobody has a reason to, and F traitors have no say (R12).
+func (s *Simulation) viewsGoOn(healed []pbft.ReplicaID) bool {
+	broken := func(m *member) bool { return m.broken != "" }
+	return s.opts.Timeouts.RotateEvery > 0 || len(s.opts.Traitors) > 0 || slices.ContainsFunc(healed, s.waitsToRejoin) || slices.ContainsFunc(s.replicas, broken)
 }
 
 // ticks is that many units of the timeouts.
