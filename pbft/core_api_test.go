@@ -263,3 +263,41 @@ func TestCountersAndNames(t *testing.T) {
 	require.Nil(t, c.StableBundle())
 	require.NotContains(t, c.Describe(), "follower")
 }
+
+// A snapshot that nobody has any more gives way to the last one certified, one interval
+// later or not, known by its bundle alone or stable here; never to the same or an older.
+func TestTransferOfASnapshotThatIsGone(t *testing.T) {
+	fresh := func() *world {
+		return newWorld(equalWeights(4), 1, func(c *Config) { c.CheckpointEvery, c.MaxBlockRequests = 2, 1 })
+	}
+	w := fresh()
+	w.tick()
+	c, stable := w.nodes[1].core, map[Height]*Bundle{}
+	for seq := range uint64(6) {
+		w.nodes[0].submit(w.request(1, seq+1, "op"))
+		w.run(2, nil)
+		stable[c.SnapshotHeight()] = c.SnapshotBundle()
+	}
+	gone := func(c *Core, h Height) []Want {
+		var out Output
+		c.TransferUnserved(stable[h], &out)
+		return out.Fetch
+	}
+	last := c.SnapshotHeight()
+	require.GreaterOrEqual(t, last, Height(4))
+	require.Equal(t, []Want{{stable[last]}}, gone(c, last-2))
+	require.Nil(t, c.transfer, "it has the blocks, and fetches those above")
+	require.Empty(t, gone(c, last))
+
+	behind := fresh().nodes[2].core
+	var out Output
+	behind.onBundle(stable[last-2], &out)
+	require.Empty(t, out.Fetch, "peers that were not heard yet may have the blocks")
+	require.Empty(t, gone(behind, last-2))
+	behind.onBundle(stable[last], &out)
+	require.Empty(t, out.Fetch)
+	require.Equal(t, []Want{{stable[last]}}, gone(behind, last-2))
+	require.Equal(t, stable[last], behind.transfer, "no blocks are asked for meanwhile")
+	behind.TransferFailed(stable[last], &out)
+	require.Nil(t, behind.transfer)
+}

@@ -348,6 +348,25 @@ func (c *Core) TransferFailed(b *Bundle, out *Output) {
 	c.finish(out)
 }
 
+// TransferUnserved reports that the snapshot of b, whose transfer is under way, seems to
+// be gone: too many peers say that they do not have it. If a later one is certified,
+// that is the one to get, be it only one interval later and although peers have all
+// blocks that this replica could ask for: those are of no use without the state below.
+func (c *Core) TransferUnserved(b *Bundle, out *Output) {
+	later := c.snapshot
+	if o := c.offer; o != nil && o.Height() > c.SnapshotHeight() {
+		later = o
+	}
+	if later != nil && later.Height() > b.Height() {
+		c.transfer = nil
+		if later.Height() > c.Committed() {
+			c.transfer = later
+		}
+		out.Fetch = append(out.Fetch, Want{later})
+	}
+	c.finish(out)
+}
+
 // forgetSeen drops proposals outside of the window after a jump.
 func (c *Core) forgetSeen() {
 	kept := make(map[Height]*PrePrepare, len(c.seen))

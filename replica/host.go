@@ -57,20 +57,14 @@ func (h *nodeHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 func (h *nodeHost) Serve(v *Serving) {
 	s := (*Server)(h)
 	s.files.put(func() {
-		var m pbft.Message
-		var err error
-		if _, blocks := v.Ask.(*pbft.GetBlocks); blocks {
-			m, err = v.Blocks(s.data.store)
-		} else {
-			m, err = s.folder.answer(v.Ask)
-		}
+		answers, err := v.answers(s.data.store, s.folder)
 		if err != nil {
 			s.quiet.log(slog.LevelError, "cannot serve a peer", "peer", v.To, "asked", v.Ask.Kind(), "error", err)
 			if errors.Is(err, ErrStore) {
 				s.fail(err)
 			}
 		}
-		if m != nil {
+		for _, m := range answers {
 			s.sender.send(v.To, m)
 		}
 		s.post(func(n *Node) { n.Served(v.To) })

@@ -70,6 +70,7 @@ type transfer struct {
 type transferPeer struct {
 	asked    int // chunks asked for or being checked
 	poisoned bool
+	absent   bool // the last it said is that it does not have what it was asked for
 	failures int
 	pause    int // ticks
 }
@@ -270,7 +271,7 @@ func (n *Node) ChunkChecked(height pbft.Height, index uint32, from pbft.ReplicaI
 	t.peers[from].asked--
 	if good {
 		t.got++
-		t.peers[from].failures = 0
+		t.peers[from].failures, t.peers[from].absent = 0, false
 	} else {
 		n.counters.PoisonedChunks++
 		t.poison(from)

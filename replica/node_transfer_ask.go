@@ -1,6 +1,9 @@
 package replica
 
-import "github.com/parley-bft/parley/pbft"
+import (
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+)
 
 // askMore fills up the requests under way.
 func (t *transfer) askMore() {
@@ -89,16 +92,26 @@ func (t *transfer) answered(from pbft.ReplicaID, index uint32) bool {
 
 // absent notes that a peer says it does not have what it was asked for.
 func (t *transfer) absent(from pbft.ReplicaID, index uint32) {
-	t.peers[from].pause = t.cfg.Pause
-	// Peers keep the last snapshots only. If a later one is certified here by now, as
-	// happens while a replica that lost its own repairs itself, that is the one to get:
-	// nobody may have this one any more.
-	if b := t.n.core.SnapshotBundle(); b != nil && b.Height() > t.bundle.Height() {
-		t.want(b)
-		return
+	t.peers[from].pause, t.peers[from].absent = t.cfg.Pause, true
+	if t.gone() {
+		t.n.core.TransferUnserved(t.bundle, &t.n.out)
 	}
 	t.again(index)
 	t.askMore()
+}
+
+// gone tells whether nobody who can be relied on may have the snapshot any more: peers
+// keep the last ones only, and each can lose them. A traitor that says so by itself must
+// not make a transfer begin anew whenever a later snapshot is certified.
+func (t *transfer) gone() bool {
+	q := t.n.cfg.Core.Quorums
+	left := crypto.NewBitmap(q.N())
+	for i := range t.peers {
+		if id := pbft.ReplicaID(i); id != t.n.cfg.Core.Self && !t.peers[i].absent {
+			left.Set(id)
+		}
+	}
+	return !q.IsBlocking(left)
 }
 
 func (t *transfer) poison(from pbft.ReplicaID) { t.peers[from].poisoned = true }

@@ -143,11 +143,7 @@ func committedState(store Store) (pbft.Height, *pbft.Bundle, error) {
 		}
 		committed = ref.Height
 	}
-	v, err = store.Get(pbft.RecordKey{Kind: pbft.RecordSnapshot})
-	if err != nil || v == nil {
-		return committed, nil, err
-	}
-	b, err := pbft.DecodeRecordBundle(v)
+	b, err := storedSnapshot(store)
 	return committed, b, err
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/parley-bft/parley/pbft"
@@ -115,14 +116,62 @@ func (s *Serving) Blocks(store Store) (pbft.Message, error) {
 	return s.byDigest(store, ask)
 }
 
-// snapshotAnswer tells a peer that is below the log where the snapshot is.
-func snapshotAnswer(store Store) (pbft.Message, error) {
+// snapshotFiles makes the answer to a GetManifest or GetChunk; one without data says
+// that this replica does not have what is asked for.
+type snapshotFiles interface {
+	answer(ask pbft.Message) (pbft.Message, error)
+}
+
+// answers are the messages to answer with, which may be some even after an error. Like
+// Blocks it may run on any goroutine.
+func (s *Serving) answers(store Store, files snapshotFiles) (all []pbft.Message, err error) {
+	if _, blocks := s.Ask.(*pbft.GetBlocks); blocks {
+		m, err := s.Blocks(store)
+		if m == nil {
+			return nil, err
+		}
+		return []pbft.Message{m}, err
+	}
+	m, err := files.answer(s.Ask)
+	if m == nil {
+		return nil, err
+	}
+	// What is not here may be nowhere any more. The bundle of a later snapshot, which
+	// nothing else may have a reason to send, says what there is instead; it comes first
+	// since the answer makes the peer look for one.
+	if asked, absent := absence(m); absent {
+		b, berr := storedSnapshot(store)
+		if err = errors.Join(err, berr); b != nil && b.Height() > asked {
+			all = append(all, b)
+		}
+	}
+	return append(all, m), err
+}
+
+// absence tells whether an answer has no data, and which snapshot it is about.
+func absence(answer pbft.Message) (asked pbft.Height, absent bool) {
+	switch m := answer.(type) {
+	case *pbft.Manifest:
+		return m.Height, len(m.Data) == 0
+	case *pbft.Chunk:
+		return m.Height, len(m.Data) == 0
+	}
+	return 0, false
+}
+
+// storedSnapshot reads the bundle of the stable snapshot, nil if there is none.
+func storedSnapshot(store Store) (*pbft.Bundle, error) {
 	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordSnapshot})
 	if err != nil || v == nil {
 		return nil, err
 	}
-	b, err := pbft.DecodeRecordBundle(v)
-	if err != nil {
+	return pbft.DecodeRecordBundle(v)
+}
+
+// snapshotAnswer tells a peer that is below the log where the snapshot is.
+func snapshotAnswer(store Store) (pbft.Message, error) {
+	b, err := storedSnapshot(store)
+	if b == nil || err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -57,18 +57,14 @@ func (h simHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 
 func (h simHost) Serve(v *Serving) {
 	h.later(WorkFiles, func() error {
-		var m pbft.Message
-		var err error
-		if _, blocks := v.Ask.(*pbft.GetBlocks); blocks {
-			m, err = v.Blocks(h.s.cfg.Store)
-		} else {
-			m, err = h.s.cfg.Snapshots.answer(v.Ask)
-		}
+		answers, err := v.answers(h.s.cfg.Store, h.s.cfg.Snapshots)
 		if err != nil && !errors.Is(err, ErrStore) {
 			err = nil // the peer asks somebody else
 		}
-		if m != nil && err == nil {
-			h.Send(v.To, m)
+		for _, m := range answers {
+			if err == nil {
+				h.Send(v.To, m)
+			}
 		}
 		h.s.node.Served(v.To)
 		return err
