@@ -13,11 +13,13 @@ TESTFLAGS ?=
 
 # A module of its own, so that what only its tests need stays out of go.mod.
 CROSSCHECK := crypto/bls/crosscheck
+# The same for what only comparisons need.
+BENCHES := bench bench/wire
 # Where goroutines run, and what they share.
 RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz-short cover cluster bench acceptance chaos chaos-night proto ci clean
+.PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos chaos-night proto ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +28,7 @@ build: ## the command, as bin/parley
 	$(GO) build -o bin/parley ./cmd/parley
 
 test: ## all tests
-	cd $(CROSSCHECK) && $(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+	for module in $(CROSSCHECK) $(BENCHES); do (cd $$module && $(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...) || exit 1; done
 	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
 race: ## tests of the packages with goroutines, under the race detector
@@ -51,6 +53,9 @@ cluster: ## four replicas on this machine; Ctrl-C ends them
 
 bench: ## Go's benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: ## Parley beside others; writes bench/RESULTS.md (BENCHFLAGS=--quick: in minutes)
+	scripts/bench.sh $(BENCHFLAGS)
 
 acceptance: ## real processes: kill -9, pauses, lost disks
 	scripts/acceptance.sh
