@@ -3,8 +3,10 @@ package chaos
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -110,7 +112,9 @@ func playBitArrays(a *act) {
 			}
 		}
 		a.occurred(d.verdict(1, 3, b) == pbft.NoDrop && d.verdict(1, 3, good) == pbft.NoDrop, "good certificates to spoil")
-		for what, set := range setsOfSigners(b.Commit.Signers) {
+		sets, points := setsOfSigners(b.Commit.Signers), setsOfSigners(b.Checkpoint.Signers)
+		for _, what := range slices.Sorted(maps.Keys(sets)) {
+			set := sets[what]
 			commit := *b.Commit
 			commit.Signers = set
 			spread("certificate: "+what, &commit)
@@ -120,7 +124,7 @@ func playBitArrays(a *act) {
 			spread("bundle: "+what, &bundle)
 			spread("blocks: "+what, &pbft.Blocks{Blocks: good.Blocks, Certificate: &commit})
 			point := *b.Checkpoint
-			point.Signers = setsOfSigners(b.Checkpoint.Signers)[what]
+			point.Signers = points[what]
 			bundle2 := *b
 			bundle2.Checkpoint = &point
 			spread("checkpoint: "+what, &bundle2)
@@ -148,14 +152,16 @@ func playIndices(a *act) {
 			vote := &pbft.Vote{Statement: pbft.Statement{Phase: pbft.Commit, Height: d.core(1).Committed() + 1, Block: pbft.Digest{1}}, Signer: id, Signature: make([]byte, 32)}
 			claims := append([]pbft.SignedClaim(nil), nv.Claims...)
 			claims[0].Signer, claims[1].Signer, claims[2].Signer = 0, 1, id
-			for what, m := range map[string]pbft.Message{
+			all := map[string]pbft.Message{
 				"vote":       vote,
 				"checkpoint": &pbft.CheckpointVote{CheckpointStatement: pbft.CheckpointStatement{Height: d.core(1).Committed() + 1}, Signer: id},
 				"claim":      &pbft.ViewChange{SignedClaim: pbft.SignedClaim{Claim: pbft.Claim{View: 1, Block: d.start.Digest()}, Signer: id}},
 				"new view":   pbft.Sign(d.cluster, 0, &pbft.NewView{View: 3, Claims: claims}, keys),
 				"evidence":   &pbft.Evidence{Offence: pbft.ConflictingVotes, Culprit: id, Votes: []pbft.Vote{*vote, *vote}},
 				"proposal":   &pbft.PrePrepare{Block: pbft.NewBlock(pbft.Header{Cluster: d.cluster, Height: d.core(1).Tip().Height + 1, Parent: d.core(1).Tip().Digest, Proposer: id}, nil)},
-			} {
+			}
+			for _, what := range slices.Sorted(maps.Keys(all)) {
+				m := all[what]
 				sent++
 				if why := d.verdict(1, 3, m); why == pbft.NoDrop {
 					taken[fmt.Sprint(what, " ", id)] = true
@@ -262,10 +268,9 @@ func playLengths(a *act) {
 func playFuzz(a *act, until time.Duration) {
 	d := a.direct(func(o *Options) {
 		o.Weights = equalWeights(10)
-		for id, name := range map[pbft.ReplicaID]string{1: "malformed", 3: "rogue", 5: "offbyone"} {
-			traitor(id, name)(o)
-		}
-		o.Traitors = []pbft.ReplicaID{1, 3, 5}
+		traitor(1, "malformed")(o)
+		traitor(3, "rogue")(o)
+		traitor(5, "offbyone")(o)
 	})
 	quiet, later := uint64(0), uint64(0)
 	if until > 0 {

@@ -149,7 +149,7 @@ func playParameters(a *act) {
 // for a while, and compares what is kept early and late.
 func playLeaks(a *act) {
 	d := a.direct(func(o *Options) {
-		o.Storm, o.Timeouts.RotateEvery = 6*time.Second, 4
+		o.Storm, o.Timeouts.RotateEvery = 4*time.Second, 4
 		o.BadClients = []string{"crowd", "late"}
 		traitor(3, "flood")(o)
 	})
@@ -158,12 +158,12 @@ func playLeaks(a *act) {
 		return n
 	}
 	early, late := 0, 0
-	d.at(2*time.Second, func() { early = records() })
-	d.at(5900*time.Millisecond, func() { late = records() })
+	d.at(1500*time.Millisecond, func() { early = records() })
+	d.at(3900*time.Millisecond, func() { late = records() })
 	r := d.play()
-	a.occurred(d.deeds(3) > 200 && r.ViewChanges > 3 && r.Blocks > 300, "floods, views and blocks (%d, %d, %d)", d.deeds(3), r.ViewChanges, r.Blocks)
-	a.holds(early > 0 && late < early+early/2, "%d records on the disk after 2s, %d after 6s", early, late)
-	a.fact("%d blocks, %d views and a flood: %d records on the disk after 2s, %d after 6s; every bound of memory held at every step", r.Blocks, r.ViewChanges, early, late)
+	a.occurred(d.deeds(3) > 200 && r.ViewChanges > 3 && r.Blocks > 200, "floods, views and blocks (%d, %d, %d)", d.deeds(3), r.ViewChanges, r.Blocks)
+	a.holds(early > 0 && late < early+early/2, "%d records on the disk after 1.5s, %d after 4s", early, late)
+	a.fact("%d blocks, %d views and a flood: %d records on the disk after 1.5s, %d after 4s; every bound of memory held at every step", r.Blocks, r.ViewChanges, early, late)
 }
 
 func playHostileClients(a *act) {

@@ -34,11 +34,12 @@ var syncScenarios = []Scenario{
 	},
 	{
 		Name: "cometbft-silent-sync-peer", Origin: "CometBFT", Bugs: []string{"CometBFT #5801"}, Kind: Caught,
-		Wrong:    "A peer could stop block sync for good, by the way in which it took requests and did not answer them: restarted nodes never came back.",
-		Differs:  "One request is under way at a time, it ends after a retry interval whatever the peer does, and the next goes to the next peer that should have the blocks.",
-		Rules:    "PROTOCOL 3.6",
-		Breaches: []Breach{without("the same peer is asked again", "pbft/catchup.go", "		c.fetch.turn = (c.fetch.turn + 1) % n\n		id :=", "		if !ON || !from.Has(ReplicaID(c.fetch.turn)) || ReplicaID(c.fetch.turn) == c.cfg.Self {\n			c.fetch.turn = (c.fetch.turn + 1) % n\n		}\n		id :=")},
-		play:     playSilentPeer,
+		Wrong:   "A peer could stop block sync for good, by the way in which it took requests and did not answer them: restarted nodes never came back.",
+		Differs: "One request is under way at a time, it ends after a retry interval whatever the peer does, and the next goes to the next peer that should have the blocks.",
+		Rules:   "PROTOCOL 3.6",
+		Breaches: []Breach{without("the first that should have the blocks is asked, again and again", "pbft/catchup.go",
+			"	n := c.quorums.N()\n	for range n {\n		c.fetch.turn", "	n := c.quorums.N()\n	if ON {\n		c.fetch.turn = n - 1\n	}\n	for range n {\n		c.fetch.turn")},
+		play: playSilentPeer,
 	},
 	{
 		Name: "cometbft-sync-race-with-votes", Origin: "CometBFT", Bugs: []string{"CometBFT #5839"}, Kind: ByDesign,
@@ -306,9 +307,9 @@ func answerFrom(d *directed, id pbft.ReplicaID, from pbft.Height) *pbft.Blocks {
 // playSilentPeer: the traitor says to have everything, takes every request for it and
 // answers none.
 func playSilentPeer(a *act) {
-	d := a.direct(func(o *Options) { byBlocks(o); traitor(1, "mute")(o) })
+	d := a.direct(func(o *Options) { byBlocks(o); traitor(0, "mute")(o) })
 	asked := 0
-	d.corrupt(1, func(p *puppet) {
+	d.corrupt(0, func(p *puppet) {
 		p.hear = func(from pbft.ReplicaID, m pbft.Message) bool {
 			if _, ok := m.(*pbft.GetBlocks); ok && from == 3 {
 				asked++

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -11,9 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every scenario is played, and holds.
+// Every scenario is played, and holds. The race detector has nothing to find in the
+// simulated ones, which are one goroutine each, and takes minutes for it.
 func TestScenarios(t *testing.T) {
-	for _, s := range Scenarios() {
+	all := Scenarios()
+	if raceDetector {
+		all = append(slices.Clone(serverScenarios), all[0])
+	}
+	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) {
 			r := s.Run()
 			t.Logf("%.2fs %s", r.Seconds, strings.Join(r.Facts, "; "))
@@ -84,6 +90,9 @@ func TestScenarioVerdicts(t *testing.T) {
 
 // A simulated scenario is the same each time.
 func TestScenariosAreDeterministic(t *testing.T) {
+	if raceDetector {
+		t.Skip("slow, and one goroutine")
+	}
 	for _, name := range []string{"zyzzyva-two-prepared-candidates", "smartbft-delivers-twice", "cometbft-part-index"} {
 		s, ok := ScenarioNamed(name)
 		require.True(t, ok)
@@ -98,4 +107,7 @@ func TestWriteScenarios(t *testing.T) {
 	require.NoError(t, WriteScenarios(&b, Scenarios()))
 	require.Equal(t, len(Scenarios()), strings.Count(b.String(), "- **There:**"))
 	require.Contains(t, b.String(), "https://github.com/neo-project/neo-modules/issues/792")
+	file, err := os.ReadFile("SCENARIOS.md")
+	require.NoError(t, err)
+	require.Equal(t, string(file), b.String(), "run: go run ./cmd/parley chaos scenarios --markdown > chaos/SCENARIOS.md")
 }

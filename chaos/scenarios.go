@@ -174,6 +174,9 @@ func (a *act) judged(r *Report) {
 
 // WriteScenarios writes the texts of scenarios as Markdown.
 func WriteScenarios(w io.Writer, all []Scenario) error {
+	if _, err := fmt.Fprint(w, "# Bugs of other systems, played against Parley\n\nWritten by `parley chaos scenarios --markdown`. Each is played by `parley chaos scenarios NAME`; with `--mutants`\nalso without the defences that it names, where it must fail. M01 and so on are those of `parley chaos mutants`.\n\n"); err != nil {
+		return err
+	}
 	for i := range all {
 		s := &all[i]
 		fails := append([]string(nil), s.Mutants...)

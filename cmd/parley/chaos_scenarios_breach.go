@@ -103,9 +103,11 @@ func (c *chaosScenarios) breach(cmd *cobra.Command, chosen []chaos.Scenario) err
 			return err
 		}
 		verdict, seen := r.Verdict(), strings.Join(append(r.Broken, r.Missing...), "; ")
-		if r.Err() == nil {
-			verdict, seen = "HOLDS ALL THE SAME", r.Facts[0]
+		if len(r.Broken) == 0 { // also if only the attack did not come about
 			blind++
+			if r.Err() == nil {
+				verdict, seen = "HOLDS ALL THE SAME", strings.Join(r.Facts, "; ")
+			}
 		}
 		seen, _, _ = strings.Cut(seen, "\n")
 		t.row(d.scenario, d.id, d.title, verdict, seen)
