@@ -17,6 +17,11 @@ func (k *boundCheck) observe(p *process) {
 	o := &k.s.opts
 	window := int(o.Window)
 	logMax := int(2*o.CheckpointEvery) + 2*window
+	// The log is pruned below the last certified snapshot that is here as well: a slow
+	// disk that still writes one has to keep what came since its last.
+	if certified, own := bundleHeight(p.disk.image, pbft.RecordSnapshot), p.disk.newest(); own < certified {
+		logMax += int(certified - own)
+	}
 	limits := [...]struct {
 		kind  pbft.RecordKind
 		what  string

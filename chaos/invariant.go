@@ -37,8 +37,8 @@ const (
 	Linearizability Invariant = "linearizability"
 	// Monotonicity: views, heights and promises never go back.
 	Monotonicity Invariant = "monotonicity"
-	// Watermarks: nothing is voted for outside of the window, or in a view that was
-	// left.
+	// Watermarks: nothing is voted for outside of the window, in a view that was left,
+	// or above the base of one that is not open (RV).
 	Watermarks Invariant = "watermark"
 	// Framing: no proof, bad share or poisoned chunk is held against an honest replica.
 	Framing Invariant = "framing"

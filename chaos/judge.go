@@ -19,6 +19,7 @@ type judge struct {
 	answers *replyCheck
 	bounds  boundCheck
 	differ  *differCheck
+	opens   *openCheck
 
 	agreed     map[pbft.Height]pbft.Digest // block by height
 	ran        map[pbft.Digest]pbft.Height // request by where it ran
@@ -51,7 +52,7 @@ type life struct {
 
 func newJudge(s *Simulation) *judge {
 	return &judge{
-		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), opens: newOpenCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
 		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
 		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
 	}
@@ -249,6 +250,7 @@ func (j *judge) sent(p *process, m pbft.Message) {
 	}
 	j.certs.signs(p.id, m)
 	j.certs.uses(p, m)
+	j.opens.signs(p, m)
 	j.window(p, m)
 	l := &j.lives[p.id]
 	switch m := m.(type) {
@@ -269,6 +271,7 @@ func (j *judge) window(p *process, m pbft.Message) {
 	if j.bases.isBase(v) {
 		return // a quorum has voted for it before
 	}
+	j.opens.prepares(p, v)
 	c := p.node.Core()
 	if top, ok := j.watch.highestCommit(p.id, v.View); ok && top.Height >= v.Height {
 		return // a quorum has prepared it: this replica has voted to commit it, and repeats itself

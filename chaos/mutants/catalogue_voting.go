@@ -47,7 +47,6 @@ var votingMutants = []Mutant{
 	},
 	{
 		Number: 27, Title: "votes above the base before the base is committed (RV)",
-		Elsewhere: "pbft: the script first-vote-is-for-the-base",
 		Sites: []Site{{
 			File: "pbft/normal.go",
 			Old:  "	for c.open && c.tipSet {\n",
@@ -130,8 +129,8 @@ var viewMutants = []Mutant{
 		Number: 30, Title: "a restarted primary makes another NewView for the same view",
 		Sites: []Site{{
 			File: "pbft/viewchange.go",
-			Old:  "		out.put(RecordKey{Kind: RecordNewView, Height: uint64(v)}, n.append(nil))\n		c.noteStoredNewView(v)\n		out.durable(Everyone, n)\n		return\n",
-			New:  "		if !ON {\n			out.put(RecordKey{Kind: RecordNewView, Height: uint64(v)}, n.append(nil))\n			c.noteStoredNewView(v)\n		}\n		out.durable(Everyone, n)\n		return\n",
+			Old:  "		// On disk before it leaves: after a restart the same NewView is sent again,\n",
+			New:  "		if ON {\n			out.durable(Everyone, n)\n			return\n		}\n		// On disk before it leaves: after a restart the same NewView is sent again,\n",
 		}},
 	},
 }

@@ -93,6 +93,7 @@ var steering = map[int]func(*chaos.Options){
 	24: four,
 	25: with(four, cuts),
 	26: playing("fork", "equivocate", "twin"),
+	27: with(four, cuts),
 	29: with(four, cuts),
 	30: faulty(func(f *chaos.Faults) { f.Isolate, f.Crash = time.Second, 300*time.Millisecond }),
 	31: faulty(func(f *chaos.Faults) { f.Wipe = time.Second }),
