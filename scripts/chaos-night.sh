@@ -31,6 +31,7 @@ part() { # name, command...
 nice bin/parley chaos run --for "$duration" --jobs "$jobs" --failures 10 --dir bin/findings --table "$work/swarm.md" >&2 &
 swarm=$!
 part scenarios bin/parley chaos scenarios
+part breaches bin/parley chaos scenarios --mutants
 part mutants bin/parley chaos mutants --seeds 5000 --time "${MUTANTTIME:-60s}" --shrink 5s --jobs "$jobs" --table "$work/mutants.md"
 part bound bin/parley chaos bound --seeds "${BOUNDSEEDS:-16}"
 part explore go test ./chaos/explore -count=1 -v -timeout 12h -run TestNight -explore.night -explore.states "${STATES:-3000000}"
@@ -47,20 +48,21 @@ swarm=
 	echo
 	echo "## Swarm"
 	echo
-	cat "$work/swarm.md"
+	cat "$work/swarm.md" || echo "It left no table."
 	echo
 	echo "## Mutants"
 	echo
-	cat "$work/mutants.md"
-	for name in scenarios bound explore real kills power; do
+	cat "$work/mutants.md" || echo "They left no table."
+	for name in scenarios breaches bound explore real kills power; do
 		echo
 		echo "## ${name^} ($(cat "$work/$name.seconds") s)"
 		echo
 		echo '```'
-		tail -n 60 "$work/$name.out" | sed 's/[[:space:]]*$//'
+		tail -n 150 "$work/$name.out" | sed 's/[[:space:]]*$//'
 		echo '```'
 	done
-} >chaos/RESULTS.md
+} >"$work/RESULTS.md"
+mv "$work/RESULTS.md" chaos/RESULTS.md
 echo "wrote chaos/RESULTS.md" >&2
 if [ -s "$work/failed" ]; then
 	echo "FAILED: $(tr '\n' ' ' <"$work/failed")" >&2
