@@ -38,8 +38,8 @@ func (a *act) direct(change func(o *Options)) *directed {
 	return &directed{Simulation: s, a: a}
 }
 
-// traitor makes a replica a traitor in quiet options; "honest" strategies are given
-// by [directed.corrupt].
+// traitor makes a replica a traitor in quiet options. One for a single scenario is made
+// with [directed.corrupt], whatever the name of the strategy.
 func traitor(id pbft.ReplicaID, strategy string) func(o *Options) {
 	return func(o *Options) {
 		o.Traitors = append(o.Traitors, id)
