@@ -70,6 +70,7 @@ func TestBadClients(t *testing.T) {
 	require.Len(t, BadClients(), 14)
 	for i, kind := range BadClients() {
 		t.Run(kind.Name, func(t *testing.T) {
+			deeds := 0
 			for seed := range *flagPlots {
 				o := plot(10_000_000+100_000*uint64(i)+seed, "mute")
 				o.Storm = 1500 * time.Millisecond
@@ -82,10 +83,11 @@ func TestBadClients(t *testing.T) {
 				r := s.Run()
 				require.NoError(t, r.Err(), "%s: %+v", kind.Name, o)
 				for _, b := range s.badClients {
-					require.Positive(t, b.deeds)
+					deeds += b.deeds // in a storm that is short and bad one may get to nothing
 				}
 				t.Log(r)
 			}
+			require.Positive(t, deeds)
 		})
 	}
 }
