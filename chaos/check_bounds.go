@@ -31,7 +31,8 @@ func (k *boundCheck) observe(p *process) {
 		{pbft.RecordBlock, "blocks", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
 		{pbft.RecordChain, "links of the chain", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
 		{pbft.RecordCommit, "CommitQCs", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
-		{pbft.RecordCheckpoint, "statements", logMax + int(2*o.CheckpointEvery)},
+		// A replica that catches up by blocks hears of the last snapshot when it is there.
+		{pbft.RecordCheckpoint, "statements", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
 		{pbft.RecordEvidence, "proofs", 6 * len(o.Weights)},
 	}
 	var held [256]int
