@@ -33,6 +33,9 @@ func (a *act) direct(change func(o *Options)) *directed {
 	if change != nil {
 		change(&o)
 	}
+	if a.calm {
+		o.Network, o.Faults, o.Traitors, o.Strategies, o.BadClients = quiet().Network, Faults{}, nil, nil, nil
+	}
 	s, err := NewSimulation(o)
 	must(err)
 	return &directed{Simulation: s, a: a}
@@ -84,6 +87,9 @@ func (p *puppet) Tick() {
 // corrupt gives a traitor its adversary, before anything happens. make gets the
 // puppet with nothing overridden.
 func (d *directed) corrupt(id pbft.ReplicaID, make func(p *puppet)) {
+	if d.a.calm {
+		return
+	}
 	d.after(0, func() {
 		t := d.replicas[id].traitor
 		p := &puppet{honest: honest{t.Puppet}}
@@ -95,6 +101,9 @@ func (d *directed) corrupt(id pbft.ReplicaID, make func(p *puppet)) {
 // hold has f decide about each message until the storm ends: true holds it until
 // then.
 func (d *directed) hold(f func(from, to pbft.ReplicaID, m pbft.Message) bool) {
+	if d.a.calm {
+		return
+	}
 	d.network.plan.decide = func(_ *plan, _ *network, from, to pbft.ReplicaID, m pbft.Message) float64 {
 		if f(from, to, m) {
 			return float64(d.opts.Storm+time.Hour) / float64(time.Millisecond)
@@ -105,6 +114,9 @@ func (d *directed) hold(f func(from, to pbft.ReplicaID, m pbft.Message) bool) {
 
 // watch calls f after every step of virtual time, until the storm ends.
 func (d *directed) watch(step time.Duration, f func()) {
+	if d.a.calm {
+		return
+	}
 	var again func()
 	again = func() {
 		if d.storming {
@@ -116,7 +128,11 @@ func (d *directed) watch(step time.Duration, f func()) {
 }
 
 // at calls f at a time of the storm.
-func (d *directed) at(t time.Duration, f func()) { d.after(t, f) }
+func (d *directed) at(t time.Duration, f func()) {
+	if !d.a.calm {
+		d.after(t, f)
+	}
+}
 
 // core is that of a replica, nil while it is down.
 func (d *directed) core(id pbft.ReplicaID) *pbft.Core {

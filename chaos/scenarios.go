@@ -104,12 +104,21 @@ func (r *ScenarioResult) Verdict() string {
 }
 
 // Run plays the scenario. The same build gives the same facts each time.
-func (s *Scenario) Run() *ScenarioResult {
-	a := &act{result: ScenarioResult{Name: s.Name}}
+func (s *Scenario) Run() *ScenarioResult { return s.perform(false) }
+
+// Calm plays the scenario without its attack: the same cluster, clients and time, and
+// nothing that a scenario does to them. Broken is then what is wrong with the build
+// even so. A breach that shows in it says nothing about the scenario.
+func (s *Scenario) Calm() *ScenarioResult { return s.perform(true) }
+
+func (s *Scenario) perform(calm bool) *ScenarioResult {
+	a := &act{result: ScenarioResult{Name: s.Name}, calm: calm}
 	began := time.Now()
 	func() {
 		defer func() {
-			if v := recover(); v != nil {
+			// What a scenario does after its attack may fail without it. Of what happens
+			// within a simulation the judge tells.
+			if v := recover(); v != nil && !calm {
 				a.result.Broken = append(a.result.Broken, fmt.Sprintf("panic: %v\n%s", v, debug.Stack()))
 			}
 		}()
@@ -146,7 +155,11 @@ func ScenarioNamed(name string) (Scenario, bool) {
 }
 
 // act is a scenario that is being played.
-type act struct{ result ScenarioResult }
+type act struct {
+	result ScenarioResult
+	// calm: without the attack.
+	calm bool
+}
 
 // fact notes what was seen.
 func (a *act) fact(format string, args ...any) {
@@ -155,13 +168,20 @@ func (a *act) fact(format string, args ...any) {
 
 // occurred demands that a moment of the attack really came.
 func (a *act) occurred(ok bool, format string, args ...any) {
-	if !ok {
+	if !ok && !a.calm {
 		a.result.Missing = append(a.result.Missing, fmt.Sprintf(format, args...))
 	}
 }
 
 // holds demands what the defence promises.
 func (a *act) holds(ok bool, format string, args ...any) {
+	if !a.calm {
+		a.always(ok, format, args...)
+	}
+}
+
+// always demands what must be so without the attack, too.
+func (a *act) always(ok bool, format string, args ...any) {
 	if !ok {
 		a.result.Broken = append(a.result.Broken, fmt.Sprintf(format, args...))
 	}

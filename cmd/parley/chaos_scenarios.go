@@ -16,7 +16,7 @@ func init() { chaosCommands = append(chaosCommands, newChaosScenarios) }
 // chaosScenarios plays bugs of other systems.
 type chaosScenarios struct {
 	list, verbose, markdown, json bool
-	mutants                       bool
+	mutants, calm                 bool
 	source                        string
 }
 
@@ -32,7 +32,9 @@ design"). The exit code is 1 if a scenario fails, or if its attack does not come
 about any more.
 
 With --mutants each scenario is played again without the defence that it names; then
-it must fail. That needs the go command and Parley's sources.`,
+it must fail, and hold when its attack is left out as well: otherwise it is not the
+attack that shows that the defence is missing. That needs the go command and Parley's
+sources.`,
 		Example: `  parley chaos scenarios
   parley chaos scenarios zyzzyva-two-prepared-candidates -v
   parley chaos scenarios --list
@@ -59,9 +61,11 @@ it must fail. That needs the go command and Parley's sources.`,
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print what went wrong there, and why it cannot here")
 	f.BoolVar(&c.markdown, "markdown", false, "print all texts as Markdown and play none")
 	f.BoolVar(&c.mutants, "mutants", false, "play each one without its defences, where it must fail")
+	f.BoolVar(&c.calm, "calm", false, "leave the attacks out: what is wrong then is no scenario's merit")
 	f.StringVar(&c.source, "source", "", "root of Parley's sources for --mutants (default: the checkout around the working folder)")
 	f.BoolVar(&c.json, "json", false, "print JSON, a line for each")
 	cmd.MarkFlagsMutuallyExclusive("list", "markdown", "mutants", "json")
+	cmd.MarkFlagsMutuallyExclusive("calm", "list", "markdown", "mutants")
 	return cmd
 }
 
@@ -138,7 +142,11 @@ func (c *chaosScenarios) run(cmd *cobra.Command, all []chaos.Scenario) error {
 		if err := cmd.Context().Err(); err != nil {
 			return err
 		}
-		results[i] = all[i].Run()
+		if c.calm {
+			results[i] = all[i].Calm()
+		} else {
+			results[i] = all[i].Run()
+		}
 		if err := results[i].Err(); err != nil {
 			if failed++; first == nil {
 				first = err

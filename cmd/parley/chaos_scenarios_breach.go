@@ -98,28 +98,61 @@ func (c *chaosScenarios) breach(cmd *cobra.Command, chosen []chaos.Scenario) err
 	t := newTable(cmd.OutOrStdout(), "SCENARIO", "WITHOUT", "WHAT IS BROKEN", "VERDICT", "SEEN")
 	blind := 0
 	for i, d := range list {
-		r, err := playBroken(cmd.Context(), program, d)
+		x, err := c.try(cmd.Context(), program, d)
 		if err != nil {
 			return err
 		}
-		verdict, seen := r.Verdict(), strings.Join(append(r.Broken, r.Missing...), "; ")
-		if len(r.Broken) == 0 { // also if only the attack did not come about
+		if x.verdict != noticed {
 			blind++
-			if r.Err() == nil {
-				verdict, seen = "HOLDS ALL THE SAME", strings.Join(r.Facts, "; ")
-			}
 		}
-		seen, _, _ = strings.Cut(seen, "\n")
-		t.row(d.scenario, d.id, d.title, verdict, seen)
-		fmt.Fprintf(cmd.ErrOrStderr(), "%2d/%d  %s without %s: %s\n", i+1, len(list), d.scenario, d.id, verdict)
+		seen, _, _ := strings.Cut(x.seen, "\n")
+		t.row(d.scenario, d.id, d.title, x.verdict, seen)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%2d/%d  %s without %s: %s\n", i+1, len(list), d.scenario, d.id, x.verdict)
 	}
 	if err := t.render(); err != nil {
 		return err
 	}
 	if blind > 0 {
-		return fmt.Errorf("%d of %d scenarios hold without the defence that they name: they show nothing", blind, len(list))
+		return fmt.Errorf("%d of %d defences are not missed when they are taken away, or not for the attack: there the scenario shows nothing", blind, len(list))
 	}
 	return nil
+}
+
+// How a scenario without its defence ends. Only noticed is as it should be.
+const (
+	noticed = "FAILED"
+	// coarse: what is broken shows without the attack, too.
+	coarse = "COARSE"
+	// unmoved: nothing is broken.
+	unmoved = "HOLDS ALL THE SAME"
+	// absent: the attack did not come about.
+	absent = "NOT PLAYED"
+	// endless: it was stopped, which the load of the machine may explain as well.
+	endless = "DID NOT END"
+	// lost: the process ended without a result and without a panic of the program.
+	lost = "LOST"
+)
+
+// trial is what came of a scenario without a defence.
+type trial struct{ verdict, seen string }
+
+// try plays a scenario without a defence and, if that shows, without its attack.
+func (c *chaosScenarios) try(ctx context.Context, program string, d defence) (trial, error) {
+	x, err := playBroken(ctx, program, d)
+	if err != nil || x.verdict != noticed {
+		return x, err
+	}
+	calm, err := playBroken(ctx, program, d, "--calm")
+	if err != nil {
+		return trial{}, err
+	}
+	switch calm.verdict {
+	case unmoved:
+		return x, nil
+	case noticed:
+		return trial{coarse, "without the attack: " + calm.seen}, nil
+	}
+	return calm, nil
 }
 
 // buildBroken compiles this program with mutants in it.
@@ -144,10 +177,10 @@ func buildBroken(ctx context.Context, root, folder string, build []mutants.Mutan
 const brokenLimit = time.Minute
 
 // playBroken plays a scenario without a defence, in a process of its own.
-func playBroken(ctx context.Context, program string, d defence) (*chaos.ScenarioResult, error) {
+func playBroken(ctx context.Context, program string, d defence, flags ...string) (trial, error) {
 	bounded, cancel := context.WithTimeout(ctx, brokenLimit)
 	defer cancel()
-	x := exec.CommandContext(bounded, program, "chaos", "scenarios", "--json", d.scenario)
+	x := exec.CommandContext(bounded, program, append([]string{"chaos", "scenarios", "--json", d.scenario}, flags...)...)
 	x.Env = append(os.Environ(), mutants.Environment+"="+strconv.Itoa(d.number))
 	var out, errs bytes.Buffer
 	x.Stdout, x.Stderr = &out, &errs
@@ -155,16 +188,32 @@ func playBroken(ctx context.Context, program string, d defence) (*chaos.Scenario
 	var failed *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return trial{}, context.Cause(ctx)
 	case bounded.Err() != nil:
-		return &chaos.ScenarioResult{Name: d.scenario, Broken: []string{fmt.Sprintf("it did not end within %v", brokenLimit)}}, nil
+		return trial{endless, fmt.Sprintf("it did not end within %v", brokenLimit)}, nil
 	case err != nil && !errors.As(err, &failed):
-		return nil, err
+		return trial{}, err
 	}
+	return judgeTrial(out.Bytes(), errs.String()), nil
+}
+
+// judgeTrial reads what a process said.
+func judgeTrial(out []byte, errs string) trial {
 	r := &chaos.ScenarioResult{}
-	if err := json.Unmarshal(out.Bytes(), r); err != nil {
-		last := strings.Split(strings.TrimSpace(errs.String()), "\n")
-		return &chaos.ScenarioResult{Name: d.scenario, Broken: []string{"the process died: " + last[0]}}, nil
+	if err := json.Unmarshal(out, r); err != nil {
+		for line := range strings.Lines(errs) {
+			if strings.HasPrefix(line, "panic: ") {
+				return trial{noticed, "the process died: " + strings.TrimSpace(line)}
+			}
+		}
+		last, _, _ := strings.Cut(strings.TrimSpace(errs), "\n")
+		return trial{lost, "the process said nothing: " + last}
 	}
-	return r, nil
+	switch {
+	case len(r.Broken) > 0:
+		return trial{noticed, strings.Join(append(r.Broken, r.Missing...), "; ")}
+	case r.Err() != nil:
+		return trial{absent, strings.Join(r.Missing, "; ")}
+	}
+	return trial{unmoved, strings.Join(r.Facts, "; ")}
 }

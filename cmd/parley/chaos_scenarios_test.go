@@ -38,6 +38,9 @@ func TestChaosScenarios(t *testing.T) {
 	require.Equal(t, "cometbft-index-out-of-range", r.Name)
 	require.NotEmpty(t, r.Facts)
 
+	out, err = scenariosCommand(t, "--calm", "cometbft-parameter-change")
+	require.NoError(t, err, out)
+
 	out, err = scenariosCommand(t, "--list")
 	require.NoError(t, err, out)
 	for _, s := range chaos.Scenarios() {
@@ -67,6 +70,21 @@ func TestDefencesOfScenarios(t *testing.T) {
 	some, _, err := defences([]chaos.Scenario{{Name: "fisco-huge-view"}})
 	require.NoError(t, err)
 	require.Len(t, some, 1)
+}
+
+// A breach counts as noticed by what the scenario says, or by a panic; not by a process
+// that is gone for another reason.
+func TestJudgeTrial(t *testing.T) {
+	for name, x := range map[string]struct{ out, errs, verdict string }{
+		"broken":     {`{"name":"x","broken":["fell"],"missing":["late"]}`, "Error: 1 of 1", noticed},
+		"not played": {`{"name":"x","missing":["late"]}`, "Error: 1 of 1", absent},
+		"holds":      {`{"name":"x","facts":["seen"]}`, "", unmoved},
+		"panic":      {"", "note\npanic: index out of range [3]\n\ngoroutine 1 [running]:\n", noticed},
+		"killed":     {"", "", lost},
+		"refused":    {"", "Error: no scenario is called panic: x", lost},
+	} {
+		require.Equal(t, x.verdict, judgeTrial([]byte(x.out), x.errs).verdict, name)
+	}
 }
 
 // Nothing that comes in is unpacked (scenario cometbft-decompression-bomb).
