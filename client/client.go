@@ -47,6 +47,7 @@ type Client struct {
 	numbers      numbers
 	gaps         int // requests in a row whose number was gone
 	primary      primaryGuess
+	patience     patience
 	late         lateAnswers
 	connected    chan struct{} // closed and replaced when a link comes up
 	stats        Stats

@@ -28,8 +28,8 @@ type Config struct {
 	Life time.Duration
 
 	// Retry is how long a request may stay without an outcome before it goes to all
-	// replicas: 500 ms. The pause doubles with each further attempt up to MaxRetry,
-	// 5 s.
+	// replicas: 500 ms, and up to four times that while outcomes take long anyway. The
+	// pause doubles with each further attempt up to MaxRetry, 5 s.
 	Retry    time.Duration
 	MaxRetry time.Duration
 

@@ -126,7 +126,7 @@ func (c *Client) cut(now time.Time) bool {
 func (c *Client) newPending(r *pbft.Request, now time.Time) *pending {
 	n := len(c.links)
 	return &pending{
-		request: r, digest: r.Digest(), next: now, pause: c.cfg.Retry,
+		request: r, digest: r.Digest(), next: now, pause: c.patience.pause(c.cfg.Retry, c.cfg.MaxRetry),
 		said: answers.New(n), refused: make([]api.Reason, n),
 	}
 }
@@ -154,6 +154,7 @@ func (c *Client) attempt(p *pending, now time.Time) bool {
 		return false
 	}
 	if p.attempts == 0 {
+		p.sent = now
 		c.stats.Requests++
 		c.stats.Operations += uint64(len(p.request.Ops))
 	} else {

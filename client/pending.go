@@ -22,6 +22,7 @@ type pending struct {
 	refused  []api.Reason // by replica
 	attempts int
 	target   pbft.ReplicaID // of the first attempt
+	sent     time.Time      // at the first attempt
 	next     time.Time      // of the next attempt
 	pause    time.Duration
 	reason   error // why the last attempt brought nothing, if that is known

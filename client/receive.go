@@ -90,6 +90,7 @@ func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
 	switch answers.Of(r.Status) {
 	case answers.Ran:
 		c.gaps = 0
+		c.patience.took(min(c.cfg.Now().Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
 		if p.attempts == 1 {
 			c.primary.delivers(p.target)
 		}

@@ -1,0 +1,24 @@
+package client
+
+import "time"
+
+// patience knows how long outcomes take lately. A cluster that is given more than it
+// can do answers late, and clients that repeat at their usual pace, to all replicas,
+// would then load it with little else.
+type patience struct{ usual time.Duration }
+
+// took notes how long after the first attempt an outcome came, whichever attempt
+// brought it: else a client whose every request is repeated would never learn.
+func (p *patience) took(d time.Duration) {
+	if p.usual == 0 {
+		p.usual = d
+		return
+	}
+	p.usual += (d - p.usual) / 8
+}
+
+// pause is how long to wait after a first attempt: three times as long as usual, but
+// not below retry, nor above four times that: a dead primary must be noticed.
+func (p *patience) pause(retry, most time.Duration) time.Duration {
+	return min(max(retry, min(3*p.usual, 4*retry)), most)
+}
