@@ -286,7 +286,7 @@ func (c *Core) Installed(b *Bundle, out *Output) {
 		// The blocks arrived as well, meanwhile.
 		c.executed = b.Height()
 		c.ownSnapshot = max(c.ownSnapshot, b.Height())
-		if b.Height() > c.Stable() {
+		if c.advances(b.Height()) {
 			c.stabilise(b, out)
 		}
 		c.pool.sift(b.Header.Time, c.cfg.Admissible)
