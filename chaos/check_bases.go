@@ -16,8 +16,15 @@ func newBaseCheck(s *Simulation) *baseCheck {
 }
 
 // isBase tells whether a vote is for the base of the NewView that it names.
-func (k *baseCheck) isBase(v *pbft.Vote) bool {
+func (k *baseCheck) isBase(p *process, v *pbft.Vote) bool {
 	base, ok := k.bases[v.NewView]
+	if !ok {
+		// It entered the view and left it in one step: the disk remembers.
+		if n := newViewOn(p.disk.image, v.View, v.NewView); n != nil {
+			k.check(p, n)
+			base, ok = k.bases[v.NewView]
+		}
+	}
 	return ok && base == v.Ref()
 }
 
@@ -27,6 +34,11 @@ func (k *baseCheck) entered(p *process, n *pbft.NewView) {
 		return
 	}
 	p.newView = n // its digest takes longer to compute than most steps of a replica
+	k.check(p, n)
+}
+
+// check recomputes the base of a NewView that it has not seen yet.
+func (k *baseCheck) check(p *process, n *pbft.NewView) {
 	if _, seen := k.bases[n.Digest()]; seen {
 		return
 	}

@@ -49,7 +49,7 @@ func (j *judge) durable(p *process, m pbft.Message) {
 		if why := j.stated(p, &m.Statement); why != "" {
 			missing(why)
 		}
-		if m.View > 0 && !newViewHeld(image, m.View, m.NewView) && readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}])).view == m.View {
+		if m.View > 0 && newViewOn(image, m.View, m.NewView) == nil && readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}])).view == m.View {
 			missing("the NewView that it votes under")
 		}
 		if !j.held(p, m.Ref()) && !discharged(image, j.certified, &m.Statement) {
@@ -216,17 +216,19 @@ func bundleHeight(image map[pbft.RecordKey][]byte, kind pbft.RecordKind) pbft.He
 	return b.Height()
 }
 
-// newViewHeld tells whether a NewView is on the disk, in the record of its view or
-// in one of its own (R19).
-func newViewHeld(image map[pbft.RecordKey][]byte, v pbft.View, d pbft.Digest) bool {
-	if _, ok := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(v), Digest: d}]; ok {
-		return true
+// newViewOn returns a NewView that is on the disk, in the record of its view or in one
+// of its own (R19), or nil.
+func newViewOn(image map[pbft.RecordKey][]byte, v pbft.View, d pbft.Digest) *pbft.NewView {
+	for _, own := range []pbft.Digest{d, {}} {
+		value, ok := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(v), Digest: own}]
+		if !ok {
+			continue
+		}
+		n, err := pbft.DecodeRecordNewView(value)
+		must(err)
+		if n.Digest() == d {
+			return n
+		}
 	}
-	value, ok := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(v)}]
-	if !ok {
-		return false
-	}
-	n, err := pbft.DecodeRecordNewView(value)
-	must(err)
-	return n.Digest() == d
+	return nil
 }

@@ -268,7 +268,7 @@ func (j *judge) window(p *process, m pbft.Message) {
 	if !ok || v.Signer != p.id || v.Phase != pbft.Prepare {
 		return
 	}
-	if j.bases.isBase(v) {
+	if j.bases.isBase(p, v) {
 		return // a quorum has voted for it before
 	}
 	j.opens.prepares(p, v)
