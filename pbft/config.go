@@ -26,6 +26,10 @@ type Config struct {
 	// Retain is how many blocks below the stable snapshot stay available to
 	// peers that lag, in blocks. Local: replicas may differ.
 	Retain Height
+	// MaxNewViews is how many NewViews are kept that no certificate names, as far as is
+	// known here: those of views that failed. Those that one names are kept beside them
+	// until they are pruned with the log, for accountability (PROTOCOL R19). 0: [DefaultMaxNewViews]. Local.
+	MaxNewViews int
 	// MaxBlockBytes and MaxBlockRequests bound a block.
 	MaxBlockBytes    int
 	MaxBlockRequests int
@@ -115,6 +119,8 @@ func (c *Config) Validate() error {
 		return bad("CheckpointEvery", c.CheckpointEvery, "must be at least 1")
 	case c.LogMax < 2*c.CheckpointEvery+c.Window:
 		return bad("LogMax", c.LogMax, fmt.Sprintf("must be at least 2*CheckpointEvery+Window = %d", 2*c.CheckpointEvery+c.Window))
+	case c.MaxNewViews < 0:
+		return bad("MaxNewViews", c.MaxNewViews, "must not be negative; 0 takes the default")
 	case c.MaxBlockBytes < 1024:
 		return bad("MaxBlockBytes", c.MaxBlockBytes, "must be at least 1024")
 	case c.MaxBlockRequests < 1:

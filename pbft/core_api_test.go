@@ -231,7 +231,9 @@ func TestNewViewsComeWithBlocks(t *testing.T) {
 	n.core.Step(v, &out)
 	n.perform(&out)
 	require.Equal(t, first, n.log[RecordKey{Kind: RecordNewView, Height: 1}])
-	require.Contains(t, n.core.storedNVs, storedNewView{view: 1, digest: nv.Digest()})
+	stored := newStoredNewView(nv, nv.Digest())
+	stored.named = true
+	require.Contains(t, n.core.storedNVs, stored)
 }
 
 func TestCountersAndNames(t *testing.T) {

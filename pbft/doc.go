@@ -142,6 +142,7 @@
 //	evidence                  one for each member and offence               TestBoundEvidence
 //	committed chain, CommitQCs, NewViews, statements, the log
 //	                          back to Retain below the last snapshot        TestBoundLongLife
+//	NewViews nothing rests on MaxNewViews, the newest                       TestBoundNewViews
 //	the log ahead             LogMax above the last stable checkpoint       log-max
 //
 // # Files

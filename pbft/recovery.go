@@ -22,6 +22,9 @@ func New(cfg Config, log iter.Seq[Record]) (*Core, error) {
 	if cfg.Admissible == nil {
 		cfg.Admissible = func(*Request) bool { return true }
 	}
+	if cfg.MaxNewViews == 0 {
+		cfg.MaxNewViews = DefaultMaxNewViews
+	}
 	n := cfg.Quorums.N()
 	c := &Core{
 		cfg:      cfg,
@@ -94,7 +97,9 @@ func (l *logContents) add(r Record) (err error) {
 		n, err = DecodeRecordNewView(r.Value)
 		l.newViews = append(l.newViews, n)
 		if err == nil {
-			l.storedNVs = append(l.storedNVs, storedNewView{n.View, n.Digest(), !r.Key.Digest.IsZero()})
+			s := newStoredNewView(n, n.Digest())
+			s.second = !r.Key.Digest.IsZero()
+			l.storedNVs = append(l.storedNVs, s)
 		}
 	case RecordBlock:
 		if Height(r.Key.Height) <= l.executed {

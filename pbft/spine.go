@@ -12,12 +12,34 @@ import (
 // storedNewView is a NewView on disk. The record of the first of a view has no
 // digest in its key, that of a second one has.
 type storedNewView struct {
-	view   View
-	digest Digest
+	newViewName
 	second bool
+	// rests is the NewView that its certificate names, zero if that is of the first view
+	// or there is none.
+	rests newViewName
+	// named: a certificate that this replica used names it, be it one that another NewView
+	// rests on. It stays until it is pruned.
+	named bool
 }
 
-func (s storedNewView) key() RecordKey {
+// newViewName is how certificates name a NewView. One of the first view has no NewView:
+// its name is zero.
+type newViewName struct {
+	view   View
+	digest Digest
+}
+
+func newViewOf(q *Certificate) newViewName { return newViewName{q.View, q.NewView} }
+
+func newStoredNewView(n *NewView, d Digest) storedNewView {
+	s := storedNewView{newViewName: newViewName{n.View, d}}
+	if q := n.Certificate; q != nil {
+		s.rests = newViewOf(q)
+	}
+	return s
+}
+
+func (s *storedNewView) key() RecordKey {
 	k := RecordKey{Kind: RecordNewView, Height: uint64(s.view)}
 	if s.second {
 		k.Digest = s.digest
@@ -25,19 +47,19 @@ func (s storedNewView) key() RecordKey {
 	return k
 }
 
-// maxStoredNewViews bounds the NewViews kept between two prunings, but for those that
-// a certificate names which this replica holds: what it enters a view by it must write
-// down, also while one view after another fails and nothing is pruned.
-const maxStoredNewViews = 1024
+// DefaultMaxNewViews is the bound if [Config] has none.
+const DefaultMaxNewViews = 1024
 
 // noteStoredNewView notes a NewView that this replica made and wrote down; the digest
 // follows when its own copy comes back, signed.
-func (c *Core) noteStoredNewView(v View) { c.noteStored(storedNewView{view: v}) }
+func (c *Core) noteStoredNewView(v View) {
+	c.noteStored(storedNewView{newViewName: newViewName{view: v}})
+}
 
 // putNewView writes down the NewView that this replica enters a view by.
 func (c *Core) putNewView(n *NewView, out *Output) {
 	c.evictNewViews(out)
-	s := storedNewView{view: n.View, digest: n.Digest()}
+	s := newStoredNewView(n, n.Digest())
 	out.put(s.key(), n.append(nil))
 	c.noteStored(s)
 }
@@ -58,18 +80,69 @@ func (c *Core) storeNewViews(m *Blocks, out *Output) {
 	}
 }
 
-// evictNewViews makes room for one NewView. What goes first is the newest that no
-// certificate names, of a view that was left: in a row of views that failed nothing
-// rests on those. One that is named later all the same comes with the blocks.
+// evictNewViews makes room for one NewView among those that nothing leads to: what this
+// replica enters a view by it must write down, also while one view after another fails
+// and nothing is pruned. The oldest go first, since a certificate that was made in a view
+// that failed, and that others have, may still come. It is called once for each view.
 func (c *Core) evictNewViews(out *Output) {
-	for i := len(c.storedNVs) - 1; i >= 0 && len(c.storedNVs) >= maxStoredNewViews; i-- {
-		s := c.storedNVs[i]
-		if s.view >= c.durable.View || c.names(s.view, s.digest, nil) {
-			continue
+	if len(c.storedNVs) < c.cfg.MaxNewViews {
+		return
+	}
+	c.markNamed()
+	over := 1 - c.cfg.MaxNewViews
+	for i := range c.storedNVs {
+		if !c.storedNVs[i].named {
+			over++
 		}
+	}
+	c.storedNVs = slices.DeleteFunc(c.storedNVs, func(s storedNewView) bool {
+		if over <= 0 || s.named || s.view >= c.durable.View {
+			return false
+		}
+		over--
 		out.remove(s.key())
-		c.storedNVs = slices.Delete(c.storedNVs, i, i+1)
 		c.countNewView(DropBound)
+		return true
+	})
+}
+
+// markNamed marks what the blame walk may come to: the NewViews that the certificates
+// held here name, and those that the certificates of NewViews kept here name. Of a view in which
+// a block of the log was proposed all count: should a NewView in between be missing, the
+// walk still finds those that committed something.
+func (c *Core) markNamed() {
+	names, proposed := map[newViewName]bool{}, map[View]bool{}
+	for _, q := range c.kept {
+		names[newViewOf(q)] = true
+	}
+	for _, q := range c.used() {
+		if q != nil {
+			names[newViewOf(q)] = true
+		}
+	}
+	for i := range c.chain.links {
+		proposed[c.chain.links[i].View] = true
+	}
+	// From the highest view down: certificates are of lower views than the NewViews
+	// that they are in.
+	for i := len(c.storedNVs) - 1; i >= 0; i-- {
+		s := &c.storedNVs[i]
+		s.named = s.named || names[s.newViewName] || proposed[s.view]
+		names[s.rests] = true // also if s is not named: it may be yet
+	}
+}
+
+// leaveNewView marks the NewView of the view that is left, if anything was certified
+// under it: later certificates take the place of that one in memory, and the NewView
+// that links them may never come here.
+func (c *Core) leaveNewView() {
+	if c.prepared == nil {
+		return
+	}
+	for i := len(c.storedNVs) - 1; i >= 0 && c.storedNVs[i].view >= c.prepared.View; i-- {
+		if c.storedNVs[i].newViewName == newViewOf(c.prepared) {
+			c.storedNVs[i].named = true
+		}
 	}
 }
 
@@ -81,32 +154,35 @@ func (c *Core) evictNewViews(out *Output) {
 // also beside another that this replica entered the view by. It tells whether n is named,
 // and why it was not kept, NoDrop if it was.
 func (c *Core) storeNewView(n *NewView, named []*Certificate, out *Output) (isNamed bool, why Drop) {
-	d := n.Digest()
+	s := newStoredNewView(n, n.Digest())
 	switch {
 	case n.View > c.durable.View || n.View == c.durable.View && !c.durable.Entered:
 		return false, DropFutureView
-	case !c.names(n.View, d, named):
+	case n.View < c.chain.links[0].View:
+		return false, DropOldView // pruned
+	case !c.names(s.newViewName, named):
 		return false, DropUnwanted
 	}
-	first, full := true, false
-	for _, s := range c.storedNVs {
-		if s.view == n.View {
-			if s.digest == d {
-				return true, DropDuplicate
-			}
-			first, full = false, full || s.second
+	held := 0
+	for i := range c.storedNVs {
+		o := &c.storedNVs[i]
+		if o.view != n.View {
+			continue
 		}
+		if o.digest == s.digest {
+			o.named = true
+			return true, DropDuplicate
+		}
+		held++
+		s.second = s.second || !o.second
 	}
-	if full {
-		return true, DropBound // two of a view are kept
-	}
-	if first && n.View == c.durable.View {
-		return true, DropDuplicate // the view was entered by one, which is being written
-	}
-	if len(c.storedNVs) >= maxStoredNewViews {
+	if held >= 2 {
 		return true, DropBound
 	}
-	s := storedNewView{n.View, d, !first}
+	if held == 0 && n.View == c.durable.View {
+		return true, DropDuplicate // the view was entered by one, which is being written
+	}
+	s.named = true
 	out.put(s.key(), n.append(nil))
 	c.noteStored(s)
 	return true, NoDrop
@@ -119,20 +195,36 @@ func (c *Core) countNewView(why Drop) {
 	}
 }
 
-// names tells whether a certificate of the view, one of more or one that this replica
-// holds, names the NewView.
-func (c *Core) names(v View, d Digest, more []*Certificate) bool {
-	by := func(q *Certificate) bool { return q != nil && q.View == v && q.NewView == d }
-	return slices.ContainsFunc(more, by) || slices.ContainsFunc(c.kept, by) || by(c.high) || by(c.target) || by(c.commitQC) ||
-		by(c.prepared) || by(c.viewCommit) || c.newView != nil && by(c.newView.Certificate)
+// names tells whether the certificate of a NewView stored here, one of more or one that
+// this replica holds, names the NewView.
+func (c *Core) names(n newViewName, more []*Certificate) bool {
+	by := func(q *Certificate) bool { return q != nil && newViewOf(q) == n }
+	used := c.used()
+	return slices.ContainsFunc(more, by) || slices.ContainsFunc(used[:], by) || slices.ContainsFunc(c.kept, by) ||
+		slices.ContainsFunc(c.storedNVs, func(s storedNewView) bool { return s.rests == n })
+}
+
+// used are the certificates held here beside those kept with the chain; some may be nil.
+func (c *Core) used() [8]*Certificate {
+	used := [...]*Certificate{c.high, c.target, c.commitQC, c.prepared, c.viewCommit, 7: nil}
+	if c.newView != nil {
+		used[5] = c.newView.Certificate
+	}
+	for i, b := range [...]*Bundle{c.stable, c.snapshot} {
+		if b != nil {
+			used[6+i] = b.Commit
+		}
+	}
+	return used
 }
 
 // noteStored keeps the list in ascending order of views.
 func (c *Core) noteStored(s storedNewView) {
 	at := len(c.storedNVs)
 	for at > 0 && c.storedNVs[at-1].view >= s.view {
-		if c.storedNVs[at-1].key() == s.key() {
-			c.storedNVs[at-1] = s
+		if o := &c.storedNVs[at-1]; o.key() == s.key() {
+			s.named = s.named || o.named && o.digest == s.digest
+			*o = s
 			return
 		}
 		at--

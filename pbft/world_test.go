@@ -85,6 +85,7 @@ func newWorld(weights []uint64, seed uint64, edit func(*Config)) *world {
 	}
 	w.base = Config{
 		Cluster: w.cluster, Quorums: q, Start: StartBlock(w.cluster, 0), Window: 4, CheckpointEvery: 8, LogMax: 20, Retain: 4,
+		MaxNewViews:   2, // so that every test sees what is not kept
 		MaxBlockBytes: 4096, MaxBlockRequests: 4, MaxOperationBytes: 1024, MinCheckpointGap: 5 * time.Millisecond, MaxAhead: 10 * time.Second,
 		MaxPoolBytes: 1 << 20, MaxPoolPerClient: 64,
 		Timeouts: Timeouts{Progress: 20, RequestAge: 60, Heartbeat: 4, Idle: 20, Status: 10, Retry: 2, ReceiptDelay: 2},
