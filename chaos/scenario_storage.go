@@ -9,6 +9,13 @@ import (
 
 // Crashes, damage, and what a replica still knows afterwards.
 
+// forgetful is a disk that takes back the last synced write in a crash. Nobody sees it
+// before one: the replica and the judge believe that what was synced is there.
+func forgetful() Breach {
+	return without("a crash takes the last write that was synced", "replica/store_memory.go", "	s.failed, s.misdirected = nil, false\n",
+		"	s.failed, s.misdirected = nil, false\n	if n := len(s.history); ON && n > 0 {\n		for _, b := range s.history[n-1].before {\n			e := s.at([]byte(b.key))\n			e.durable = b.was\n			s.stale = append(s.stale, e)\n		}\n		s.history = s.history[:n-1]\n	}\n")
+}
+
 var storageScenarios = []Scenario{
 	{
 		Name: "nats-bit-flip-and-new-leader", Origin: "NATS JetStream", Bugs: []string{"NATS bit flip"}, Kind: Caught,
@@ -21,28 +28,27 @@ var storageScenarios = []Scenario{
 	},
 	{
 		Name: "nats-power-loss-on-all", Origin: "NATS JetStream", Bugs: []string{"NATS power loss"}, Kind: Caught,
-		Wrong:   "Acknowledged writes were synced every two minutes only. When power failed everywhere at once, up to a third of what had been acknowledged was gone.",
-		Differs: "A vote leaves after it and what it rests on is on the disk, so a commit rests on the disks of a quorum before anybody is told of it.",
-		Rules:   "R5, R6, durable before it leaves",
-		Mutants: []string{"M06"},
-		play:    playPowerLoss,
+		Wrong:    "Acknowledged writes were synced every two minutes only. When power failed everywhere at once, up to a third of what had been acknowledged was gone.",
+		Differs:  "A vote leaves after it and what it rests on is on the disk, so a commit rests on the disks of a quorum before anybody is told of it.",
+		Rules:    "R5, R6, durable before it leaves",
+		Breaches: []Breach{forgetful()},
+		play:     playPowerLoss,
 	},
 	{
 		Name: "etcd-crash-under-load", Origin: "etcd", Bugs: []string{"etcd #13766"}, Kind: Caught,
-		Wrong:   "In a crash under load the applied index was on the disk and the data was not: the member went on with another revision than the rest.",
-		Differs: "There is no applied index to be wrong: the log and the snapshots are on the disk, the state is made of them at each start, and compared with what a quorum certified.",
-		Rules:   "DESIGN: recovery",
-		Mutants: []string{"M06"},
-		play:    playCrashPoints,
+		Wrong:    "In a crash under load the applied index was on the disk and the data was not: the member went on with another revision than the rest.",
+		Differs:  "There is no applied index to be wrong: the log and the snapshots are on the disk, the state is made of them at each start, and compared with what a quorum certified.",
+		Rules:    "DESIGN: recovery",
+		Breaches: []Breach{forgetful()},
+		play:     playCrashPoints,
 	},
 	{
 		Name: "etcd-single-node-loses-a-write", Origin: "etcd", Bugs: []string{"etcd #14370"}, Kind: Caught,
-		Wrong:   "A cluster of one answered a write before it was on the disk; after a crash it was gone.",
-		Differs: "One member's own vote counts when its record is synced, like anybody's. Alone it needs that one vote, and answers after it.",
-		Rules:   "a vote to oneself is a durable message",
-		Breaches: []Breach{without("writes are not synced", "replica/logwriter.go",
-			"w.store.Write(records, sync)", "w.store.Write(records, sync && !ON)")},
-		play: playSingleNode,
+		Wrong:    "A cluster of one answered a write before it was on the disk; after a crash it was gone.",
+		Differs:  "One member's own vote counts when its record is synced, like anybody's. Alone it needs that one vote, and answers after it.",
+		Rules:    "a vote to oneself is a durable message",
+		Breaches: []Breach{forgetful()},
+		play:     playSingleNode,
 	},
 	{
 		Name: "etcd-auth-makes-members-differ", Origin: "etcd", Bugs: []string{"etcd #14571"}, Kind: ByDesign,
@@ -79,13 +85,15 @@ var storageScenarios = []Scenario{
 	},
 }
 
-// playBitFlip damages an acknowledged block at one replica and deposes the primary.
+// playBitFlip damages an acknowledged block at one replica. When that has rejoined with
+// an empty disk, primaries are cut off until it rules itself.
 func playBitFlip(a *act) {
-	d := a.direct(nil)
-	flipped, refused, moved := pbft.Height(0), false, false
+	d := a.direct(func(o *Options) { o.Storm = 6 * time.Second })
+	const damaged = pbft.ReplicaID(2)
+	flipped, refused := pbft.Height(0), false
 	acked := 0
 	d.at(600*time.Millisecond, func() {
-		m := d.replicas[2]
+		m := d.replicas[damaged]
 		m.crash()
 		for h := d.core(1).Committed(); h > 0 && flipped == 0; h-- {
 			if key := (pbft.RecordKey{Kind: pbft.RecordBlock, Height: uint64(h), Digest: d.judge.agreed[h]}); m.disk.Flip(key) {
@@ -98,35 +106,69 @@ func playBitFlip(a *act) {
 		m.rotten = true // so that the judge knows that it must stop
 		m.boot()
 		refused = m.up == nil && m.unusable
-		heal := d.isolate(0)
-		d.after(300*time.Millisecond, heal)
+		d.after(50*time.Millisecond, func() {
+			if m.unusable {
+				m.wipe()
+				m.boot()
+			}
+		})
 	})
-	d.watch(10*time.Millisecond, func() { moved = moved || d.core(1).View() > 0 })
+	views, before, ruled, led := 0, pbft.View(0), pbft.Height(0), pbft.Height(0)
+	var heal func()
+	d.watch(10*time.Millisecond, func() {
+		c := d.core(damaged)
+		switch {
+		case !refused || c == nil || d.replicas[damaged].rejoining():
+		case heal != nil:
+			if c.View() > before && c.Open() {
+				heal()
+				heal = nil
+				views++
+			}
+		case d.network.primary() != damaged && led == 0:
+			before, heal = c.View(), d.isolate(d.network.primary())
+		case ruled == 0:
+			ruled = c.Committed()
+		case c.Primary() == damaged && c.Open():
+			led = c.Committed() - ruled
+		}
+	})
 	r := d.play()
 	a.occurred(flipped > 0 && acked > 20, "a bit flipped in an acknowledged block (%d, %d operations)", flipped, acked)
 	a.holds(refused && r.Sometimes[seenRotFound] > 0, "the replica starts from a damaged disk")
-	a.fact("a bit was flipped in block %d of one replica and the primary cut off (view change: %t): the replica refused to start and rejoined with an empty disk; all %d operations acknowledged before are in the log", flipped, moved, acked)
+	a.occurred(views > 0 && led > 20, "primaries cut off until replica %d rules (%d view changes, %d blocks under it)", damaged, views, led)
+	a.fact("a bit was flipped in block %d of replica %d: it refused to start and rejoined with an empty disk; primaries were cut off until it ruled itself (%d views later), for %d blocks: all %d operations acknowledged before the flip are in the log", flipped, damaged, views, led, acked)
 	a.fact("%d blocks", r.Blocks)
 }
 
+// playPowerLoss takes the power from all when two or more have writes under way.
 func playPowerLoss(a *act) {
-	d := a.direct(nil)
-	losses, unsynced := 0, 0
-	for i := range time.Duration(6) {
-		d.at(400*time.Millisecond+i*430*time.Millisecond+i*i*time.Millisecond, func() {
-			for _, m := range d.replicas {
-				if m.up != nil && m.up.sim.Pending(replica.WorkDisk) > 0 {
-					unsynced++
-				}
+	d := a.direct(func(o *Options) { o.Disk, o.Storm, o.Clients = 3*time.Millisecond, 5*time.Second, 6 })
+	losses, unsynced, next := 0, 0, 400*time.Millisecond
+	d.watch(time.Millisecond, func() {
+		busy := 0
+		for _, m := range d.replicas {
+			if m.up == nil {
+				next = d.now + time.Duration(150+7*losses)*time.Millisecond
+				return
 			}
-			losses++
-			d.faultPower("power loss")
-		})
-	}
+			if m.up.sim.Pending(replica.WorkDisk) > 0 {
+				busy++
+			}
+		}
+		if busy < 2 || d.now < next {
+			return
+		}
+		losses++
+		unsynced += busy
+		for _, m := range d.replicas {
+			d.restart(m.id, nil)
+		}
+	})
 	r := d.play()
-	a.occurred(losses == 6 && r.Sometimes[seenAllDown] >= 6, "power lost at all at once (%d)", losses)
-	a.fact("power failed at all four at once, 6 times: everything that clients had been told is in the log, %d operations are linearizable", r.Operations)
-	a.fact("%d replicas had writes under way; %d blocks", unsynced, r.Blocks)
+	a.occurred(losses >= 10 && unsynced > 2*losses && r.Sometimes[seenAllDown] >= losses, "power lost at all at once with writes under way (%d times, %d writes)", losses, unsynced)
+	a.fact("power failed at all four at once, %d times, while %d writes were under way: everything that clients had been told is in the log, %d operations are linearizable", losses, unsynced, r.Operations)
+	a.fact("%d blocks", r.Blocks)
 }
 
 // playCrashPoints crashes each replica at each boundary of a write.
