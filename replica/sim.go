@@ -34,7 +34,9 @@ type SimConfig struct {
 	// ReceiptRetain as in Config.
 	ReceiptRetain int64
 	// Send gets every message for another replica, encoded; see also
-	// SimHooks.Transmit.
+	// SimHooks.Transmit. It is called in the midst of the Sim's own work: it has to put
+	// the message aside and must not call the Sim, also not by way of another one that
+	// answers at once.
 	Send func(to pbft.ReplicaID, raw []byte)
 	// Executed, if not nil, gets every block that was executed, with the replies;
 	// not those of a replay.
@@ -90,8 +92,9 @@ type Sim struct {
 	replies []statemachine.Reply
 	// held is how many calls of Together are under way.
 	held int
-	// taken is for Take: memory to use again.
-	taken verifiedBatch
+	// taken is for Take: memory to use again. taking says that it is in use.
+	taken  verifiedBatch
+	taking bool
 }
 
 // SimStats count what a Sim did not pass on.
@@ -247,12 +250,18 @@ func (s *Sim) Receive(from pbft.ReplicaID, raw []byte) {
 	s.flush()
 }
 
-// Take takes a message that is already decoded and that nobody changes any more.
+// Take takes a message that is already decoded and that nobody changes any more. It
+// panics if it is called from within itself, by a Send that delivers at once.
 func (s *Sim) Take(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Message) {
+	if s.taking {
+		panic("replica: Sim.Take is called from within Sim.Take: SimConfig.Send must put messages aside")
+	}
+	s.taking = true
 	b := &s.taken
 	s.stage.check(from, epoch, m, b)
 	s.stage.signatures(from, b)
 	b.deliver(s.node)
 	b.clear()
 	s.flush()
+	s.taking = false
 }
