@@ -321,6 +321,15 @@ func TestFirstProposalWaitsForTheDisk(t *testing.T) {
 	require.Equal(t, Height(1), core.Tip().Height)
 	require.Zero(t, proposals(out.Send))
 	require.Equal(t, 1, proposals(out.Durable))
+	// A peer that lacks it is sent a copy, which waits as well. The disk is slow, power
+	// fails before the first write is done, and the replica proposes another block: so
+	// it happened in a simulation.
+	var copies Output
+	status, drop := n.verifier.Verify(1, &Status{Entered: true, Open: true})
+	require.Equal(t, NoDrop, drop)
+	core.Step(status, &copies)
+	require.Zero(t, proposals(copies.Send))
+	require.Equal(t, 1, proposals(copies.Durable))
 	// Its own status comes back: what was written so far is on disk.
 	own := out.Durable
 	out = Output{}

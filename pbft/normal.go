@@ -232,16 +232,21 @@ func (c *Core) propose(requests []*Request, emptied bool, out *Output) {
 	p := &PrePrepare{Block: NewBlock(h, requests)}
 	c.counters.Proposed++
 	c.seen[h.Height], c.proposed = p, h.Height
-	// The proposal leaves at once; this replica's own Prepare waits for the disk.
-	// After a restart it proposes nothing in this view (R6, barred). That needs a log
-	// that tells of this start: until one is sure to be there, the proposal waits too.
-	if c.unrecorded {
-		out.durable(Everyone, p)
-	} else {
-		out.send(Everyone, p)
-	}
+	c.sendProposal(Everyone, p, out)
 	c.accept(p, out)
 	c.timers.spoke = c.ticks
+}
+
+// sendProposal sends a proposal at once, also this replica's own, whose own Prepare
+// waits for the disk. After a restart it proposes nothing in this view (R6, barred).
+// That needs a log that tells of this start: until one is sure to be there, its
+// proposals wait too, and so do their copies.
+func (c *Core) sendProposal(to ReplicaID, p *PrePrepare, out *Output) {
+	if c.unrecorded && p.Proposer == c.cfg.Self {
+		out.durable(to, p)
+		return
+	}
+	out.send(to, p)
 }
 
 // receiptDue tells whether executed blocks lie above the last checkpoint of the

@@ -160,7 +160,7 @@ func (c *Core) pushProposals(to ReplicaID, m *Status, out *Output) {
 		if size += p.Size(); size > maxPushBytes {
 			return
 		}
-		out.send(to, p)
+		c.sendProposal(to, p, out)
 		b.top = max(b.top, h)
 	}
 }
