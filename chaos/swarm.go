@@ -30,7 +30,7 @@ func Swarm(seed uint64) Options {
 		Life:    pick(rng, 8*time.Second, 5*time.Minute, 5*time.Minute),
 		Storm:   pick(rng, 5*time.Second, 10*time.Second, 20*time.Second),
 		HealAll: rng.IntN(2) == 0,
-		Window:  pick[pbft.Height](rng, 2, 4, 8), CheckpointEvery: pick[pbft.Height](rng, 4, 8, 16), Retain: pick[pbft.Height](rng, 0, 2, 8),
+		Window:  pick[pbft.Height](rng, 2, 4, 8), CheckpointEvery: pick[pbft.Height](rng, 4, 8, 16), Retain: pick[pbft.Height](rng, 0, 2, 8, 100),
 		MaxBlockRequests: pick(rng, 1, 4, 64),
 		Timeouts: pbft.Timeouts{
 			Progress: pick(rng, 20, 50), RequestAge: pick(rng, 60, 200), Heartbeat: 10, Idle: 50, Status: pick(rng, 10, 50),

@@ -8,19 +8,26 @@
 # them, and take about an hour on two cores. Shorten them with KILLS, POWERCUTS,
 # REALSECONDS, MUTANTTIME, BOUNDSEEDS and STATES. A part that finds something makes
 # the script fail, after the others have run.
+#
+# With WORK, a folder, what each part printed stays there, and a part that has ended
+# there, well or not, is not run again: so a night that was cut short goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 duration=${1:-1h}
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
-work=$(mktemp -d)
+work=${WORK:-$(mktemp -d)}
+mkdir -p "$work"
 swarm=
-trap '[ -z "$swarm" ] || kill "$swarm" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap '[ -z "$swarm" ] || kill "$swarm" 2>/dev/null || true; [ -n "${WORK:-}" ] || rm -rf "$work"' EXIT
 go build -o bin/parley ./cmd/parley
 
 part() { # name, command...
 	local name=$1
 	shift
+	if [ -e "$work/$name.seconds" ]; then
+		return
+	fi
 	echo "== $name: $*" >&2
 	local start=$SECONDS
 	"$@" >"$work/$name.out" || echo "$name" >>"$work/failed"
@@ -28,7 +35,7 @@ part() { # name, command...
 	echo "== $name: $((SECONDS - start)) s" >&2
 }
 
-nice bin/parley chaos run --for "$duration" --jobs "$jobs" --failures 10 --dir bin/findings --table "$work/swarm.md" >&2 &
+[ -e "$work/swarm.md" ] || nice bin/parley chaos run --for "$duration" --jobs "$jobs" --failures 10 --dir bin/findings --table "$work/swarm.md" >&2 &
 swarm=$!
 part scenarios bin/parley chaos scenarios
 part breaches bin/parley chaos scenarios --mutants

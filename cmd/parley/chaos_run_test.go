@@ -114,7 +114,10 @@ func TestChaosReplayOfAFailure(t *testing.T) {
 func TestChaosFailure(t *testing.T) {
 	o := hopeless()
 	s := newSwarm(1)
+	require.Empty(t, s.news())
 	s.add(o, chaos.Run(o))
+	require.Equal(t, []string{"seed 30 broke a promise: liveness (parley chaos replay 30)"}, s.news())
+	require.Empty(t, s.news(), "it is told once")
 	sum := s.summary()
 	require.Equal(t, 1, sum.Failed)
 	require.Contains(t, s.line(time.Second), "1 seeds, 1.0/s; ")

@@ -20,6 +20,7 @@ type swarm struct {
 	mu     sync.Mutex
 	sum    swarmSummary
 	failed []failedSeed
+	told   int // of the failed ones
 }
 
 type failedSeed struct {
@@ -171,8 +172,23 @@ func (s *swarm) show(w io.Writer, finished <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
+		for _, line := range s.news() {
+			fmt.Fprintf(w, "%s%s\n", begin, line)
+		}
 		fmt.Fprintf(w, "%s%s%s", begin, s.line(time.Since(s.began)), end)
 	}
+}
+
+// news has a line for each seed that failed since it was last called: a long run goes
+// on after that, and whoever waits for it may look into the seed meanwhile.
+func (s *swarm) news() (lines []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; s.told < len(s.failed); s.told++ {
+		f := &s.failed[s.told]
+		lines = append(lines, fmt.Sprintf("seed %d broke a promise: %s (parley chaos replay %d)", f.options.Seed, f.report.Invariant(), f.options.Seed))
+	}
+	return lines
 }
 
 // line is what is known after so much time.
