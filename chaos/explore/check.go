@@ -42,7 +42,9 @@ func (s *search) check(state int32, before []int32, st step) {
 
 // checkEnd looks at a state in which the honest can do nothing more by themselves.
 // If the primary of the last view is one of them, everything must have been committed
-// by everybody: nothing that the traitors did may have taken that from them.
+// by everybody: nothing that the traitors did may have taken that from them. And if all
+// have come to the last view, it must be open. They need not: who has nothing to wait
+// for suspects nobody, and lets one whose timer was too short wait in a later view.
 func (s *search) checkEnd(state int32, now []int32) {
 	w := s.w
 	last := w.cfg.lastView()
@@ -56,6 +58,10 @@ func (s *search) checkEnd(state int32, now []int32) {
 		}
 	}
 	s.ends++
+	together := true
+	for p, id := range now {
+		together = together && s.roles[p].locals[id].view == last
+	}
 	for p, id := range now {
 		l := s.roles[p].locals[id]
 		done := 0
@@ -67,7 +73,7 @@ func (s *search) checkEnd(state int32, now []int32) {
 				}
 			}
 		}
-		if l.view != last || !l.open || done < len(w.requests) {
+		if together && !l.open || done < len(w.requests) {
 			s.fail(state, "deadlock: the honest replicas can do nothing more, and replica %d is in view %d (entered %t, open %t) with %d of %d requests committed",
 				s.ids[p], l.view, l.entered, l.open, done, len(w.requests))
 			return
