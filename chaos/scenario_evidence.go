@@ -35,8 +35,12 @@ var evidenceScenarios = []Scenario{
 		Wrong:   "Block time was the weighted median of times in the votes of the last commit, and verifying a commit and computing the time looked at different votes: a proposer could move the time.",
 		Differs: "Votes and certificates have no time. A block's time is in its header, not below its parent's, and a replica votes for it when its own clock is near enough.",
 		Rules:   "R21",
-		Breaches: []Breach{without("a block's time may be below its parent's", "pbft/normal.go",
-			"	if p.Time < parentTime {\n", "	if p.Time < parentTime && !ON {\n")},
+		Breaches: []Breach{
+			without("a block's time may be below its parent's", "pbft/normal.go",
+				"	if p.Time < parentTime {\n", "	if p.Time < parentTime && !ON {\n"),
+			without("a block's time may be as far ahead as its proposer likes", "pbft/normal.go",
+				"	if p.Time > parentTime && p.Time > c.now.Add(c.cfg.MaxAhead) {\n", "	if p.Time > parentTime && p.Time > c.now.Add(c.cfg.MaxAhead) && !ON {\n"),
+		},
 		play: playBlockTime,
 	},
 	{
@@ -136,6 +140,16 @@ func playBlockTime(a *act) {
 		o.Retain, o.CheckpointEvery, o.Timeouts.RotateEvery, o.Storm = 2000, 8, 1, 4*time.Second
 		traitor(0, "badtime")(o)
 	})
+	// When an honest replica has executed a block first.
+	clocks, top := map[pbft.Height]pbft.Time{}, pbft.Height(0)
+	d.watch(time.Millisecond, func() {
+		for i := range pbft.ReplicaID(3) {
+			for c := d.core(i + 1); c != nil && top < c.ExecutedHeight(); {
+				top++
+				clocks[top] = d.clock()
+			}
+		}
+	})
 	r := d.play()
 	times := map[pbft.Height]pbft.Time{}
 	must(d.replicas[1].disk.Load(nil, func(r pbft.Record) error {
@@ -148,22 +162,26 @@ func playBlockTime(a *act) {
 		}
 		return err
 	}))
-	back, ahead := 0, time.Duration(0)
+	back, ahead, compared := 0, time.Duration(0), 0
 	for h, t := range times {
 		if before, ok := times[h-1]; ok && t < before {
 			back++
 		}
-		ahead = max(ahead, time.Duration(t)-time.Duration(d.clock()))
+		if clock, ok := clocks[h]; ok {
+			compared++
+			ahead = max(ahead, time.Duration(t)-time.Duration(clock))
+		}
 	}
 	for _, m := range []any{pbft.Vote{}, pbft.Certificate{}, pbft.CheckpointVote{}, pbft.SignedClaim{}} {
 		for name, t := range fieldsOf(reflect.TypeOf(m)) {
 			a.holds(t != reflect.TypeOf(pbft.Time(0)), "%T has a time: %s", m, name)
 		}
 	}
-	a.occurred(d.deeds(0) >= 3, "wrong times proposed (%d)", d.deeds(0))
+	a.occurred(d.deeds(0) >= 3 && compared > 100, "wrong times proposed (%d, %d blocks)", d.deeds(0), compared)
+	a.occurred(ahead > maxAhead/2, "a time far ahead, but not too far, taken (%v)", ahead)
 	a.holds(back == 0, "time goes back in %d blocks", back)
-	a.holds(ahead <= maxAhead, "a block's time is %v ahead", ahead)
-	a.fact("the primary proposed %d wrong times, an hour back and far ahead: time never goes back in %d blocks; no vote, certificate or claim has one", d.deeds(0), len(times))
+	a.holds(ahead <= maxAhead, "a block's time was %v ahead when it was executed", ahead)
+	a.fact("the primary proposed %d wrong times, an hour back and far ahead: time never goes back in %d blocks and was at most %v ahead when one was executed; no vote, certificate or claim has one", d.deeds(0), len(times), ahead.Round(time.Millisecond))
 	a.fact("highest view %d, %d blocks", r.ViewChanges, r.Blocks)
 }
 
@@ -207,9 +225,13 @@ func playLostDisk(a *act) {
 	a.fact("%d blocks", r.Blocks)
 }
 
+// forgetting counts what amnesiacs sent to replica 1.
+type forgetting struct{ claims, votes int }
+
 // amnesiacs are traitors who commit with replica 0, and have forgotten it when they
 // talk to replica 1.
-func (d *directed) amnesiacs(ids ...pbft.ReplicaID) {
+func (d *directed) amnesiacs(ids ...pbft.ReplicaID) *forgetting {
+	f := &forgetting{}
 	const apart, forget = 400 * time.Millisecond, 700 * time.Millisecond
 	for _, id := range ids {
 		d.corrupt(id, func(p *puppet) {
@@ -217,6 +239,7 @@ func (d *directed) amnesiacs(ids ...pbft.ReplicaID) {
 				for _, phase := range []pbft.Phase{pbft.Prepare, pbft.Commit} {
 					s.Phase = phase
 					p.Transmit(1, &pbft.Vote{Statement: s, Signer: p.Self})
+					f.votes++
 				}
 			}
 			p.send = func(to pbft.ReplicaID, _ pbft.Message) bool { return to != 1 || d.now < apart }
@@ -224,7 +247,8 @@ func (d *directed) amnesiacs(ids ...pbft.ReplicaID) {
 				if from != 1 || d.now < apart {
 					return true
 				}
-				if v, ok := m.(*pbft.Vote); ok && v.View == 1 {
+				switch v, ok := m.(*pbft.Vote); {
+				case ok && (v.View == 1 || d.now > forget):
 					echo(v.Statement)
 				}
 				return false
@@ -232,6 +256,7 @@ func (d *directed) amnesiacs(ids ...pbft.ReplicaID) {
 			p.tick = func() {
 				if d.now > forget && d.core(1).View() <= 1 && !d.core(1).Entered() || d.now > forget && d.core(1).View() == 0 {
 					p.Transmit(1, p.startClaim(1))
+					f.claims++
 				}
 			}
 		})
@@ -239,6 +264,7 @@ func (d *directed) amnesiacs(ids ...pbft.ReplicaID) {
 	d.hold(func(from, to pbft.ReplicaID, _ pbft.Message) bool {
 		return d.now > apart && (from == 0 && to == 1 || from == 1 && to == 0)
 	})
+	return f
 }
 
 func playAmnesia(a *act) {
@@ -247,16 +273,18 @@ func playAmnesia(a *act) {
 		traitor(2, "mute")(o)
 		traitor(3, "mute")(o)
 	})
-	d.amnesiacs(2, 3)
+	two := d.amnesiacs(2, 3)
 	r := d.play()
+	a.occurred(two.claims > 0 && two.votes > 20, "claims that hide what was committed, and votes for both (%d, %d)", two.claims, two.votes)
 	a.occurred(r.Findings[Agreement] > 0 && len(r.Forks) == 1, "two amnesiacs of four fork the log (%v)", r.Findings)
 	if len(r.Forks) == 1 {
 		f := r.Forks[0]
 		a.holds(slices.Equal(f.Culprits, []pbft.ReplicaID{2, 3}), "the logs of %d and %d name %v", f.A, f.B, f.Culprits)
 	}
 	one := a.direct(func(o *Options) { o.Storm = 2 * time.Second; traitor(3, "mute")(o) })
-	one.amnesiacs(3)
+	alone := one.amnesiacs(3)
 	r1 := one.play()
+	a.occurred(alone.claims > 0 && alone.votes > 0, "one amnesiac alone claims and votes (%d, %d)", alone.claims, alone.votes)
 	a.holds(one.core(1).View() <= 1, "view %d was reached", one.core(1).View())
-	a.fact("two amnesiacs of four fork the log: the logs of the two honest replicas name exactly them, by Commits and claims that hide these; one alone does nothing (%d blocks)", r1.Blocks)
+	a.fact("two amnesiacs of four fork the log: the logs of the two honest replicas name exactly them, by Commits and claims that hide these; one alone sends %d claims and %d votes to no effect (%d blocks)", alone.claims, alone.votes, r1.Blocks)
 }

@@ -40,8 +40,8 @@ var poolScenarios = []Scenario{
 		Wrong:   "Messages that had become useless, of old views and of requests that were never answered, were not deleted, and memory grew for ever.",
 		Differs: "Each collection has a bound and an owner that empties it; the judge compares them with the published formulas after every step, and the log is pruned behind the snapshots.",
 		Rules:   "R8, DESIGN: bounds",
-		Breaches: []Breach{without("the log is not pruned", "pbft/stable.go",
-			"	if limit <= low {\n		return\n	}\n", "	if limit <= low || ON {\n		return\n	}\n")},
+		Breaches: []Breach{without("NewViews of views that are long over are not deleted", "pbft/spine.go",
+			"		if s.view >= oldest || s.view >= c.durable.View {\n", "		if ON || s.view >= oldest || s.view >= c.durable.View {\n")},
 		play: playLeaks,
 	},
 	{
@@ -153,17 +153,24 @@ func playLeaks(a *act) {
 		o.BadClients = []string{"crowd", "late"}
 		traitor(3, "flood")(o)
 	})
-	records := func() (n int) {
-		must(d.replicas[1].disk.Load(nil, func(pbft.Record) error { n++; return nil }))
-		return n
+	records := func() (n, newViews int) {
+		must(d.replicas[1].disk.Load(nil, func(r pbft.Record) error {
+			if n++; r.Key.Kind == pbft.RecordNewView {
+				newViews++
+			}
+			return nil
+		}))
+		return n, newViews
 	}
-	early, late := 0, 0
-	d.at(1500*time.Millisecond, func() { early = records() })
-	d.at(3900*time.Millisecond, func() { late = records() })
+	early, late, views, waiting := 0, 0, 0, 0
+	d.at(1500*time.Millisecond, func() { early, _ = records() })
+	d.at(3900*time.Millisecond, func() { late, views = records(); waiting = d.core(1).PoolLen() })
 	r := d.play()
 	a.occurred(d.deeds(3) > 200 && r.ViewChanges > 3 && r.Blocks > 200, "floods, views and blocks (%d, %d, %d)", d.deeds(3), r.ViewChanges, r.Blocks)
 	a.holds(early > 0 && late < early+early/2, "%d records on the disk after 1.5s, %d after 4s", early, late)
-	a.fact("%d blocks, %d views and a flood: %d records on the disk after 1.5s, %d after 4s; every bound of memory held at every step", r.Blocks, r.ViewChanges, early, late)
+	a.holds(views <= r.ViewChanges/2, "%d NewViews of %d are kept", views, r.ViewChanges)
+	a.holds(waiting < 200, "%d requests wait in the end", waiting)
+	a.fact("%d blocks, %d views and a flood: %d records on the disk after 1.5s, %d after 4s, %d NewViews among them, %d requests waiting; every bound of memory held at every step", r.Blocks, r.ViewChanges, early, late, views, waiting)
 }
 
 func playHostileClients(a *act) {

@@ -35,6 +35,7 @@ func (a *act) direct(change func(o *Options)) *directed {
 	}
 	if a.calm {
 		o.Network, o.Faults, o.Traitors, o.Strategies, o.BadClients = quiet().Network, Faults{}, nil, nil, nil
+		o.Timeouts.RotateEvery = 0
 	}
 	s, err := NewSimulation(o)
 	must(err)

@@ -76,7 +76,9 @@ var syncScenarios = []Scenario{
 		Wrong:   "A replica that was stopped for a while and went on ran out of memory by the messages that had piled up, and its state transfer never came to an end while clients went on writing.",
 		Differs: "Every queue has a bound, what is lost is pushed again by status, and execution that lags holds ordering back, so that whoever catches up is faster than the log grows.",
 		Rules:   "R8, R13, PROTOCOL 3.1",
-		play:    playPaused,
+		Breaches: []Breach{without("what waits for a replica that stands still has no bound", "chaos/process.go",
+			"	if len(p.inbox) < maxInbox {\n", "	if len(p.inbox) < maxInbox || ON {\n")},
+		play: playPaused,
 	},
 	{
 		Name: "bft-smart-leader-from-transfer", Origin: "BFT-SMaRt", Bugs: []string{"BFT-SMaRt #62"}, Kind: Caught,
@@ -110,7 +112,9 @@ var syncScenarios = []Scenario{
 			"it waited and ignored what came.",
 		Differs: "Nothing is tried once: after every step the core takes up whatever has become possible, and whoever is behind in views is pushed the NewView on each of its statuses.",
 		Rules:   "R13, DESIGN: progress is derived again",
-		play:    playTwoViewsBehind,
+		Breaches: []Breach{without("who is behind in views is not sent the NewView again", "pbft/viewchange.go",
+			"func (c *Core) sendView(to ReplicaID, out *Output) {\n", "func (c *Core) sendView(to ReplicaID, out *Output) {\n	if ON {\n		return\n	}\n")},
+		play: playTwoViewsBehind,
 	},
 	{
 		Name: "hotstuff-missing-parent", Origin: "relab/hotstuff", Bugs: []string{"relab/hotstuff #24"}, Kind: Caught,
@@ -131,7 +135,9 @@ var syncScenarios = []Scenario{
 		Wrong:   "A member that was sent two snapshots within a short time panicked: the second met the first half applied.",
 		Differs: "One transfer is under way at a time. A later snapshot takes its place only between two steps of it, and what is being installed is installed first.",
 		Rules:   "DESIGN 2.5",
-		play:    playTwoSnapshots,
+		Breaches: []Breach{without("a later snapshot does not take the place of the one that is on its way", "replica/node_transfer.go",
+			"	case transferManifest, transferChunks:\n", "	case transferManifest, transferChunks:\n		if ON {\n			return\n		}\n")},
+		play: playTwoSnapshots,
 	},
 }
 

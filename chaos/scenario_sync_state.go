@@ -101,8 +101,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 }
 
 func playPaused(a *act) {
-	d := a.direct(func(o *Options) { behind(o); o.Storm = 4 * time.Second; o.Clients = 8 })
-	const from, to = 400 * time.Millisecond, 2400 * time.Millisecond
+	d := a.direct(func(o *Options) { behind(o); o.Storm = 5 * time.Second; o.Clients = 8 })
+	const from, to = 400 * time.Millisecond, 3400 * time.Millisecond
 	m := d.replicas[3]
 	d.at(from, m.pause)
 	d.at(to, m.resume)
@@ -117,11 +117,11 @@ func playPaused(a *act) {
 		}
 	})
 	r := d.play()
-	a.occurred(lag > 100 && most > 1000, "a replica that stood still for 2s under load (%d blocks, %d messages waiting)", lag, most)
+	a.occurred(lag > 100 && most >= maxInbox, "a replica that stood still for 3s under load (%d blocks, %d messages waiting)", lag, most)
 	a.holds(most <= maxInbox, "%d messages wait, the bound is %d", most, maxInbox)
 	a.holds(level > 0 && level < time.Second, "it is not level a second after it went on (%v)", level)
 	a.holds(r.ViewChanges == 0, "view %d was reached", r.ViewChanges)
-	a.fact("stopped for 2s under load, %d blocks behind with %d messages waiting (bound %d): level %v after it went on", lag, most, maxInbox, level.Round(time.Millisecond))
+	a.fact("stopped for 3s under load, %d blocks behind with %d messages waiting (bound %d): level %v after it went on", lag, most, maxInbox, level.Round(time.Millisecond))
 }
 
 // playLeaderFromTransfer: while replica 3 fetches a state, the traitor says of itself in
@@ -230,22 +230,36 @@ func playTwoViewsBehind(a *act) {
 }
 
 // playTwoSnapshots holds the chunks of a transfer back until later snapshots are on
-// offer.
+// offer, and brings one more while the last of them is being installed.
 func playTwoSnapshots(a *act) {
 	d := a.direct(behind)
 	x := d.away(3, 300*time.Millisecond, 1000*time.Millisecond)
-	heights := map[pbft.Height]bool{}
+	heights, installing, midway := map[pbft.Height]bool{}, pbft.Height(0), 0
 	d.hold(func(from, to pbft.ReplicaID, m pbft.Message) bool {
 		_, ok := m.(*pbft.Chunk)
 		return ok && to == 3 && len(heights) < 3
 	})
 	d.watch(time.Millisecond, func() {
-		if h, _, _ := d.replicas[3].up.node.Transfer(); h > 0 {
-			heights[h] = true
+		m := d.replicas[3]
+		h, got, total := m.up.node.Transfer()
+		if h == 0 || d.report.Transfers > 0 {
+			m.slow = 1
+			return
+		}
+		heights[h] = true
+		if m.slow = 200; total > 0 && got == total && len(heights) >= 3 {
+			// All chunks are there: it is being installed, and that takes some time.
+			if b := d.core(1).StableBundle(); b != nil && b.Height() > h && d.core(1).IsSnapshot(b.Height()) {
+				installing = h
+				midway++
+				d.network.send(1, 3, pbft.Encode(0, b))
+			}
 		}
 	})
 	r := d.play()
 	a.occurred(len(heights) >= 3, "a transfer that goes over to later snapshots (%v)", heights)
-	a.holds(r.Transfers > 0 && x.level > 0, "no state was installed")
-	a.fact("%d snapshots one after the other while the first was on its way: the last was installed, level after %v", len(heights), x.level.Round(time.Millisecond))
+	a.occurred(midway > 0 && installing > 0, "a later snapshot while one is installed (%d times)", midway)
+	a.holds(r.Transfers > 0 && x.level > 0 && x.level < time.Second, "no state was installed, or late (%d transfers, level after %v)", r.Transfers, x.level)
+	a.fact("%d snapshots one after the other while the first was on its way, and %d times a later one while that of %d was being installed: it was installed, then what came after, level after %v", len(heights), midway, installing, x.level.Round(time.Millisecond))
+	a.fact("%d states installed", r.Transfers)
 }

@@ -78,6 +78,8 @@ type ScenarioResult struct {
 	Broken  []string `json:"broken,omitempty"`
 	// Seconds of real time.
 	Seconds float64 `json:"seconds"`
+	// traces are the hashes of all that happened in its simulations.
+	traces []string
 }
 
 // Err is nil if the attack took place and nothing was broken, and otherwise wraps
@@ -190,6 +192,7 @@ func (a *act) always(ok bool, format string, args ...any) {
 // judged takes over what the judge of a simulation found.
 func (a *act) judged(r *Report) {
 	a.result.Broken = append(a.result.Broken, r.Violations...)
+	a.result.traces = append(a.result.traces, r.Trace)
 }
 
 // WriteScenarios writes the texts of scenarios as Markdown.
