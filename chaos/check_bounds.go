@@ -22,17 +22,19 @@ func (k *boundCheck) observe(p *process) {
 	if certified, own := bundleHeight(p.disk.image, pbft.RecordSnapshot), p.disk.newest(); own < certified {
 		logMax += int(certified - own)
 	}
+	// A snapshot interval more, since the log is pruned at snapshots. And a replica that
+	// catches up by the blocks that peers retain hears of the last snapshot when it is
+	// there: until then it has those above its own snapshot and its own below.
+	heights := logMax + int(2*o.Retain+2*o.CheckpointEvery) + 8*window
 	limits := [...]struct {
 		kind  pbft.RecordKind
 		what  string
 		limit int
 	}{
-		// A snapshot interval more, since the log is pruned at snapshots.
-		{pbft.RecordBlock, "blocks", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
-		{pbft.RecordChain, "links of the chain", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
-		{pbft.RecordCommit, "CommitQCs", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
-		// A replica that catches up by blocks hears of the last snapshot when it is there.
-		{pbft.RecordCheckpoint, "statements", logMax + int(o.Retain+2*o.CheckpointEvery) + 8*window},
+		{pbft.RecordBlock, "blocks", heights},
+		{pbft.RecordChain, "links of the chain", heights},
+		{pbft.RecordCommit, "CommitQCs", heights},
+		{pbft.RecordCheckpoint, "statements", heights},
 		{pbft.RecordEvidence, "proofs", 6 * len(o.Weights)},
 	}
 	var held [256]int

@@ -142,6 +142,8 @@
 //	evidence                  one for each member and offence               TestBoundEvidence
 //	committed chain, CommitQCs, NewViews, statements, the log
 //	                          back to Retain below the last snapshot        TestBoundLongLife
+//	  while catching up       and what peers retained, above it, until the bundle
+//	                          of a later snapshot arrives
 //	NewViews nothing rests on MaxNewViews, the newest                       TestBoundNewViews
 //	the log ahead             LogMax above the last stable checkpoint       log-max
 //
