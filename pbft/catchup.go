@@ -64,13 +64,16 @@ func (c *Core) missing() (want GetBlocks, from crypto.Bitmap, ok bool) {
 	return GetBlocks{}, nil, false
 }
 
-// ahead is the set of peers that said to have committed more than this replica and
-// to have the next block still.
+// ahead is the set of peers that said lately to have committed more than this replica
+// and to have the next block still. Who has fallen silent may have discarded it since,
+// and cannot be asked: what it said long ago must not keep this replica from the state
+// that others offer.
 func (c *Core) ahead() crypto.Bitmap {
+	const lately = 4 // status intervals
 	set := crypto.NewBitmap(c.quorums.N())
 	for i := range c.peers {
 		p := &c.peers[i]
-		if p.known && p.status.Committed > c.Committed() && p.status.Oldest <= c.Committed()+1 {
+		if p.known && c.ticks < p.heard+lately*uint64(c.cfg.Timeouts.Status) && p.status.Committed > c.Committed() && p.status.Oldest <= c.Committed()+1 {
 			set.Set(ReplicaID(i))
 		}
 	}

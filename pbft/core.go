@@ -119,7 +119,8 @@ type peer struct {
 	change     *ViewChange // the highest, or nil
 	lied       View        // the view for which it claimed what its certificate did not prove; 0 none
 	status     Status
-	known      bool // status was received
+	known      bool   // status was received
+	heard      uint64 // tick of that
 	lastPush   uint64
 	pushed     bool
 	lastAnswer uint64

@@ -303,3 +303,45 @@ func TestTransferOfASnapshotThatIsGone(t *testing.T) {
 	behind.TransferFailed(stable[last], &out)
 	require.Nil(t, behind.transfer)
 }
+
+// What peers said before they fell silent does not keep a replica from the state that
+// others offer: without them, and without its vote, the rest may be no quorum. In a
+// simulation one silent member had more than F of the weight.
+func TestTransferWhenThoseWithTheBlocksAreSilent(t *testing.T) {
+	fresh := func() *world {
+		return newWorld(equalWeights(4), 1, func(c *Config) { c.CheckpointEvery, c.MaxBlockRequests = 2, 1 })
+	}
+	w := fresh()
+	w.tick()
+	for seq := range uint64(6) {
+		w.nodes[0].submit(w.request(1, seq+1, "op"))
+		w.run(2, nil)
+	}
+	last := w.nodes[1].core.SnapshotBundle()
+	require.NotNil(t, last)
+
+	c := fresh().nodes[2].core
+	var out Output
+	hear := func(from ReplicaID) {
+		c.onStatus(from, &Status{Entered: true, Open: true, Committed: last.Height(), Oldest: 1, Reply: true}, &out)
+	}
+	until := func(ticks int) {
+		for range ticks {
+			c.Tick(Time(c.ticks), &out)
+		}
+	}
+	status := c.cfg.Timeouts.Status
+	hear(0)
+	hear(1)
+	c.onBundle(last, &out)
+	until(3 * status)
+	require.Nil(t, c.transfer, "two of four said lately to have the blocks")
+	hear(0)
+	hear(1)
+	until(3 * status)
+	require.Nil(t, c.transfer)
+	hear(0)
+	until(2 * status)
+	require.Equal(t, last, c.transfer, "one of them has been silent since")
+	require.Contains(t, out.Fetch, Want{last})
+}

@@ -40,7 +40,7 @@ func (c *Core) onStatus(from ReplicaID, m *Status, out *Output) Drop {
 	}
 	p := &c.peers[from]
 	p.stalled = p.known && p.status.Tip == m.Tip && p.status.View == m.View
-	p.status, p.known = *m, true
+	p.status, p.known, p.heard = *m, true, c.ticks
 	c.noteRejoinAnswer(from, m)
 	c.joinHigherView(out)
 	if m.View == c.durable.View && from == c.Primary() {
