@@ -119,7 +119,7 @@ func (p *process) configure() replica.SimConfig {
 			Self: p.id, Cluster: s.cluster, Quorums: s.quorums, Start: s.start,
 			Window: o.Window, CheckpointEvery: o.CheckpointEvery, LogMax: 2*o.CheckpointEvery + 2*o.Window, Retain: o.Retain,
 			MaxBlockBytes: bounds.MaxBlockBytes, MaxBlockRequests: bounds.MaxBlockRequests, MaxOperationBytes: bounds.MaxOperationBytes,
-			MinCheckpointGap: 5 * time.Millisecond, MaxAhead: maxAhead, MaxPoolBytes: maxPoolBytes, MaxPoolPerClient: 64,
+			MinCheckpointGap: 5 * time.Millisecond, MaxAhead: maxAhead, MaxPoolBytes: maxPoolBytes, MaxPoolPerClient: 64, MaxNewViews: 2,
 			Timeouts: o.Timeouts, Incarnation: uint64(s.now) + 1,
 		},
 		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,
