@@ -26,12 +26,14 @@ type actors struct {
 	refuse   map[int]error       // whose start fails
 	launched map[int][]time.Time // every attempt
 	now      map[int]*child
+	again    *sync.Cond // after each attempt
 }
 
 func (a *actors) launch(i int) (*child, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.launched[i] = append(a.launched[i], time.Now())
+	a.again.Broadcast()
 	if err := a.refuse[i]; err != nil {
 		return nil, err
 	}
@@ -48,6 +50,17 @@ func (a *actors) die(i int, err error) {
 	a.mu.Unlock()
 	c.err = err
 	c.stdin.(*input).close()
+	synctest.Wait()
+}
+
+// await waits until a replica was launched so often. In a bubble the clock goes on to
+// whatever the supervisor waits for.
+func (a *actors) await(i, attempts int) {
+	a.mu.Lock()
+	for len(a.launched[i]) < attempts {
+		a.again.Wait()
+	}
+	a.mu.Unlock()
 	synctest.Wait()
 }
 
@@ -70,6 +83,7 @@ func (i *input) Close() error {
 func fourActors(t *testing.T, restart bool) (*supervisor, *actors, *bytes.Buffer) {
 	var out bytes.Buffer
 	a := &actors{refuse: make(map[int]error), launched: make(map[int][]time.Time), now: make(map[int]*child)}
+	a.again = sync.NewCond(&a.mu)
 	members := make([]crypto.Member, 4)
 	for i := range members {
 		members[i].Weight = 1
@@ -106,8 +120,7 @@ func TestSupervisorRestarts(t *testing.T) {
 		a.refuse[2] = errors.New("no room")
 		a.mu.Unlock()
 		a.die(2, errors.New("exit status 1"))
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
+		a.await(2, 10) // the first start, and the pauses below
 		var pauses []time.Duration
 		a.mu.Lock()
 		for k, at := range a.launched[2][1:] {
@@ -126,14 +139,13 @@ func TestSupervisorRestarts(t *testing.T) {
 		a.mu.Lock()
 		delete(a.refuse, 2)
 		a.mu.Unlock()
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		a.await(2, 11)
 		require.Contains(t, said(s, out), "replica-2 was started again\n")
+		advance(2 * time.Minute) // it lasts
 		n, before := a.attempts(2), len(said(s, out))
 		a.die(2, nil)
 		require.Contains(t, said(s, out)[before:], "replica-2 has stopped: something told its process to\n  replica-2 is started again in 1s\n")
-		time.Sleep(restartPause)
-		synctest.Wait()
+		advance(restartPause)
 		require.Equal(t, n+1, a.attempts(2))
 		s.end(nil)
 		require.NotContains(t, said(s, out), "killed")
@@ -147,11 +159,10 @@ func TestSupervisorQuorum(t *testing.T) {
 		a.refuse[0] = errors.New("no room")
 		s.startAll()
 		require.Nil(t, s.failure())
-		for range 2 {
+		for i := range 2 {
 			a.die(1, errors.New("x"))
 			require.ErrorContains(t, s.failure(), "without replica-0, replica-1 too few replicas run to make progress (weight 3 of 4 is needed)")
-			time.Sleep(2 * restartPause)
-			synctest.Wait()
+			a.await(1, 2+i)
 			require.NoError(t, s.failure())
 		}
 		s.end(nil)
@@ -165,8 +176,8 @@ func TestSupervisorQuorum(t *testing.T) {
 		require.Contains(t, said(s, out), "start it again: ")
 		a.die(3, errors.New("x"))
 		require.True(t, closed(gone))
-		time.Sleep(time.Hour)
-		require.Equal(t, 1, a.attempts(1))
+		advance(time.Hour)
+		require.Equal(t, 1, a.attempts(1), "without --restart nothing is")
 		s.end(nil)
 	})
 }
