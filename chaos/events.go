@@ -31,7 +31,7 @@ func (s *Simulation) happen(e *event) {
 	case e.do != nil:
 		e.do()
 	case e.k != nil:
-		s.network.arrive(pbft.ReplicaID(e.from), pbft.ReplicaID(e.to), e.k)
+		s.network.landed(pbft.ReplicaID(e.from), pbft.ReplicaID(e.to), e.k)
 	case e.life.dead:
 	case e.work == eventRun:
 		e.life.run()

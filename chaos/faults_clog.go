@@ -17,7 +17,7 @@ func (n *network) unclog(from, to pbft.ReplicaID, faults int) {
 	if l.clogged > 0 || len(l.held) == 0 {
 		return
 	}
-	held := l.held[:min(len(l.held), maxHeld)]
+	held := l.held
 	l.held = nil
 	for _, k := range held {
 		n.s.after(0, func() { n.arrive(from, to, k) })

@@ -71,6 +71,7 @@ type link struct {
 	cut     int           // faults that cut it
 	clogged int           // faults that hold what is on it
 	held    []*packet     // while it is clogged
+	flying  int           // bytes on their way
 	narrow  int           // faults that take its bandwidth
 	last    time.Duration // when its last message arrives
 	free    time.Duration // when its last message has left
@@ -133,8 +134,13 @@ func (n *network) carry(from, to pbft.ReplicaID, k *packet) {
 	}
 }
 
-// dispatch has a copy arrive after d, and what its link and the adversary add.
+// dispatch has a copy arrive after d, and what its link and the adversary add, unless
+// too much is on its way there.
 func (n *network) dispatch(l *link, from, to pbft.ReplicaID, k *packet, d time.Duration) {
+	if l.flying+len(k.raw) > maxFlying {
+		return
+	}
+	l.flying += len(k.raw)
 	at := n.throttle(l, k) + d
 	if n.s.storming {
 		at += n.plan.hold(n, from, to, k)
@@ -147,13 +153,21 @@ func (n *network) dispatch(l *link, from, to pbft.ReplicaID, k *packet, d time.D
 	n.s.agenda.plan(at, event{k: k, from: uint8(from), to: uint8(to)})
 }
 
+// landed ends the flight of a copy that dispatch has sent.
+func (n *network) landed(from, to pbft.ReplicaID, k *packet) {
+	n.links[from][to].flying -= len(k.raw)
+	n.arrive(from, to, k)
+}
+
 func (n *network) arrive(from, to pbft.ReplicaID, k *packet) {
 	l := &n.links[from][to]
 	if l.cut > 0 {
 		return
 	}
 	if l.clogged > 0 {
-		l.held = append(l.held, k)
+		if len(l.held) < maxHeld {
+			l.held = append(l.held, k)
+		}
 		return
 	}
 	n.s.report.Messages++

@@ -10,6 +10,11 @@ const collapsed = 20 << 10
 // would have stopped its sender by then.
 const maxQueue = 5 * time.Second
 
+// maxFlying is how many bytes are on their way from one replica to another at most; the
+// rest is lost, as at a sender whose queue is full. A flood of large messages on a slow
+// link took all memory otherwise.
+const maxFlying = 4 << 20
+
 // throttle is when a message has left its sender, through a link that carries so
 // many bytes a second.
 func (n *network) throttle(l *link, k *packet) time.Duration {
