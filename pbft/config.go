@@ -36,7 +36,8 @@ type Config struct {
 	// MaxOperationBytes bounds one operation.
 	MaxOperationBytes int
 	// MinCheckpointGap is the block time that must lie between a checkpoint and a
-	// block flagged as one (PROTOCOL R15).
+	// block flagged as one (PROTOCOL R15). A primary under load leaves four times as
+	// much.
 	MinCheckpointGap time.Duration
 	// MaxAhead is how far a block's time may be ahead of the own clock.
 	MaxAhead time.Duration

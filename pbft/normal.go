@@ -1,5 +1,7 @@
 package pbft
 
+import "time"
+
 // The normal case: proposals and Prepares. Costs of a block of B requests at one
 // replica, n members: B request signatures (in batches, most of them on arrival),
 // one signature over the header, 2n vote signatures, two syncs of which the
@@ -214,6 +216,24 @@ func (c *Core) expiry() Time {
 	return t
 }
 
+// busyBlocks since the last checkpoint mean load, under which the gap between flagged
+// blocks is busyGaps times the least one.
+const (
+	busyBlocks = 16
+	busyGaps   = 4
+)
+
+// checkpointGap is what this primary leaves between checkpoints. Under a closed loop
+// every block leaves the pool empty although the primary never falls idle, and a
+// checkpoint costs what many blocks do; when the load ends, [Core.receiptDue] makes
+// up for it.
+func (c *Core) checkpointGap(h Height) time.Duration {
+	if h-c.chain.tip().lastCheckpoint > busyBlocks {
+		return busyGaps * c.cfg.MinCheckpointGap
+	}
+	return c.cfg.MinCheckpointGap
+}
+
 func (c *Core) propose(requests []*Request, emptied bool, out *Output) {
 	parentTime, checkpoint, ok := c.parentInfo(c.tip)
 	must(ok, "no parent for a proposal on %v", c.tip)
@@ -228,7 +248,7 @@ func (c *Core) propose(requests []*Request, emptied bool, out *Output) {
 	}
 	// The last block before the primary falls idle is a checkpoint, so receipts
 	// come soon under light load; the gap keeps the cost bounded under any load.
-	h.Checkpoint = emptied && !c.IsSnapshot(h.Height) && h.Time >= checkpoint.Add(c.cfg.MinCheckpointGap)
+	h.Checkpoint = emptied && !c.IsSnapshot(h.Height) && h.Time >= checkpoint.Add(c.checkpointGap(h.Height))
 	p := &PrePrepare{Block: NewBlock(h, requests)}
 	c.counters.Proposed++
 	c.seen[h.Height], c.proposed = p, h.Height
