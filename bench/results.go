@@ -81,6 +81,7 @@ type results struct {
 	Half   []point `json:"half,omitempty"`   // open loop at half of the peak
 	Double []point `json:"double,omitempty"` // and at twice
 	Sizes  []size  `json:"sizes,omitempty"`
+	Links  []link  `json:"links,omitempty"` // simulated
 	Soak   *memory `json:"soak,omitempty"`
 }
 

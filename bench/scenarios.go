@@ -29,6 +29,7 @@ var scenarioList = []scenario{
 	{"half", (*bench).half},
 	{"double", (*bench).double},
 	{"sizes", (*bench).eachSize},
+	{"links", (*bench).links},
 	{"soak", (*bench).soaked},
 }
 
