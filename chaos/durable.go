@@ -75,7 +75,12 @@ func (j *judge) durable(p *process, m pbft.Message) {
 		}
 		v := image[pbft.RecordKey{Kind: pbft.RecordNewView, Height: uint64(m.View)}]
 		if v == nil {
-			missing("the NewView")
+			// A replica that was slow may make it, see the view fail and leave it for later ones
+			// in one batch, which writes the NewView and, of those of failed views, discards it
+			// again. What it must not do is make another one, and the view on its disk forbids that.
+			if readState(orZero(image[pbft.RecordKey{Kind: pbft.RecordState}])).view <= m.View {
+				missing("the NewView")
+			}
 			return
 		}
 		n, err := pbft.DecodeRecordNewView(v)

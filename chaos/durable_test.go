@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,4 +52,23 @@ func TestABlockIsKeptUntilThisReplicaKnows(t *testing.T) {
 	require.False(t, discharged(image, 100, &above))
 	above.Height = committed.Height
 	require.True(t, discharged(image, 100, &above), "another block was committed there")
+}
+
+// A NewView that a replica made may be gone from its disk when it leaves only if that
+// disk forbids it to make another one for the view.
+func TestANewViewMayBeGoneOnceItsViewIsOver(t *testing.T) {
+	for at, allowed := range map[pbft.View]bool{0: false, 1: false, 2: true} {
+		s, err := NewSimulation(calm())
+		require.NoError(t, err)
+		require.NoError(t, s.Run().Err())
+		p := s.replicas[1].up
+		key := pbft.RecordKey{Kind: pbft.RecordState}
+		state := binary.BigEndian.AppendUint64(nil, uint64(at))
+		p.disk.image[key] = append(state, p.disk.image[key][8:]...)
+		require.Equal(t, at, readState(p.disk.image[key]).view)
+		n := &pbft.NewView{View: 1}
+		require.Equal(t, p.id, s.schedule.Primary(0, n.View))
+		s.judge.durable(p, n)
+		require.Equal(t, allowed, len(s.report.Violations) == 0, "the view on the disk is %d", at)
+	}
 }
