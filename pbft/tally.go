@@ -3,8 +3,9 @@ package pbft
 import "github.com/parley-bft/parley/crypto"
 
 // Tally turns votes into certificates (PROTOCOL 9). It is a plain data structure
-// of one goroutine; it checks no signatures. With a lazy scheme the votes may be
-// unverified, as long as each is from its signer ([Verifier.CheckVote]).
+// of one goroutine; it checks no signatures. The votes may be unverified, as long as
+// each is from its signer ([Verifier.CheckVote]): what comes out of them is verified,
+// certificates by [Verifier.Aggregate], proofs by [CheckEvidence].
 //
 // It holds one vote per member, phase, view and height: for the current view and
 // for one newer view per member, for the heights that [Tally.Advance] names.
@@ -325,6 +326,6 @@ func (t *Tally) accuse(a, b *Vote) {
 // Evidence returns the conflicting pairs found since the last call, at most one
 // per member: votes at one height for two blocks, or of one view bound to two
 // NewViews. (Conflicts at different heights need headers; whoever has them looks
-// for those.) If the scheme is lazy, the votes may be unverified: use
-// [CheckEvidence] before anybody is accused.
+// for those.) The votes may be unverified: use [CheckEvidence] before anybody is
+// accused.
 func (t *Tally) Evidence() []*Evidence { return t.evidence.take() }

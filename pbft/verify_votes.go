@@ -21,9 +21,9 @@ func (v *Verifier) CheckVote(from ReplicaID, vote *Vote) Drop {
 }
 
 // VerifyVotes checks the votes' signatures, as one batch if the scheme can do
-// that, and returns for each [NoDrop] or the reason. With a lazy scheme the host
-// may leave it out, give the votes to the [Tally] after [Verifier.CheckVote], and
-// verify the aggregate.
+// that, and returns for each [NoDrop] or the reason. The host may leave it out and
+// give the votes to the [Tally] after [Verifier.CheckVote]: [Verifier.Aggregate]
+// checks those that a certificate is made of.
 func (v *Verifier) VerifyVotes(votes []*Vote) []Drop {
 	if len(votes) == 1 {
 		vote := votes[0]
@@ -166,9 +166,10 @@ func (v *Verifier) prove(s crypto.Scheme, k crypto.Kind, statement []byte, signe
 	return NoDrop
 }
 
-// Aggregate makes the certificate of a [Pending] and verifies it if the scheme is
-// lazy, that is if the shares may not have been verified. If it fails because of
-// bad shares, culprits names their signers: give them to [Tally.Reject].
+// Aggregate makes the certificate of a [Pending] whose shares may not have been
+// verified: it verifies the aggregate where that is cheaper, else the shares of all
+// others. If it fails because of bad shares, culprits names their signers: give
+// them to [Tally.Reject].
 func (v *Verifier) Aggregate(p *Pending) (c *Certificate, culprits []ReplicaID) {
 	msg := p.Statement.Append(nil)
 	proof, culprits := v.aggregate(v.cfg.Votes, p.Statement.Phase.Kind(), msg, p.Signers, p.Shares)
@@ -192,6 +193,11 @@ func (v *Verifier) AggregateCheckpoint(p *CheckpointPending) (c *CheckpointCerti
 // always is, since the shares come from a tally in order.
 func (v *Verifier) aggregate(s crypto.Scheme, k crypto.Kind, msg []byte, signers crypto.Bitmap, shares []crypto.Share) ([]byte, []ReplicaID) {
 	ctx := v.context(k)
+	if !s.Lazy() {
+		if culprits := v.badShares(s, ctx, msg, shares); culprits != nil {
+			return nil, culprits
+		}
+	}
 	proof, err := s.Aggregate(shares)
 	if err == nil && s.Lazy() {
 		err = s.VerifyAggregate(ctx, msg, signers, proof)
@@ -205,4 +211,21 @@ func (v *Verifier) aggregate(s crypto.Scheme, k crypto.Kind, msg []byte, signers
 		panic(fmt.Sprintf("pbft: scheme %s: every share verifies, the aggregate does not: %v", s.Name(), err))
 	}
 	return nil, culprits
+}
+
+// badShares verifies shares one by one, or as a batch, but for this replica's own:
+// nobody else gets a vote of this replica into its tally ([Verifier.CheckVote]).
+func (v *Verifier) badShares(s crypto.Scheme, ctx crypto.Context, msg []byte, shares []crypto.Share) (culprits []ReplicaID) {
+	checks := make([]crypto.ShareCheck, 0, len(shares))
+	for _, share := range shares {
+		if share.Signer != v.cfg.Self {
+			checks = append(checks, crypto.ShareCheck{Context: ctx, Message: msg, Share: share})
+		}
+	}
+	for i, err := range s.VerifyShares(checks) {
+		if err != nil {
+			culprits = append(culprits, checks[i].Share.Signer)
+		}
+	}
+	return culprits
 }

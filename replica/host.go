@@ -25,15 +25,18 @@ func (h *nodeHost) Send(to pbft.ReplicaID, m pbft.Message) {
 
 func (h *nodeHost) Execute(blocks []*pbft.Block) { h.runner.jobs.put(runnerJob{blocks: blocks}) }
 
-// Aggregate runs elsewhere only where it takes long: joining signatures to a list
-// costs less than waking another goroutine.
+// aggregateHere is up to how many signatures are verified on the protocol goroutine:
+// a few cost hardly more than to wake another one and be woken.
+const aggregateHere = 5
+
+// Aggregate runs elsewhere only where it takes long.
 func (h *nodeHost) Aggregate(p *pbft.Pending) {
 	s := (*Server)(h)
 	job := func() {
 		c, culprits := s.verifier.Aggregate(p)
 		s.post(func(n *Node) { n.Aggregated(p, c, culprits) })
 	}
-	if s.stage.lazy {
+	if s.stage.lazy || len(p.Shares) > aggregateHere {
 		s.aggregate.put(job)
 	} else {
 		job()
@@ -53,6 +56,8 @@ func (h *nodeHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 		s.post(func(n *Node) { n.AggregatedCheckpoint(p, c, culprits) })
 	})
 }
+
+func (h *nodeHost) Distrust(member pbft.ReplicaID) { h.stage.distrust(member) }
 
 func (h *nodeHost) Serve(v *Serving) {
 	s := (*Server)(h)

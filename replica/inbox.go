@@ -29,14 +29,19 @@ type verifyStage struct {
 	self     pbft.ReplicaID
 	verifier *pbft.Verifier
 	known    knownRequests
-	limit    int  // bytes waiting from one peer
-	lazy     bool // votes are not verified one by one
-	lazyCP   bool
-	workers  chan struct{} // tokens for the extra goroutines of large blocks
-	metrics  stageCounts
-	post     func(func(*Node)) bool
-	bounds   atomic.Pointer[tallyBounds]
-	wg       sync.WaitGroup
+	limit    int // bytes waiting from one peer
+	// lazy and lazyCP: votes are never verified one by one, since finding the bad ones in
+	// an aggregate costs no more than that (see crypto.Scheme). Otherwise votes for blocks
+	// are verified on arrival only if they come from a peer that is distrusted: a quorum
+	// of the others suffices, and what comes after it need not be verified at all.
+	lazy, lazyCP bool
+	// distrusted are members of whom a bad vote is known.
+	distrusted []atomic.Bool
+	workers    chan struct{} // tokens for the extra goroutines of large blocks
+	metrics    stageCounts
+	post       func(func(*Node)) bool
+	bounds     atomic.Pointer[tallyBounds]
+	wg         sync.WaitGroup
 }
 
 // stageCounts counts what came, and what of it was of no use.
@@ -238,10 +243,20 @@ func (s *verifyStage) check(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Messag
 	out.messages = append(out.messages, v)
 }
 
+// distrust makes a member's votes be verified on arrival, for as long as this process
+// runs: nobody but the member itself can have sent the bad one.
+func (s *verifyStage) distrust(member pbft.ReplicaID) { s.distrusted[member].Store(true) }
+
+// votesChecked tells whether the votes of a peer are verified on arrival. What comes
+// under the own name always is: the verifier takes own votes in a tally for good.
+func (s *verifyStage) votesChecked(from pbft.ReplicaID) bool {
+	return !s.lazy && (from == s.self || s.distrusted[from].Load())
+}
+
 // signatures leaves out votes whose signature is bad, where each has to have a good
 // one.
 func (s *verifyStage) signatures(from pbft.ReplicaID, out *verifiedBatch) {
-	if !s.lazy {
+	if s.votesChecked(from) {
 		out.votes = keepGood(s, from, out.votes, s.verifier.VerifyVotes)
 	}
 	if !s.lazyCP {

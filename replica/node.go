@@ -160,8 +160,8 @@ func (n *Node) Receive(v pbft.Verified) {
 	}
 }
 
-// Vote takes a vote of a peer: verified, or checked with Verifier.CheckVote alone
-// if the scheme is lazy.
+// Vote takes a vote of a peer, checked with Verifier.CheckVote; see also
+// Host.Distrust.
 func (n *Node) Vote(v *pbft.Vote) {
 	p, why := n.tally.Add(v)
 	if why != pbft.NoDrop {
@@ -190,6 +190,9 @@ func (n *Node) Aggregated(p *pbft.Pending, c *pbft.Certificate, culprits []pbft.
 	}
 	if c == nil {
 		n.counters.Votes[pbft.DropSignature] += uint64(len(culprits))
+		for _, id := range culprits {
+			n.host.Distrust(id)
+		}
 		if again := n.tally.Reject(p.Statement, culprits); again != nil {
 			n.host.Aggregate(again)
 		}
@@ -372,14 +375,15 @@ func (n *Node) stableSnapshot() pbft.Height {
 	return h
 }
 
-// accuse gives the core the conflicts that the tallies came across. A lazy scheme
-// lets unverified votes into a tally, so the proof is checked like anybody's.
+// accuse gives the core the conflicts that the tallies came across. The votes in
+// them may be unverified, so the proof is checked like anybody's.
 func (n *Node) accuse() bool {
 	found := append(n.tally.Evidence(), n.ctally.Evidence()...)
 	for _, e := range found {
 		v, why := n.verifier.Verify(n.cfg.Core.Self, e)
 		if why != pbft.NoDrop {
 			n.counters.Votes[why]++
+			n.host.Distrust(e.Culprit)
 			continue
 		}
 		n.core.Step(v, &n.out)

@@ -25,6 +25,12 @@ type Host interface {
 	// AggregateCheckpoint is the same for [Node.AggregatedCheckpoint].
 	AggregateCheckpoint(p *pbft.CheckpointPending)
 
+	// Distrust tells that a vote of a member had a bad signature, which shows only when
+	// something is made of it: [Node.Vote] takes votes that are not verified. Those of
+	// this member are to be verified first from now on, where that is cheaper than
+	// finding bad ones later.
+	Distrust(member pbft.ReplicaID)
+
 	// Serve answers a peer from the disk: see [Serving]. Reports with [Node.Served].
 	Serve(s *Serving)
 

@@ -3,6 +3,7 @@ package replica
 import (
 	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -81,7 +82,7 @@ func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
 	s.stage = &verifyStage{
 		epoch: s.epoch, self: s.self, verifier: s.verifier, known: known, limit: cfg.ReceiveBytes,
 		lazy: ros.Votes.Lazy(), lazyCP: ros.Checkpoints.Lazy(), workers: workerTokens(cfg.VerifyWorkers),
-		metrics: s.metrics, post: s.post,
+		distrusted: make([]atomic.Bool, ros.N()), metrics: s.metrics, post: s.post,
 	}
 	return pbft.Config{
 		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Quorums: quorums, Start: start,

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
@@ -15,8 +16,8 @@ type SimConfig struct {
 	Verifier *pbft.Verifier
 	// Caches are those that the Verifier was made with; nil for a Verifier without.
 	Caches *SimCaches
-	// LazyVotes and LazyCheckpoints say that the votes are only verified as
-	// aggregates, as for a lazy scheme (see crypto.Scheme).
+	// LazyVotes and LazyCheckpoints say that the votes are never verified one by one, as
+	// for a lazy scheme (see crypto.Scheme).
 	LazyVotes, LazyCheckpoints bool
 	Keys                       pbft.Keys
 	Limits                     statemachine.Limits
@@ -132,6 +133,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	s.stage = &verifyStage{
 		epoch: s.epoch, self: cfg.Core.Self, verifier: cfg.Verifier, known: caches.known,
 		lazy: cfg.LazyVotes, lazyCP: cfg.LazyCheckpoints, metrics: simCounts{s},
+		distrusted: make([]atomic.Bool, cfg.Core.Quorums.N()),
 	}
 	retain := cfg.ReceiptRetain
 	if retain == 0 {

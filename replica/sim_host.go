@@ -55,6 +55,8 @@ func (h simHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 	})
 }
 
+func (h simHost) Distrust(member pbft.ReplicaID) { h.s.stage.distrust(member) }
+
 func (h simHost) Serve(v *Serving) {
 	h.later(WorkFiles, func() error {
 		answers, err := v.answers(h.s.cfg.Store, h.s.cfg.Snapshots)

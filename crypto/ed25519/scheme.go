@@ -73,10 +73,20 @@ func (s *Scheme) VerifyShare(c crypto.Context, msg []byte, share crypto.Share) e
 	return nil
 }
 
+// minBatch is the number of signatures from which a batch is cheaper than single
+// checks (28 us each here, against 30 in a batch of three).
+const minBatch = 4
+
 // VerifyShares checks the signatures as one batch, and one by one if the batch
-// fails.
+// fails or where that is cheaper.
 func (s *Scheme) VerifyShares(checks []crypto.ShareCheck) []error {
 	errs := make([]error, len(checks))
+	if len(checks) < minBatch {
+		for i := range checks {
+			errs[i] = s.VerifyShare(checks[i].Context, checks[i].Message, checks[i].Share)
+		}
+		return errs
+	}
 	buf, batch := takeBuffer(), takeBatch()
 	defer giveBuffer(buf)
 	defer giveBatch(batch)
@@ -127,10 +137,6 @@ func (s *Scheme) Aggregate(shares []crypto.Share) ([]byte, error) {
 	}
 	return proof, nil
 }
-
-// minBatch is the number of signatures from which a batch is cheaper than single
-// checks (28 us each here, against 30 in a batch of three).
-const minBatch = 4
 
 // VerifyAggregate checks all signatures of the list as one batch, or one by one
 // where that is cheaper.
