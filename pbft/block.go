@@ -65,6 +65,9 @@ type Block struct {
 
 	raw    []byte
 	digest Digest
+	// signed is raw and behind it, in the same memory, the signature that the block came
+	// with, zeros for one made here: what the log keeps of it.
+	signed []byte
 }
 
 // payloadDigest hashes the requests' digests and signatures: the bodies were
@@ -87,12 +90,14 @@ func NewBlock(h Header, requests []*Request) *Block {
 	for _, r := range requests {
 		size += r.Size()
 	}
-	b := &Block{Header: h, Requests: requests, raw: make([]byte, 0, size)}
-	b.raw = b.Header.Append(b.raw)
-	b.raw = canon.AppendUint32(b.raw, uint32(len(requests)))
+	b := &Block{Header: h, Requests: requests, signed: make([]byte, 0, size+signatureSize)}
+	b.signed = b.Header.Append(b.signed)
+	b.signed = canon.AppendUint32(b.signed, uint32(len(requests)))
 	for _, r := range requests {
-		b.raw = append(b.raw, r.raw...)
+		b.signed = append(b.signed, r.raw...)
 	}
+	b.signed = b.signed[:size+signatureSize]
+	b.raw = b.signed[:size:size]
 	b.digest = b.Header.Digest()
 	return b
 }

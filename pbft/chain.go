@@ -155,10 +155,7 @@ func (c *Core) hold(p *PrePrepare, out *Output) *entry {
 	c.blocks[d] = e
 	c.order = append(c.order, e)
 	c.setCheckpointTimes()
-	var value []byte
-	value = append(make([]byte, 0, p.Size()+signatureSize), p.Encode()...)
-	value = append(value, p.Signature[:]...)
-	out.put(RecordKey{Kind: RecordBlock, Height: uint64(p.Height), Digest: d}, value)
+	out.put(RecordKey{Kind: RecordBlock, Height: uint64(p.Height), Digest: d}, p.record())
 	return e
 }
 

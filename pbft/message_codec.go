@@ -1,6 +1,7 @@
 package pbft
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/parley-bft/parley/crypto"
@@ -143,12 +144,24 @@ func (m *PrePrepare) append(b []byte) []byte {
 }
 
 func readPrePrepare(r *canon.Reader) *PrePrepare {
+	before := r.Rest()
 	m := &PrePrepare{Block: readBlock(r)}
 	r.Copy(m.Signature[:])
 	if r.Err() != nil {
 		return nil
 	}
+	used := len(before) - r.Len()
+	m.signed = before[:used:used]
 	return m
+}
+
+// record is what the log keeps: the block and its signature. It is not copied if it
+// came like that, or is not signed yet. The caller must not change it.
+func (m *PrePrepare) record() []byte {
+	if n := len(m.raw); len(m.signed) == n+signatureSize && bytes.Equal(m.signed[n:], m.Signature[:]) {
+		return m.signed
+	}
+	return m.append(make([]byte, 0, m.Size()+signatureSize))
 }
 
 func (v *Vote) append(b []byte) []byte {

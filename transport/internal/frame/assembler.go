@@ -8,8 +8,9 @@ import (
 	"github.com/parley-bft/parley/transport"
 )
 
-// growth is the factor by which a buffer grows: most messages are a few parts
-// long, and each step copies what there is.
+// growth is how much room is made for each byte that was received: most messages are
+// a few parts long, then the first part makes room for all, and each later step copies
+// what there is.
 const growth = 4
 
 // Assembler puts the parts of messages together, at most one message under way
@@ -43,7 +44,7 @@ func (a *Assembler) Add(e Entry) ([]byte, error) {
 			canon.ErrMalformed, e.Offset, e.Total, len(p.buf), p.total)
 	}
 	if need := len(p.buf) + len(e.Bytes); need > cap(p.buf) {
-		grown := make([]byte, len(p.buf), min(p.total, max(need, growth*cap(p.buf))))
+		grown := make([]byte, len(p.buf), min(p.total, growth*need))
 		copy(grown, p.buf)
 		p.buf = grown
 	}
