@@ -84,6 +84,15 @@ func Decode(b []byte) (Epoch, Message, error) {
 	return epoch, m, nil
 }
 
+// KindOf is the kind of what [Encode] wrote, zero if there is nothing. Whether it can
+// be decoded is not looked at.
+func KindOf(b []byte) MessageKind {
+	if len(b) == 0 {
+		return 0
+	}
+	return MessageKind(b[0])
+}
+
 func readMessage(kind MessageKind, r *canon.Reader) Message {
 	switch kind {
 	case KindPrePrepare:

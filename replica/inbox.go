@@ -8,9 +8,9 @@ import (
 	"github.com/parley-bft/parley/pbft"
 )
 
-// inbox decodes and verifies what one peer sends, on a goroutine of its own, and
-// hands it to the protocol goroutine. It is bounded in bytes: when it is full the
-// transport stops reading from that peer and from nobody else.
+// inbox decodes and verifies what one peer sends, on a goroutine of its own unless that
+// is little work, and hands it to the protocol goroutine. It is bounded in bytes: when it
+// is full the transport stops reading from that peer and from nobody else.
 type inbox struct {
 	from  pbft.ReplicaID
 	stage *verifyStage
@@ -21,6 +21,9 @@ type inbox struct {
 	items  [][]byte
 	bytes  int
 	closed bool
+	votes  verifiedBatch // that the protocol goroutine is about to take
+	// taken is the protocol goroutine's: memory for votes, in turn with that of votes.
+	taken verifiedBatch
 }
 
 // verifyStage is what all inboxes share.
@@ -76,6 +79,9 @@ func newInbox(from pbft.ReplicaID, stage *verifyStage) *inbox {
 
 // put blocks while the inbox is full.
 func (in *inbox) put(raw []byte) {
+	if pbft.KindOf(raw) == pbft.KindVote && !in.stage.votesChecked(in.from) && in.putVote(raw) {
+		return
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for in.bytes > 0 && in.bytes+len(raw) > in.stage.limit && !in.closed {
@@ -87,6 +93,35 @@ func (in *inbox) put(raw []byte) {
 	in.items = append(in.items, raw)
 	in.bytes += len(raw)
 	in.filled.Signal()
+}
+
+// putVote passes a vote that is not to be verified to the protocol goroutine: what is
+// left to do costs less than to wake the inbox's own goroutine, and half of all
+// messages are votes. It refuses when many wait already, so that the vote takes the way
+// that is bounded.
+func (in *inbox) putVote(raw []byte) bool {
+	in.mu.Lock()
+	before := len(in.votes.votes)
+	if in.closed || before >= maxVerifyBatch {
+		in.mu.Unlock()
+		return false
+	}
+	in.stage.decode(in.from, raw, &in.votes)
+	first := before == 0 && len(in.votes.votes) > 0
+	in.mu.Unlock()
+	if first {
+		in.stage.post(in.deliverVotes)
+	}
+	return true
+}
+
+// deliverVotes gives the node all that putVote has put aside since it asked for this.
+func (in *inbox) deliverVotes(n *Node) {
+	in.mu.Lock()
+	in.votes, in.taken = in.taken, in.votes
+	in.mu.Unlock()
+	in.taken.deliver(n)
+	in.taken.clear()
 }
 
 func (in *inbox) take(buf [][]byte) [][]byte {
@@ -185,16 +220,21 @@ func (b *verifiedBatch) deliver(n *Node) {
 // together.
 func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte) (out verifiedBatch) {
 	for _, raw := range raws {
-		epoch, m, err := pbft.Decode(raw)
-		if err != nil {
-			s.metrics.malformed(from)
-			continue
-		}
-		s.metrics.received(m.Kind(), len(raw))
-		s.check(from, epoch, m, &out)
+		s.decode(from, raw, &out)
 	}
 	s.signatures(from, &out)
 	return out
+}
+
+// decode adds a message to those that are good, as check does.
+func (s *verifyStage) decode(from pbft.ReplicaID, raw []byte, out *verifiedBatch) {
+	epoch, m, err := pbft.Decode(raw)
+	if err != nil {
+		s.metrics.malformed(from)
+		return
+	}
+	s.metrics.received(m.Kind(), len(raw))
+	s.check(from, epoch, m, out)
 }
 
 // check adds a message to those that are good; of votes all but the signature is

@@ -64,3 +64,49 @@ func TestWhoseVotesAreVerifiedOnArrival(t *testing.T) {
 	s.stage.lazy = true
 	require.False(t, s.stage.votesChecked(1), "finding bad shares in an aggregate is as cheap")
 }
+
+// Votes need no goroutine of the inbox and one event for as many as come before the
+// protocol goroutine takes them. They stay bounded, and those of a peer that is
+// distrusted take the long way.
+func TestVotesPassTheInbox(t *testing.T) {
+	c := newSimCluster(t, 4, 13)
+	c.startAll()
+	sim := c.sims[0]
+	stage := sim.stage
+	stage.limit = 1 << 20
+	events := newQueue[func(*Node)]()
+	stage.post = events.put
+	in := newInbox(1, stage)
+	defer stage.wg.Wait()
+	defer in.close()
+	vote := func(h pbft.Height) []byte {
+		v := &pbft.Vote{Statement: pbft.Statement{Phase: pbft.Prepare, Height: h, Block: pbft.Digest{1}}, Signer: 1, Signature: make([]byte, 32)}
+		return pbft.Encode(1, v)
+	}
+	in.put(vote(1))
+	in.put(vote(2))
+	in.put(vote(1000)) // too high
+	require.Equal(t, 1, events.len())
+	require.Zero(t, sim.node.tally.Held())
+	got, _ := events.tryAll(nil)
+	got[0](sim.node)
+	require.Equal(t, 2, sim.node.tally.Held())
+	require.Empty(t, in.items)
+
+	in.put(vote(3))
+	require.Equal(t, 1, events.len(), "another event once the last one ran")
+	for range maxVerifyBatch - 1 {
+		require.True(t, in.putVote(vote(3)))
+	}
+	require.False(t, in.putVote(vote(4)))
+	require.Equal(t, 1, events.len())
+
+	got, _ = events.tryAll(got)
+	got[0](sim.node)
+	stage.distrust(1)
+	in.put(vote(4))
+	in.put(pbft.Encode(1, &pbft.Status{})) // behind it
+	got, _ = events.takeAll(got)
+	got[0](sim.node)
+	require.Equal(t, 3, sim.node.tally.Held(), "its signature is bad")
+}
