@@ -25,10 +25,11 @@ func (k *boundCheck) observe(p *process) {
 	if certified, own := bundleHeight(p.disk.image, pbft.RecordSnapshot), p.disk.newest(); own < certified {
 		logMax += int(certified - own)
 	}
-	// A snapshot interval more, since the log is pruned at snapshots. And a replica that
-	// catches up by the blocks that peers retain hears of the last snapshot when it is
-	// there: until then it has those above its own snapshot and its own below.
-	heights := logMax + int(2*o.Retain+2*o.CheckpointEvery) + 8*window
+	// A replica that catches up by the blocks that peers retain hears of the last snapshot
+	// when it is there: until then it has those above its own snapshot and its own below,
+	// and what the log may run ahead, its own and the peers' (TestBoundCatchUp of package
+	// pbft comes to exactly that). Beside it there are the blocks that are not committed.
+	heights := logMax + int(2*o.Retain+2*o.CheckpointEvery) + 2*window + 6*window
 	limits := [...]struct {
 		kind  pbft.RecordKind
 		what  string

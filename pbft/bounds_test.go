@@ -322,3 +322,80 @@ func TestBoundLongLife(t *testing.T) {
 		require.Empty(t, n.core.order)
 	}
 }
+
+// A replica that lags all the time, by less than its peers retain, never needs a state
+// transfer: it executes their blocks, late. Each certified snapshot that it hears of lies
+// above what it has committed, and a later one is there before it gets to that. Its log
+// is pruned all the same.
+func TestBoundLagging(t *testing.T) {
+	w := newWorld(equalWeights(4), 5, boundedLog)
+	late := w.nodes[3]
+	const lag = 9 // more than two snapshot intervals
+	keep := func(p packet) bool {
+		switch {
+		case p.to != late.id:
+			return true
+		case p.kind == KindBlocks:
+			return w.nodes[0].core.Committed() > late.core.Committed()+lag
+		}
+		return p.kind != KindPrePrepare && p.kind != KindVote
+	}
+	longest := 0
+	for i := range 400 {
+		w.nodes[i%3].submit(w.request(uint64(i%7), uint64(w.now)+uint64(i), "op"))
+		w.run(2, keep)
+		longest = max(longest, len(late.core.chain.links))
+	}
+	require.Empty(t, w.broken)
+	require.Zero(t, late.transfers)
+	require.Greater(t, late.core.Committed(), Height(350))
+	require.LessOrEqual(t, longest, longestLog(&w.base))
+}
+
+// How long the log gets of a replica that catches up by blocks, and hears of no snapshot
+// meanwhile: what peers retain is there twice, below its own snapshot and above it, and so
+// is what the log may run ahead of a snapshot, its own and the peers'.
+func TestBoundCatchUp(t *testing.T) {
+	w := newWorld(equalWeights(4), 5, boundedLog)
+	late, first := w.nodes[3], w.nodes[0]
+	live := func(until Height, keep func(packet) bool) {
+		for i := 0; first.core.Committed() < until; i++ {
+			require.Less(t, i, 100)
+			w.nodes[i%3].submit(w.request(uint64(i%7), uint64(w.now), "op"))
+			w.run(1, keep)
+		}
+	}
+	noSnapshots := func(to func(ReplicaID) bool) func(packet) bool {
+		return func(p packet) bool { return !to(p.to) || p.kind != KindCheckpointVote && p.kind != KindBundle }
+	}
+	live(20, nil)
+	w.run(2, nil)
+	require.Equal(t, Height(20), late.core.SnapshotHeight())
+	require.Equal(t, Height(4), late.core.chain.low())
+	// Snapshots are certified, and it does not hear of them: it stands still.
+	live(32, noSnapshots(func(id ReplicaID) bool { return id == late.id }))
+	require.Equal(t, Height(32), late.core.Committed())
+	// The others go on without it, as far as they can still serve it. Then they hear of no
+	// snapshot either, and stand still themselves.
+	live(48, func(p packet) bool { return p.to != late.id })
+	w.run(2, func(p packet) bool { return p.to != late.id })
+	require.Equal(t, Height(48), first.core.SnapshotHeight())
+	live(60, func(p packet) bool { return p.to != late.id && p.kind != KindCheckpointVote && p.kind != KindBundle })
+	require.Equal(t, Height(33), first.core.Oldest())
+	// It catches up.
+	w.run(20, noSnapshots(func(ReplicaID) bool { return true }))
+	require.Equal(t, Height(60), late.core.Committed())
+	require.Zero(t, late.transfers)
+	require.Equal(t, longestLog(&w.base), len(late.core.chain.links))
+	w.run(20, nil)
+	require.Equal(t, Height(60), late.core.SnapshotHeight())
+	require.LessOrEqual(t, len(late.core.chain.links), int(w.base.Retain)+1)
+	require.Empty(t, w.broken)
+}
+
+func boundedLog(c *Config) {
+	c.Window, c.CheckpointEvery, c.LogMax, c.Retain, c.MaxBlockRequests = 2, 4, 12, 16, 1
+}
+
+// longestLog is how many links of the chain are kept at most.
+func longestLog(c *Config) int { return int(2*c.LogMax+2*c.Retain) + 1 }

@@ -76,9 +76,11 @@ type Core struct {
 	snapshot    *Bundle        // nil: the start block
 	ownSnapshot Height         // highest snapshot height that this replica's disk holds
 	statements  []ownStatement // above the snapshot, ascending
-	// pendingCC and pendingSnapshot are certificates whose blocks are not here yet.
+	// Certificates whose blocks are not here yet: the highest, the highest snapshot, and
+	// the next one on the way to it.
 	pendingCC       *CheckpointCertificate
 	pendingSnapshot *CheckpointCertificate
+	nextSnapshot    *CheckpointCertificate
 	transfer        *Bundle
 	offer           *Bundle         // the highest snapshot that somebody sent the bundle of
 	offerFrom       uint64          // tick of the first of these offers

@@ -143,7 +143,8 @@
 //	committed chain, CommitQCs, NewViews, statements, the log
 //	                          back to Retain below the last snapshot        TestBoundLongLife
 //	  while catching up       and what peers retained, above it, until the bundle
-//	                          of a later snapshot arrives
+//	                          of a later snapshot arrives: 2*(LogMax+Retain)
+//	                          links of the chain                            TestBoundCatchUp, TestBoundLagging
 //	NewViews nothing rests on MaxNewViews, the newest                       TestBoundNewViews
 //	the log ahead             LogMax above the last stable checkpoint       log-max
 //

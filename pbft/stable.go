@@ -75,24 +75,39 @@ func (c *Core) CheckpointCertified(q *CheckpointCertificate, out *Output) {
 	case q.Height <= c.Committed():
 		c.certified(q, out)
 	default:
-		// Blocks are missing here. The highest will do, and the highest snapshot.
-		if c.pendingCC == nil || q.Height > c.pendingCC.Height {
-			c.pendingCC = q
-		}
-		if c.IsSnapshot(q.Height) && (c.pendingSnapshot == nil || q.Height > c.pendingSnapshot.Height) {
-			c.pendingSnapshot = q
-		}
+		c.await(q)
 	}
 	c.finish(out)
 }
 
+// await keeps a certificate whose block is not here yet. The highest will do, the highest
+// snapshot, and the next snapshot: a replica that lags all the time hears of a later one
+// before it gets to the last, and its log would never be pruned.
+func (c *Core) await(q *CheckpointCertificate) {
+	if c.pendingCC == nil || q.Height > c.pendingCC.Height {
+		c.pendingCC = q
+	}
+	if !c.IsSnapshot(q.Height) {
+		return
+	}
+	if c.pendingSnapshot == nil || q.Height > c.pendingSnapshot.Height {
+		c.pendingSnapshot = q
+	}
+	if c.nextSnapshot == nil || q.Height < c.nextSnapshot.Height {
+		c.nextSnapshot = q
+	}
+}
+
 // tryPendingCheckpoint takes up certificates that came before their blocks.
 func (c *Core) tryPendingCheckpoint(out *Output) {
-	for _, p := range [...]**CheckpointCertificate{&c.pendingSnapshot, &c.pendingCC} {
+	for _, p := range [...]**CheckpointCertificate{&c.nextSnapshot, &c.pendingSnapshot, &c.pendingCC} {
 		if q := *p; q != nil && q.Height <= c.Committed() {
 			*p = nil
 			c.certified(q, out)
 		}
+	}
+	if c.nextSnapshot == nil {
+		c.nextSnapshot = c.pendingSnapshot
 	}
 }
 
@@ -234,6 +249,7 @@ func (c *Core) onBundle(b *Bundle, out *Output) Drop {
 		c.stabilise(b, out)
 		return NoDrop
 	}
+	c.await(b.Checkpoint)
 	if c.IsSnapshot(h) && (c.offer == nil || h > c.offer.Height()) {
 		if c.offer == nil {
 			c.offerFrom = c.ticks
