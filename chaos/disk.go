@@ -37,6 +37,9 @@ type disk struct {
 	// view was the highest then.
 	replaced bool
 	since    pbft.View
+	// mute is the first view above those in which its replica voted from a disk that it
+	// lost: it may vote there again, and not before (PROTOCOL 14).
+	mute pbft.View
 }
 
 var _ replica.Store = (*disk)(nil)
@@ -137,10 +140,10 @@ func (d *disk) damagedNow() bool {
 }
 
 // emptyDisk is one that comes in place of a lost one, when a CommitQC of view since is
-// the highest.
-func emptyDisk(since pbft.View) *disk {
+// the highest, and the replica has voted in views below mute.
+func emptyDisk(since, mute pbft.View) *disk {
 	d := newDisk()
-	d.fresh, d.follower, d.replaced, d.since = false, true, true, since
+	d.fresh, d.follower, d.replaced, d.since, d.mute = false, true, true, since, mute
 	return d
 }
 

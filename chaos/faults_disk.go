@@ -35,7 +35,7 @@ func (m *member) diskWorks() {
 
 // wipe replaces the disk of a replica that is down by an empty one.
 func (m *member) wipe() {
-	m.disk = emptyDisk(m.s.judge.certified)
+	m.disk = emptyDisk(m.s.judge.certified, m.s.judge.lives[m.id].voted)
 	m.unusable, m.rotten, m.missing = false, false, false
 	m.over(diskFails)
 	m.over(rots)

@@ -47,6 +47,7 @@ type life struct {
 	executed  pbft.Height
 	stable    pbft.Height
 	promised  pbft.View   // the highest view in anything it signed, in any life
+	voted     pbft.View   // the first view above all that it voted in, in any life
 	reached   pbft.Height // the highest that it executed, in any life
 }
 
@@ -73,7 +74,7 @@ func (j *judge) wrote(op Op, out Outcome) {
 func (j *judge) started(p *process) {
 	l := &j.lives[p.id]
 	c := p.node.Core()
-	*l = life{process: p, first: c.View(), promised: l.promised, reached: l.reached}
+	*l = life{process: p, first: c.View(), promised: l.promised, voted: l.voted, reached: l.reached}
 	if p.honest() && !p.rejoining() && c.View() < l.promised {
 		j.s.violate(Monotonicity, "replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
 	}
@@ -256,6 +257,12 @@ func (j *judge) sent(p *process, m pbft.Message) {
 	switch m := m.(type) {
 	case *pbft.Vote:
 		l.promised = max(l.promised, m.View)
+		if m.Signer == p.id {
+			if m.View < p.disk.mute {
+				j.s.violate(Equivocation, "replica %d sends %v: the disk that it lost had votes of views up to %d, and nothing tells it what they were for", p.id, m.Statement, p.disk.mute-1)
+			}
+			l.voted = max(l.voted, m.View+1)
+		}
 	case *pbft.ViewChange:
 		l.promised = max(l.promised, m.View)
 	}

@@ -84,6 +84,22 @@ func TestJudgeFindsForgottenVotes(t *testing.T) {
 	require.Regexp(t, "equivocation|agreement|goes back|starts in view", err.Error())
 }
 
+// A replica that lost its disk and votes again in a view that it had voted in, be it the
+// same as before: it cannot know.
+func TestJudgeFindsVotesTooSoonAfterALoss(t *testing.T) {
+	s, err := NewSimulation(calm())
+	require.NoError(t, err)
+	s.after(time.Second, func() {
+		m := s.replicas[2]
+		m.crash()
+		m.wipe()
+		require.Equal(t, pbft.View(1), m.disk.mute)
+		m.disk.fresh, m.disk.follower = true, false // it may vote
+		m.boot()
+	})
+	require.ErrorContains(t, s.Run().Err(), "equivocation: replica 2 sends")
+}
+
 // Messages that promise what is not on the disk.
 func TestJudgeFindsMessagesBeforeTheDisk(t *testing.T) {
 	block := crypto.Hash("chaos/test", nil)

@@ -45,6 +45,14 @@ var schedules = map[string]func(p *plan, n *network, from, to pbft.ReplicaID, m 
 		}
 		return 0
 	},
+	// What says where a replica is comes long after what it did: answers to somebody who
+	// has lost its disk meanwhile, among others.
+	"late statuses": func(_ *plan, _ *network, _, _ pbft.ReplicaID, m pbft.Message) float64 {
+		if m.Kind() == pbft.KindStatus {
+			return 60
+		}
+		return 0
+	},
 	// Votes come before the blocks they are for.
 	"late blocks": func(_ *plan, _ *network, _, to pbft.ReplicaID, m pbft.Message) float64 {
 		if m.Kind() == pbft.KindPrePrepare && to%2 == 0 {

@@ -31,7 +31,6 @@ var durabilityMutants = []Mutant{
 	},
 	{
 		Number: 32, Title: "answers to an earlier life count for rejoining",
-		Elsewhere: "pbft: TestOnlyAnswersToThisLifeCountForRejoining",
 		Sites: []Site{{
 			File: "pbft/rejoin.go",
 			Old:  "m.Echo == 0 || m.Echo != c.cfg.Incarnation {\n",

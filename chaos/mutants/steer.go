@@ -98,7 +98,8 @@ var steering = map[int]func(*chaos.Options){
 	30: faulty(func(f *chaos.Faults) { f.Isolate, f.Crash = time.Second, 300*time.Millisecond }),
 	31: faulty(func(f *chaos.Faults) { f.Wipe = time.Second }),
 	32: with(faulty(func(f *chaos.Faults) { f.Wipe, f.Isolate = time.Second, time.Second }), func(o *chaos.Options) {
-		o.Network = chaos.Network{Delay: 20 * time.Millisecond, Jitter: 100 * time.Millisecond}
+		// What they said before the disk was lost comes after that.
+		o.Network = chaos.Network{Delay: 20 * time.Millisecond, Jitter: 20 * time.Millisecond, Schedule: "late statuses"}
 	}),
 	28: serving("replayer", "leaper"),
 	33: with(faulty(func(f *chaos.Faults) { f.Wipe = time.Second }), func(o *chaos.Options) {
