@@ -137,7 +137,8 @@ func (n *network) carry(from, to pbft.ReplicaID, k *packet) {
 // dispatch has a copy arrive after d, and what its link and the adversary add, unless
 // too much is on its way there.
 func (n *network) dispatch(l *link, from, to pbft.ReplicaID, k *packet, d time.Duration) {
-	if l.flying+len(k.raw) > maxFlying {
+	if n.overflows(l, from, to, k) {
+		n.s.report.Faults[lostToBound]++
 		return
 	}
 	l.flying += len(k.raw)
