@@ -52,7 +52,7 @@
 //	log.Append(out.Records); send(out.Send)     // Send may leave before the sync
 //	log.Sync()
 //	send(out.Durable)                           // only now; those to Everyone also to itself
-//	execute(out.Execute)                        // in order, not before the sync
+//	execute(out.Execute)                        // in order; need not wait for the sync (PROTOCOL 4.3)
 //	fetch(out.Fetch); alarm(out.Alarms); tellClients(out.Displaced); out.Reset()
 //
 // A message is signed when it is sent ([Sign]); the core makes them without. The
@@ -72,7 +72,8 @@
 //	state (view)              ViewChange, Status or any vote of that view leaves (R4)
 //	NewView                   it leaves its primary, or a vote of its view leaves anybody (R6, R19)
 //	checkpoint                the Checkpoint vote leaves; it is never computed differently (O6)
-//	committed, chain          the blocks are executed
+//	committed, chain          nothing: the blocks may be executed and clients answered before. What is
+//	                          committed, a quorum has on disk as high, and each of it the block (4.3)
 //	stable, snapshot          older records are deleted
 //	rejoin                    a replica that lost its disk does anything at all
 //

@@ -17,7 +17,8 @@ type Envelope struct {
 //  2. Only then Durable envelopes leave. One to Everyone also goes to the sender
 //     itself: its own votes count when they come back, like anybody's.
 //  3. Send envelopes may leave at any time; Everyone means everybody else.
-//  4. Execute, in order; report with [Core.Executed].
+//  4. Execute, in order, at any time; report with [Core.Executed]. After a crash the log
+//     may not know yet that what was executed last is committed.
 type Output struct {
 	Records  []Record
 	Durable  []Envelope
