@@ -50,9 +50,9 @@ const (
 func Situations() []string {
 	all := []string{
 		seenCrashBeforeWrite, seenCrashAfterSync, seenCrashDuringRelease, seenCrashAfterRelease, seenViewOnStart, seenViewOnPrepared,
-		seenViewOnCommitted, seenTwoFailedViews, seenFullRotation, seenTransfer, seenResumed, seenPoison, seenBadShare,
+		seenViewOnCommitted, seenTwoFailedViews, seenFullRotation, seenTransfer, seenTransferDamaged, seenResumed, seenPoison, seenBadShare,
 		seenRejoined, seenEvidence, seenExpired, seenDuplicate, seenEmptyBlock, seenFlaggedBlock, seenFullWindow, seenOldViewVote,
-		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenHalt, seenPrimaryAlone,
+		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenHalt, seenRequestRefused, seenPrimaryAlone,
 	}
 	for _, st := range Strategies() {
 		all = append(all, seenDeed+st.Name)

@@ -59,6 +59,23 @@ func (s *Simulation) kinds() []faultKind {
 	}
 }
 
+// FaultKinds are the names of all faults that Report.Faults counts in a long run, those
+// that come of others included.
+func FaultKinds() []string {
+	names := []string{replayedMessage, crashAtBoundary, oldImageBack}
+	for _, k := range new(Simulation).kinds() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// Faults that are no kind of their own.
+const (
+	replayedMessage = "replayed message"
+	crashAtBoundary = "crash at a boundary"
+	oldImageBack    = "old disk image comes back"
+)
+
 type faultKind struct {
 	name   string
 	mean   time.Duration

@@ -83,9 +83,8 @@ func (s *Simulation) faultRestore(kind string) bool {
 		m.disk = image
 		m.over(diskFails)
 		m.broken = "it was restored from an old image of its disk"
-		const back = "old disk image comes back"
-		s.injected(back)
-		s.ruin(back, "", m)
+		s.injected(oldImageBack)
+		s.ruin(oldImageBack, "", m)
 		s.planRestart(m)
 	})
 	return true

@@ -254,9 +254,8 @@ func (p *process) reach(at crashPoint) bool {
 	if p.armed != at {
 		return false
 	}
-	const kind = "crash at a boundary"
-	p.s.report.Faults[kind]++
-	p.s.strike(kind, down, p.member)
+	p.s.report.Faults[crashAtBoundary]++
+	p.s.strike(crashAtBoundary, down, p.member)
 	p.s.sometimes(crashMarks[at])
 	p.armed = neverCrash
 	p.dying = true

@@ -20,8 +20,7 @@ func (n *network) replayed(l *link) *packet {
 	if p := n.s.opts.Network.Replay; p == 0 || !n.s.storming || len(l.past) == 0 || n.s.rng.Float64() >= p {
 		return nil
 	}
-	const kind = "replayed message"
-	n.s.report.Faults[kind]++
-	n.s.begin(kind, "")
+	n.s.report.Faults[replayedMessage]++
+	n.s.begin(replayedMessage, "")
 	return l.past[n.s.rng.IntN(len(l.past))]
 }

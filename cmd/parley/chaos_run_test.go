@@ -146,12 +146,25 @@ func TestChaosSummary(t *testing.T) {
 	require.NoError(t, printSwarm(&text, sum))
 	require.Contains(t, text.String(), "7200 seeds in 1h0m0s on 2 cores: 2.0 a second, 7200 an hour\n10.00 hours of virtual time")
 	require.Regexp(t, `(?s)FAULT +TIMES +SEEDS\na\|b +9 +1\ncrash +3 +2\n`, text.String())
-	require.Contains(t, text.String(), "WARNING: 1 situations that matter were never there: never there.")
+	require.Contains(t, text.String(), "WARNING: 1 faults and situations that matter were never there: never there.")
 	require.Contains(t, text.String(), "1 histories were not judged in time")
 	require.NoError(t, writeSwarmMarkdown(&markdown, sum, time.Date(2030, 1, 2, 3, 4, 0, 0, time.UTC)))
 	require.Contains(t, markdown.String(), "Swarm of 2030-01-02 03:04 UTC, parley ")
 	require.Contains(t, markdown.String(), "| a\\|b | 9 | 1 |\n")
 	require.Contains(t, markdown.String(), "| never there | **never** | 0 |\n")
+}
+
+// A kind of fault that never struck is named like a situation that never was there.
+func TestChaosNamesFaultsThatNeverStruck(t *testing.T) {
+	s := newSwarm(1)
+	s.add(chaos.Swarm(1), &chaos.Report{Faults: map[string]int{"crash": 2}, Sometimes: map[string]int{}})
+	sum := s.summary()
+	require.Contains(t, sum.Never, "bit rot")
+	require.Contains(t, sum.Never, "proof of misbehaviour")
+	require.NotContains(t, sum.Never, "crash")
+	var text bytes.Buffer
+	require.NoError(t, printSwarm(&text, sum))
+	require.Regexp(t, `bit rot +0 +0\n`, text.String())
 }
 
 func TestQuoted(t *testing.T) {

@@ -90,7 +90,7 @@ func printSwarm(out io.Writer, t *swarmSummary) error {
 		fmt.Fprintln(out)
 	}
 	if len(t.Never) > 0 {
-		fmt.Fprintf(out, "WARNING: %d situations that matter were never there: %s.\nNothing is known of them from these seeds: run more.\n", len(t.Never), strings.Join(t.Never, "; "))
+		fmt.Fprintf(out, "WARNING: %d faults and situations that matter were never there: %s.\nNothing is known of them from these seeds: run more.\n", len(t.Never), strings.Join(t.Never, "; "))
 	}
 	return nil
 }

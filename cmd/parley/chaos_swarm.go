@@ -56,7 +56,7 @@ type swarmSummary struct {
 	Faults          map[string]*hits `json:"faultsByKind"`
 	Sizes           map[int]int      `json:"seedsBySize"`
 	Coverage        map[string]*hits `json:"coverage"`
-	// Never are the rare situations that should have been there.
+	// Never are the faults and the rare situations that should have been there.
 	Never []string `json:"never"`
 }
 
@@ -147,13 +147,19 @@ func (s *swarm) summary() *swarmSummary {
 		t.Ratio = t.VirtualSeconds / t.Busy
 	}
 	t.Never = []string{}
-	for _, name := range chaos.Situations() {
-		if h := t.Coverage[name]; h == nil || h.Times == 0 {
-			tally(t.Coverage, name, 0)
+	t.demand(t.Faults, chaos.FaultKinds())
+	t.demand(t.Coverage, chaos.Situations())
+	return t
+}
+
+// demand notes which of these never were there.
+func (t *swarmSummary) demand(of map[string]*hits, names []string) {
+	for _, name := range names {
+		if h := of[name]; h == nil || h.Times == 0 {
+			tally(of, name, 0)
 			t.Never = append(t.Never, name)
 		}
 	}
-	return t
 }
 
 // show says how it goes until finished is closed: one line that changes on a
