@@ -2,6 +2,7 @@ package real
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -40,8 +41,7 @@ func (r *run) manyKills(ctx context.Context, rng *rand.Rand) error {
 // manyPowerCuts cuts the power of everybody, so many times.
 func (r *run) manyPowerCuts(ctx context.Context, rng *rand.Rand) error {
 	if why := noPower(r); why != "" {
-		r.note("no power cuts: %s", why)
-		return nil
+		return fmt.Errorf("%w: %s", ErrImpossible, why)
 	}
 	r.setGoal(r.opts.PowerCuts)
 	for r.counted < r.goal && ctx.Err() == nil {

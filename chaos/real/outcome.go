@@ -43,6 +43,8 @@ var (
 	ErrBroken = errors.New("a promise was broken")
 	// ErrUndecided: nothing is known to be broken, but not all was judged.
 	ErrUndecided = errors.New("not all was judged")
+	// ErrImpossible, of [Run]: none of the faults that were asked for can be done here.
+	ErrImpossible = errors.New("cannot be done here")
 )
 
 // finish makes the report.

@@ -91,6 +91,16 @@ func TestKills(t *testing.T) {
 }
 
 // A replica that ends by itself is found.
+// A run in which none of the faults that it is for can be done has not passed.
+func TestNothingPossible(t *testing.T) {
+	for _, o := range []Options{{PowerCuts: 3}, {Nemeses: []string{"power", "full"}}} {
+		o.Program, o.Dir, o.Duration, o.Loopback, o.Out = program(t), filepath.Join(t.TempDir(), "run"), time.Second, true, said{t}
+		out, err := Run(t.Context(), o)
+		require.ErrorIs(t, err, ErrImpossible)
+		require.Nil(t, out)
+	}
+}
+
 func TestRunFindsAReplicaThatEnds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	real := program(t)

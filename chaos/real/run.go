@@ -232,19 +232,9 @@ func (r *run) storm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var lists [2][]*nemesis
-	for _, n := range chosen {
-		if why := n.lacks; why != nil {
-			if why := why(r); why != "" {
-				r.note("%s is left out: %s", n.name, why)
-				continue
-			}
-		}
-		k := 0
-		if n.network {
-			k = 1
-		}
-		lists[k] = append(lists[k], n)
+	lists, err := r.possible(chosen)
+	if err != nil {
+		return err
 	}
 	timed, done := context.WithTimeout(ctx, r.opts.Duration)
 	defer done()
@@ -260,6 +250,31 @@ func (r *run) storm(ctx context.Context) error {
 	group.Wait()
 	<-timed.Done()
 	return errors.Join(errs[0], errs[1])
+}
+
+// possible leaves out what cannot be done here, and says so. If nothing is left of what
+// was chosen, a run without any fault must not pass for one with them.
+func (r *run) possible(chosen []*nemesis) (lists [2][]*nemesis, err error) {
+	left := 0
+	for _, n := range chosen {
+		if why := n.lacks; why != nil {
+			if why := why(r); why != "" {
+				r.note("%s is left out: %s", n.name, why)
+				err = fmt.Errorf("%w: %s: %s", ErrImpossible, n.name, why)
+				continue
+			}
+		}
+		k := 0
+		if n.network {
+			k = 1
+		}
+		lists[k] = append(lists[k], n)
+		left++
+	}
+	if left > 0 {
+		err = nil
+	}
+	return lists, err
 }
 
 // start starts a replica's usual program.
