@@ -44,6 +44,7 @@ const (
 	seenHalt               = "halted because its state is not the certified one"
 	seenRequestRefused     = "request refused for now"
 	seenPrimaryAlone       = "primary restarted in its view"
+	seenClockFarOff        = "clock off by a minute to ten years"
 )
 
 // Situations lists the names that Report.Sometimes counts.
@@ -52,7 +53,7 @@ func Situations() []string {
 		seenCrashBeforeWrite, seenCrashAfterSync, seenCrashDuringRelease, seenCrashAfterRelease, seenViewOnStart, seenViewOnPrepared,
 		seenViewOnCommitted, seenTwoFailedViews, seenFullRotation, seenTransfer, seenTransferDamaged, seenResumed, seenPoison, seenBadShare,
 		seenRejoined, seenEvidence, seenExpired, seenDuplicate, seenEmptyBlock, seenFlaggedBlock, seenFullWindow, seenOldViewVote,
-		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenHalt, seenRequestRefused, seenPrimaryAlone,
+		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenHalt, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
 	}
 	for _, st := range Strategies() {
 		all = append(all, seenDeed+st.Name)

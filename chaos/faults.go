@@ -124,10 +124,10 @@ func (s *Simulation) whileStorm(d time.Duration, end func()) {
 }
 
 // weak tells whether a replica may not be relied on: a traitor, a broken one, one
-// that lost its disk and has not rejoined, or one that lost the state below its
-// log.
+// whose clock is far off, one that lost its disk and has not rejoined, or one that lost
+// the state below its log.
 func (m *member) weak() bool {
-	return !m.honest() || m.unusable || m.rotten || m.rejoining() || m.disk.newest() == 0 && m.lostState()
+	return !m.honest() || m.unusable || m.rotten || m.farOff || m.rejoining() || m.disk.newest() == 0 && m.lostState()
 }
 
 // lostState tells whether the log does not reach back to the beginning.
@@ -189,6 +189,7 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 		m.over(lagging)
 		m.over(willPanic)
 		m.repair()
+		m.setRight()
 		m.setClock(m.offset(), 1)
 		m.resume()
 		if m.up == nil {

@@ -30,6 +30,8 @@ type member struct {
 	skew  time.Duration // of its clock, at since
 	rate  float64       // of its clock
 	since time.Duration
+	// farOff: it is off by more than maxSkew.
+	farOff bool
 
 	healed bool // whole and connected since the end of the storm
 	// broken says why the replica is worthless for the rest of the run, though it is
