@@ -69,7 +69,9 @@ func (c *Client) Start(ctx context.Context, op []byte) *Call {
 	c.waiting = append(c.waiting, call)
 	c.waitingBytes += len(op)
 	call.stop = context.AfterFunc(ctx, func() { c.cancel(call, context.Cause(ctx)) })
-	c.wake()
+	if c.waitingCalls() >= c.enough || c.full() {
+		c.wake()
+	}
 	return call
 }
 

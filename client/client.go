@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
@@ -41,7 +40,8 @@ type Client struct {
 	waiting      []*Call
 	waitingBytes int
 	withdrawn    int // finished ones among waiting
-	lastCut      time.Time
+	packing      packing
+	enough       int // so many operations waiting are worth a look of the loop
 	requests     map[pbft.Digest]*pending
 	live         int // of those, how many somebody waits for
 	numbers      numbers
@@ -82,6 +82,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		requests:  make(map[pbft.Digest]*pending),
 		numbers:   numbers{next: first, window: uint64(cfg.Roster.Cluster.Parameters.MaxInFlight)},
 		primary:   newPrimaryGuess(quorums),
+		packing:   newPacking(cfg.Linger),
 		connected: make(chan struct{}),
 	}
 	c.ctx, c.cancels = context.WithCancel(context.Background())

@@ -33,8 +33,9 @@ type Config struct {
 	Retry    time.Duration
 	MaxRetry time.Duration
 
-	// Linger is how long an operation waits for others to share a request with,
-	// while another request is under way: 1 ms.
+	// Linger is how long an operation waits for others to share a request with, at
+	// most, while another request is under way. By default a quarter of the time that
+	// outcomes take lately, up to 100 ms; a millisecond as long as none is known.
 	Linger time.Duration
 
 	// MaxRequests is how many requests may be under way at once: 16. It must be
@@ -86,7 +87,6 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Life, min(time.Duration(p.MaxRequestLife)/2, 5*time.Minute))
 	orDefault(&c.Retry, 500*time.Millisecond)
 	orDefault(&c.MaxRetry, max(5*time.Second, c.Retry))
-	orDefault(&c.Linger, time.Millisecond)
 	orDefault(&c.MaxRequests, min(16, int(p.MaxInFlight)-1))
 	orDefault(&c.BatchOperations, int(p.MaxRequestOperations))
 	orDefault(&c.BatchBytes, int(p.MaxOperationBytes))
@@ -143,7 +143,7 @@ func (c Config) Validate() error {
 		{"Life", c.Life, time.Millisecond, time.Duration(p.MaxRequestLife)},
 		{"Retry", c.Retry, time.Millisecond, time.Hour},
 		{"MaxRetry", c.MaxRetry, c.Retry, time.Hour},
-		{"Linger", c.Linger, time.Microsecond, time.Hour},
+		{"Linger", c.Linger, 0, time.Hour},
 		{"BackoffMin", c.BackoffMin, time.Millisecond, time.Minute},
 		{"BackoffMax", c.BackoffMax, c.BackoffMin, time.Hour},
 	} {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -34,21 +35,7 @@ func (c *Client) step(now time.Time) time.Duration {
 	if c.closed {
 		return time.Hour
 	}
-	wait := time.Hour
-	for c.waitingCalls() > 0 && c.fenced == nil {
-		if c.live >= c.cfg.MaxRequests {
-			break
-		}
-		if c.live > 0 && !c.full() {
-			if left := c.cfg.Linger - now.Sub(c.lastCut); left > 0 && left <= c.cfg.Linger {
-				wait = left
-				break
-			}
-		}
-		if !c.cut(now) {
-			break
-		}
-	}
+	wait := c.cutDue(now)
 	due := func(p *pending) {
 		if p.live == 0 {
 			return
@@ -66,6 +53,25 @@ func (c *Client) step(now time.Time) time.Duration {
 		}
 	}
 	return wait
+}
+
+// cutDue makes requests of what waits as far as it is time to, and returns for how
+// long it is not.
+func (c *Client) cutDue(now time.Time) time.Duration {
+	for c.waitingCalls() > 0 && c.fenced == nil {
+		if c.live < c.cfg.MaxRequests && !c.full() {
+			if wait, enough := c.packing.hold(now, c.waitingCalls(), c.live > 0, c.patience.usual); wait > 0 {
+				c.enough = enough
+				return wait
+			}
+		}
+		if c.live >= c.cfg.MaxRequests || !c.cut(now) {
+			c.enough = math.MaxInt // an outcome wakes the loop
+			return time.Hour
+		}
+	}
+	c.enough = 1
+	return time.Hour
 }
 
 // full tells whether what waits fills a request.
@@ -119,7 +125,7 @@ func (c *Client) cut(now time.Time) bool {
 	c.numbers.add(p)
 	c.requests[p.digest] = p
 	c.live++
-	c.lastCut = now
+	c.packing.cut(now, len(calls))
 	return true
 }
 

@@ -76,6 +76,14 @@ func (n *numbers) room() (given []*pending, ok bool) {
 	return given, true
 }
 
+// operations is how many somebody waits for.
+func (n *numbers) operations() (sum int) {
+	for _, p := range n.open {
+		sum += p.live
+	}
+	return sum
+}
+
 func (n *numbers) add(p *pending) {
 	n.open = append(n.open, p)
 	n.next = p.request.Seq + 1

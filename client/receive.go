@@ -90,7 +90,9 @@ func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
 	switch answers.Of(r.Status) {
 	case answers.Ran:
 		c.gaps = 0
-		c.patience.took(min(c.cfg.Now().Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
+		now := c.cfg.Now()
+		c.patience.took(min(now.Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
+		c.packing.outcome(now, p.live, c.numbers.operations()-p.live, c.patience.usual)
 		if p.attempts == 1 {
 			c.primary.delivers(p.target)
 		}
