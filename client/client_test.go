@@ -54,15 +54,19 @@ func TestSubmit(t *testing.T) {
 // noise about other requests and malformed replies change nothing.
 func TestLiarsAreOutvoted(t *testing.T) {
 	for name, lie := range map[string]func(*api.Reply){
-		"result":      func(r *api.Reply) { r.Results[0].Data = []byte("lie") },
-		"code":        func(r *api.Reply) { r.Results[0].Code = 500 },
+		"result": func(r *api.Reply) {
+			r.Results = statemachine.AppendResults(nil, []statemachine.Result{statemachine.OK([]byte("lie"))})
+		},
+		"code":        func(r *api.Reply) { r.Results[0] ^= 0x80 },
 		"height":      func(r *api.Reply) { r.Height++ },
 		"expired":     func(r *api.Reply) { r.Outcome, r.Results = api.Outcome_OUTCOME_EXPIRED, nil },
 		"conflict":    func(r *api.Reply) { r.Outcome, r.Results = api.Outcome_OUTCOME_CONFLICT, nil },
 		"epoch":       func(r *api.Reply) { r.Epoch = 2 },
 		"sequence":    func(r *api.Reply) { r.Seq++ },
-		"more":        func(r *api.Reply) { r.Results = append(r.Results, &api.Result{}) },
-		"nil result":  func(r *api.Reply) { r.Results = []*api.Result{nil} },
+		"more":        func(r *api.Reply) { r.Results = append(r.Results, make([]byte, 8)...) },
+		"trailing":    func(r *api.Reply) { r.Results = append(r.Results, 0) },
+		"torn":        func(r *api.Reply) { r.Results = r.Results[:len(r.Results)-1] },
+		"long":        func(r *api.Reply) { r.Results[4] = 0xff },
 		"no results":  func(r *api.Reply) { r.Results = nil },
 		"bad outcome": func(r *api.Reply) { r.Outcome = 77 },
 		"bad digest":  func(r *api.Reply) { r.Request = r.Request[:7] },

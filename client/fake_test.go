@@ -338,9 +338,7 @@ func (r *fakeReplica) say(reply statemachine.Reply) {
 		return
 	}
 	m := &api.Reply{Epoch: 1, Height: reply.Height, Request: append([]byte(nil), reply.Request[:]...), Seq: reply.Seq, Outcome: api.Outcome(reply.Status)}
-	for _, res := range reply.Results {
-		m.Results = append(m.Results, &api.Result{Code: uint32(res.Code), Data: append([]byte(nil), res.Data...)})
-	}
+	m.Results = statemachine.AppendResults(nil, reply.Results)
 	if r.lie != nil {
 		r.lie(m)
 	}

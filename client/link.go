@@ -35,6 +35,7 @@ type link struct {
 	conn   *grpc.ClientConn
 	api    api.ParleyClient
 	ready  chan struct{} // has a token when something is queued
+	heard  []heard       // by the message in hand; only its reader uses it
 
 	// Guarded by the client's mutex.
 	up    bool

@@ -16,9 +16,24 @@ func (l *link) receive(m *api.ReplicaMessage) {
 	c := l.client
 	c.mu.Lock()
 	c.primary.hint(l.id, pbft.ReplicaID(min(m.Primary, crypto.MaxReplicas)))
-	c.mu.Unlock()
+	l.heard = l.heard[:0]
 	for _, r := range m.Replies {
-		l.reply(r)
+		// What is not found is known by now, or nothing of ours.
+		if p := c.find(r.Request); p != nil {
+			l.heard = append(l.heard, heard{request: p, message: r})
+		}
+	}
+	c.mu.Unlock()
+	for i := range l.heard {
+		l.heard[i].understand(c.epoch) // hashes the results: not under the mutex
+	}
+	if len(l.heard) > 0 {
+		c.mu.Lock()
+		for i := range l.heard {
+			c.hear(l.id, &l.heard[i])
+		}
+		c.mu.Unlock()
+		clear(l.heard)
 	}
 	for _, r := range m.Refusals {
 		l.refusal(r)
@@ -34,54 +49,53 @@ func (c *Client) find(digest []byte) *pending {
 	return c.requests[pbft.Digest(digest)]
 }
 
-func (l *link) reply(m *api.Reply) {
-	c := l.client
-	c.mu.Lock()
-	p := c.find(m.Request)
-	c.mu.Unlock()
-	if p == nil {
-		return // the outcome is known, or it is nothing of ours
-	}
-	r, ok := replyOf(p, m)
-	if !ok {
-		c.mu.Lock()
-		c.stats.Strange++
-		c.mu.Unlock()
-		return
-	}
-	key := answers.Key(&r) // hashes the results: not under the mutex
-	if pbft.Epoch(m.Epoch) != c.epoch {
-		// Counted in other weights than ours; all that it can tell is that.
-		key = crypto.Hash("parley/client/other-epoch")
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.requests[p.digest] != p {
-		return
-	}
-	if !p.said.Hear(c.quorums, l.id, key) {
-		return
-	}
-	if pbft.Epoch(m.Epoch) != c.epoch {
-		c.fence(ErrOtherEpoch)
-		c.drop(p, ErrOtherEpoch)
-		return
-	}
-	c.settle(p, &r, key)
+// heard is what a replica said about a request under way.
+type heard struct {
+	request *pending
+	message *api.Reply
+	reply   statemachine.Reply // without the results: they are decoded if they are true
+	key     crypto.Digest
+	strange bool // it can be no reply to the request
 }
 
-// replyOf turns a message into a reply to p, if it can be one.
-func replyOf(p *pending, m *api.Reply) (statemachine.Reply, bool) {
-	r := statemachine.Reply{Client: p.request.Client, Seq: m.Seq, Request: p.digest, Height: m.Height}
+// understand fills in the rest of h from its message.
+func (h *heard) understand(epoch pbft.Epoch) {
+	p, m := h.request, h.message
 	if m.Outcome < api.Outcome_OUTCOME_EXECUTED || m.Outcome > api.Outcome_OUTCOME_QUARANTINED {
-		return r, false // and it may not fit a Status
+		h.strange = true // and it may not fit a Status
+		return
 	}
-	r.Status = statemachine.Status(m.Outcome)
-	r.Results = make([]statemachine.Result, len(m.Results))
-	for i, x := range m.Results {
-		r.Results[i] = statemachine.Result{Code: statemachine.ResultCode(x.GetCode()), Data: x.GetData()}
+	h.reply = statemachine.Reply{
+		Client: p.request.Client, Seq: m.Seq, Request: p.digest, Height: m.Height, Status: statemachine.Status(m.Outcome),
 	}
-	return r, answers.Fits(p.request, &r)
+	switch {
+	case !answers.FitsEncoded(p.request, &h.reply, m.Results):
+		h.strange = true
+	case pbft.Epoch(m.Epoch) != epoch:
+		// Counted in other weights than ours; all that it can tell is that.
+		h.key = crypto.Hash("parley/client/other-epoch")
+	default:
+		h.key = answers.KeyOf(&h.reply, m.Results)
+	}
+}
+
+// hear counts what a replica said. The mutex is held.
+func (c *Client) hear(from pbft.ReplicaID, h *heard) {
+	p := h.request
+	switch {
+	case h.strange:
+		c.stats.Strange++
+	case c.requests[p.digest] != p: // its outcome became known meanwhile
+	case !p.said.Hear(c.quorums, from, h.key):
+	case pbft.Epoch(h.message.Epoch) != c.epoch:
+		c.fence(ErrOtherEpoch)
+		c.drop(p, ErrOtherEpoch)
+	default:
+		if h.reply.Status.Ran() {
+			h.reply.Results, _ = statemachine.DecodeResults(h.message.Results, len(p.request.Ops))
+		}
+		c.settle(p, &h.reply, h.key)
+	}
 }
 
 // settle acts on a reply that is true. The mutex is held.

@@ -58,11 +58,13 @@ func TestSessionCarriesRequestsAndReplies(t *testing.T) {
 		require.Equal(t, d[:], r.Request)
 		require.Equal(t, uint64(9), r.Height)
 		require.Equal(t, api.Outcome_OUTCOME_EXECUTED, r.Outcome)
-		require.Equal(t, "A2", string(r.Results[1].Data))
+		results, ok := statemachine.DecodeResults(r.Results, 2)
+		require.True(t, ok)
+		require.Equal(t, "A2", string(results[1].Data))
 	}
 	m = next(t, other)
 	require.Len(t, m.Replies, 1)
-	require.Equal(t, "B", string(m.Replies[0].Results[0].Data))
+	require.Equal(t, statemachine.AppendResults(nil, []statemachine.Result{statemachine.OK([]byte("B"))}), m.Replies[0].Results)
 
 	for _, why := range []pbft.Drop{pbft.DropPoolFull, pbft.DropDisplaced} {
 		s.Refused(ra, why)

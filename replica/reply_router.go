@@ -148,13 +148,7 @@ type replyEntry struct {
 }
 
 // size is about what the entry takes on the wire.
-func (e *replyEntry) size() int {
-	n := 96
-	for i := range e.reply.Results {
-		n += 16 + len(e.reply.Results[i].Data)
-	}
-	return n
-}
+func (e *replyEntry) size() int { return 96 + statemachine.ResultsSize(e.reply.Results) }
 
 // replySession is the outbound queue of one session.
 type replySession struct {
@@ -225,9 +219,9 @@ func (s *replySession) take(limit int) (entries []replyEntry, more bool) {
 	return entries, len(s.queue) > 0
 }
 
-// message packs entries into one message.
+// replyMessage packs entries into one message.
 func replyMessage(entries []replyEntry) *api.ReplicaMessage {
-	m := new(api.ReplicaMessage)
+	m := &api.ReplicaMessage{Replies: make([]*api.Reply, 0, len(entries))}
 	for i := range entries {
 		e := &entries[i]
 		if e.reason != api.Reason_REASON_UNSPECIFIED {
@@ -242,13 +236,8 @@ func replyMessage(entries []replyEntry) *api.ReplicaMessage {
 			Epoch: uint64(e.epoch), Height: e.reply.Height, Request: e.reply.Request[:], Seq: e.reply.Seq,
 			Outcome: api.Outcome(e.reply.Status),
 		}
-		if len(e.reply.Results) > 0 {
-			results := make([]api.Result, len(e.reply.Results))
-			r.Results = make([]*api.Result, len(results))
-			for j := range e.reply.Results {
-				results[j].Code, results[j].Data = uint32(e.reply.Results[j].Code), e.reply.Results[j].Data
-				r.Results[j] = &results[j]
-			}
+		if n := statemachine.ResultsSize(e.reply.Results); n > 0 {
+			r.Results = statemachine.AppendResults(make([]byte, 0, n), e.reply.Results)
 		}
 		m.Replies = append(m.Replies, r)
 	}

@@ -5,6 +5,7 @@ package answers
 
 import (
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 )
@@ -21,27 +22,53 @@ func New(n int) Answers { return Answers{make([]crypto.Digest, n)} }
 
 // Fits tells whether r can be the reply to request at all.
 func Fits(request *pbft.Request, r *statemachine.Reply) bool {
-	switch {
-	case r.Client != request.Client || r.Seq != request.Seq || r.Request != request.Digest():
-		return false
-	case r.Status < statemachine.Executed || r.Status > statemachine.Quarantined:
-		return false
-	case r.Status.Ran():
-		return len(r.Results) == len(request.Ops)
+	return about(request, r) && len(r.Results) == wanted(request, r)
+}
+
+// FitsEncoded is Fits for a reply whose results are encoded; those in r play no part.
+func FitsEncoded(request *pbft.Request, r *statemachine.Reply, results []byte) bool {
+	return about(request, r) && statemachine.AreResults(results, wanted(request, r))
+}
+
+// about tells whether r is about request, and its status one that there is.
+func about(request *pbft.Request, r *statemachine.Reply) bool {
+	return r.Client == request.Client && r.Seq == request.Seq && r.Request == request.Digest() &&
+		r.Status >= statemachine.Executed && r.Status <= statemachine.Quarantined
+}
+
+// wanted is how many results r must have.
+func wanted(request *pbft.Request, r *statemachine.Reply) int {
+	if r.Status.Ran() {
+		return len(request.Ops)
 	}
-	return len(r.Results) == 0
+	return 0
 }
 
 // Key is what must be equal for two replicas to have said the same. For a request
 // that did not run, what the replicas' own progress puts into the answer plays no
 // part. It hashes the results.
 func Key(r *statemachine.Reply) crypto.Digest {
-	if r.Status.Ran() {
-		return r.Digest()
+	return KeyOf(r, statemachine.AppendResults(make([]byte, 0, statemachine.ResultsSize(r.Results)), r.Results))
+}
+
+const domainSaid = crypto.Domain("parley/client/said")
+
+// KeyOf is Key of a reply whose results are encoded; those in r play no part.
+func KeyOf(r *statemachine.Reply, results []byte) crypto.Digest {
+	status, height := r.Status, r.Height
+	switch {
+	case !status.Ran():
+		height, results = 0, nil
+	case status == statemachine.Duplicate:
+		status = statemachine.Executed // these are the results of then
 	}
-	bare := *r
-	bare.Height, bare.Results = 0, nil
-	return bare.Digest()
+	b := make([]byte, 0, crypto.PublicKeySize+8+crypto.DigestSize+1+8)
+	b = append(b, r.Client[:]...)
+	b = canon.AppendUint64(b, r.Seq)
+	b = append(b, r.Request[:]...)
+	b = canon.AppendUint8(b, uint8(status))
+	b = canon.AppendUint64(b, height)
+	return crypto.Hash(domainSaid, b, results)
 }
 
 // Hear records what a replica said and tells whether so much weight agrees that it

@@ -33,7 +33,15 @@ func TestFitsAndKey(t *testing.T) {
 		Client: r.Client, Seq: 7, Request: r.Digest(), Status: statemachine.Executed, Height: 3,
 		Results: []statemachine.Result{statemachine.OK(nil), statemachine.OK(nil)},
 	}
-	require.True(t, answers.Fits(r, &good))
+	fits := func(x *statemachine.Reply) bool {
+		encoded, bare := statemachine.AppendResults(nil, x.Results), *x
+		bare.Results = nil
+		ok := answers.FitsEncoded(r, &bare, encoded)
+		require.Equal(t, answers.Fits(r, x), ok)
+		require.Equal(t, answers.Key(x), answers.KeyOf(&bare, encoded))
+		return ok
+	}
+	require.True(t, fits(&good))
 	for name, edit := range map[string]func(*statemachine.Reply){
 		"number":  func(x *statemachine.Reply) { x.Seq++ },
 		"client":  func(x *statemachine.Reply) { x.Client[0]++ },
@@ -44,11 +52,17 @@ func TestFitsAndKey(t *testing.T) {
 	} {
 		bad := good
 		edit(&bad)
-		require.False(t, answers.Fits(r, &bad), name)
+		require.False(t, fits(&bad), name)
 	}
 	later := good
 	later.Height++
 	require.NotEqual(t, answers.Key(&good), answers.Key(&later))
+	again := good
+	again.Status = statemachine.Duplicate
+	require.Equal(t, answers.Key(&good), answers.Key(&again), "the results of then")
+	other := good
+	other.Results = []statemachine.Result{statemachine.OK(nil), statemachine.Reject(7, nil)}
+	require.NotEqual(t, answers.Key(&good), answers.Key(&other))
 	good.Status, later.Status = statemachine.Expired, statemachine.Expired
 	good.Results, later.Results = nil, nil
 	require.Equal(t, answers.Key(&good), answers.Key(&later), "where it was refused plays no part")

@@ -14,7 +14,9 @@
 //
 // TRUST. Nothing that one replica says is to be believed, and nothing here needs
 // it. A client connects to all replicas, and an outcome counts when replicas that
-// together weigh more than F, the weight that may be faulty, have sent the same.
+// together weigh more than F, the weight that may be faulty, have sent the same: of
+// a request that ran the same height, request and results, whether it is reported as
+// executed or duplicate; of any other the same request and outcome.
 //
 // REQUESTS. A client signs requests; each has one or more operations, which run
 // together and in their order. All numbers are big-endian, and there is no
@@ -289,7 +291,7 @@ func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReceiptResponse_State.Descriptor instead.
 func (ReceiptResponse_State) EnumDescriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{8, 0}
+	return file_parley_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type ClientMessage struct {
@@ -417,8 +419,16 @@ type Reply struct {
 	Request []byte  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"` // the digest, 32 bytes
 	Seq     uint64  `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	Outcome Outcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=parley.v1.Outcome" json:"outcome,omitempty"`
-	// One for each operation if it ran.
-	Results       []*Result `protobuf:"bytes,6,rep,name=results,proto3" json:"results,omitempty"`
+	// If it ran, the results of its operations, one after the other: for each
+	//
+	//	4 bytes  code    0 is success, 1 to 99 are Parley's own, 100 and above the
+	//	                 application's
+	//	4 bytes  length  of the data
+	//	         data
+	//
+	// with numbers as in a request. There are as many as operations, and nothing
+	// follows. Else it is empty. testdata/results_vector.json has an example.
+	Results       []byte `protobuf:"bytes,6,opt,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,62 +498,9 @@ func (x *Reply) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
-func (x *Reply) GetResults() []*Result {
+func (x *Reply) GetResults() []byte {
 	if x != nil {
 		return x.Results
-	}
-	return nil
-}
-
-type Result struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 0 is success, 1 to 99 are Parley's own, 100 and above the application's.
-	Code          uint32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
-	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Result) Reset() {
-	*x = Result{}
-	mi := &file_parley_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Result) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Result) ProtoMessage() {}
-
-func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Result.ProtoReflect.Descriptor instead.
-func (*Result) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Result) GetCode() uint32 {
-	if x != nil {
-		return x.Code
-	}
-	return 0
-}
-
-func (x *Result) GetData() []byte {
-	if x != nil {
-		return x.Data
 	}
 	return nil
 }
@@ -562,7 +519,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_parley_proto_msgTypes[4]
+	mi := &file_parley_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +531,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[4]
+	mi := &file_parley_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +544,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{4}
+	return file_parley_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Refusal) GetRequest() []byte {
@@ -620,7 +577,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_parley_proto_msgTypes[5]
+	mi := &file_parley_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +589,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[5]
+	mi := &file_parley_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +602,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{5}
+	return file_parley_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *QueryRequest) GetQuery() []byte {
@@ -666,7 +623,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_parley_proto_msgTypes[6]
+	mi := &file_parley_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +635,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[6]
+	mi := &file_parley_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +648,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{6}
+	return file_parley_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *QueryResponse) GetAnswer() []byte {
@@ -719,7 +676,7 @@ type ReceiptRequest struct {
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_parley_proto_msgTypes[7]
+	mi := &file_parley_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +688,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[7]
+	mi := &file_parley_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +701,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{7}
+	return file_parley_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReceiptRequest) GetHeight() uint64 {
@@ -780,7 +737,7 @@ type ReceiptResponse struct {
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_parley_proto_msgTypes[8]
+	mi := &file_parley_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +749,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[8]
+	mi := &file_parley_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +762,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{8}
+	return file_parley_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReceiptResponse) GetState() ReceiptResponse_State {
@@ -830,7 +787,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_parley_proto_msgTypes[9]
+	mi := &file_parley_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +799,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[9]
+	mi := &file_parley_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +812,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{9}
+	return file_parley_proto_rawDescGZIP(), []int{8}
 }
 
 type StatusResponse struct {
@@ -887,7 +844,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +856,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +869,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{10}
+	return file_parley_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StatusResponse) GetCluster() []byte {
@@ -1073,7 +1030,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1042,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1055,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{11}
+	return file_parley_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -1130,7 +1087,7 @@ type ClusterRequest struct {
 
 func (x *ClusterRequest) Reset() {
 	*x = ClusterRequest{}
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1099,7 @@ func (x *ClusterRequest) String() string {
 func (*ClusterRequest) ProtoMessage() {}
 
 func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1112,7 @@ func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRequest.ProtoReflect.Descriptor instead.
 func (*ClusterRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{12}
+	return file_parley_proto_rawDescGZIP(), []int{11}
 }
 
 type ClusterResponse struct {
@@ -1169,7 +1126,7 @@ type ClusterResponse struct {
 
 func (x *ClusterResponse) Reset() {
 	*x = ClusterResponse{}
-	mi := &file_parley_proto_msgTypes[13]
+	mi := &file_parley_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1138,7 @@ func (x *ClusterResponse) String() string {
 func (*ClusterResponse) ProtoMessage() {}
 
 func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[13]
+	mi := &file_parley_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1151,7 @@ func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterResponse.ProtoReflect.Descriptor instead.
 func (*ClusterResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{13}
+	return file_parley_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClusterResponse) GetCluster() []byte {
@@ -1229,17 +1186,14 @@ const file_parley_proto_rawDesc = "" +
 	"\areplies\x18\x01 \x03(\v2\x10.parley.v1.ReplyR\areplies\x12.\n" +
 	"\brefusals\x18\x02 \x03(\v2\x12.parley.v1.RefusalR\brefusals\x12\x12\n" +
 	"\x04view\x18\x03 \x01(\x04R\x04view\x12\x18\n" +
-	"\aprimary\x18\x04 \x01(\rR\aprimary\"\xbc\x01\n" +
+	"\aprimary\x18\x04 \x01(\rR\aprimary\"\xa9\x01\n" +
 	"\x05Reply\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\fR\arequest\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12,\n" +
-	"\aoutcome\x18\x05 \x01(\x0e2\x12.parley.v1.OutcomeR\aoutcome\x12+\n" +
-	"\aresults\x18\x06 \x03(\v2\x11.parley.v1.ResultR\aresults\"0\n" +
-	"\x06Result\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"t\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x12.parley.v1.OutcomeR\aoutcome\x12\x18\n" +
+	"\aresults\x18\x06 \x01(\fR\aresults\"t\n" +
 	"\aRefusal\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12)\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x11.parley.v1.ReasonR\x06reason\x12$\n" +
@@ -1338,7 +1292,7 @@ func file_parley_proto_rawDescGZIP() []byte {
 }
 
 var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_parley_proto_goTypes = []any{
 	(Outcome)(0),               // 0: parley.v1.Outcome
 	(Reason)(0),                // 1: parley.v1.Reason
@@ -1346,41 +1300,39 @@ var file_parley_proto_goTypes = []any{
 	(*ClientMessage)(nil),      // 3: parley.v1.ClientMessage
 	(*ReplicaMessage)(nil),     // 4: parley.v1.ReplicaMessage
 	(*Reply)(nil),              // 5: parley.v1.Reply
-	(*Result)(nil),             // 6: parley.v1.Result
-	(*Refusal)(nil),            // 7: parley.v1.Refusal
-	(*QueryRequest)(nil),       // 8: parley.v1.QueryRequest
-	(*QueryResponse)(nil),      // 9: parley.v1.QueryResponse
-	(*ReceiptRequest)(nil),     // 10: parley.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),    // 11: parley.v1.ReceiptResponse
-	(*StatusRequest)(nil),      // 12: parley.v1.StatusRequest
-	(*StatusResponse)(nil),     // 13: parley.v1.StatusResponse
-	(*Peer)(nil),               // 14: parley.v1.Peer
-	(*ClusterRequest)(nil),     // 15: parley.v1.ClusterRequest
-	(*ClusterResponse)(nil),    // 16: parley.v1.ClusterResponse
+	(*Refusal)(nil),            // 6: parley.v1.Refusal
+	(*QueryRequest)(nil),       // 7: parley.v1.QueryRequest
+	(*QueryResponse)(nil),      // 8: parley.v1.QueryResponse
+	(*ReceiptRequest)(nil),     // 9: parley.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),    // 10: parley.v1.ReceiptResponse
+	(*StatusRequest)(nil),      // 11: parley.v1.StatusRequest
+	(*StatusResponse)(nil),     // 12: parley.v1.StatusResponse
+	(*Peer)(nil),               // 13: parley.v1.Peer
+	(*ClusterRequest)(nil),     // 14: parley.v1.ClusterRequest
+	(*ClusterResponse)(nil),    // 15: parley.v1.ClusterResponse
 }
 var file_parley_proto_depIdxs = []int32{
 	5,  // 0: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
-	7,  // 1: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
+	6,  // 1: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
 	0,  // 2: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
-	6,  // 3: parley.v1.Reply.results:type_name -> parley.v1.Result
-	1,  // 4: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
-	2,  // 5: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
-	14, // 6: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
-	3,  // 7: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
-	8,  // 8: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
-	10, // 9: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
-	12, // 10: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
-	15, // 11: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
-	4,  // 12: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
-	9,  // 13: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
-	11, // 14: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
-	13, // 15: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
-	16, // 16: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	1,  // 3: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
+	2,  // 4: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
+	13, // 5: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	3,  // 6: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
+	7,  // 7: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
+	9,  // 8: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
+	11, // 9: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
+	14, // 10: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
+	4,  // 11: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
+	8,  // 12: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
+	10, // 13: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
+	12, // 14: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
+	15, // 15: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_parley_proto_init() }
@@ -1394,7 +1346,7 @@ func file_parley_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_proto_rawDesc), len(file_parley_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

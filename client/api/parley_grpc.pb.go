@@ -14,7 +14,9 @@
 //
 // TRUST. Nothing that one replica says is to be believed, and nothing here needs
 // it. A client connects to all replicas, and an outcome counts when replicas that
-// together weigh more than F, the weight that may be faulty, have sent the same.
+// together weigh more than F, the weight that may be faulty, have sent the same: of
+// a request that ran the same height, request and results, whether it is reported as
+// executed or duplicate; of any other the same request and outcome.
 //
 // REQUESTS. A client signs requests; each has one or more operations, which run
 // together and in their order. All numbers are big-endian, and there is no
