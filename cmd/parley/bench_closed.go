@@ -40,13 +40,13 @@ func (l *closedLoop) run(ctx context.Context, done *atomic.Int64) *benchTally {
 }
 
 func (l *closedLoop) client(ctx context.Context, i int, ends *deadlines, tally *benchTally, done *atomic.Int64) {
-	connection := l.connections[i%len(l.connections)]
+	connection, put := l.connections[i%len(l.connections)], newPuts(l.value)
 	for k := i * l.keys / l.clients; ; k++ {
 		begin := time.Now()
 		if ctx.Err() != nil || !begin.Before(l.window.until) {
 			return
 		}
-		_, err := connection.Submit(ends.at(begin), putOperation(k%l.keys, l.value))
+		_, err := connection.Submit(ends.at(begin), put.under(k%l.keys))
 		end := time.Now()
 		switch {
 		case err == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/kv"
 )
 
 // slowClient answers one operation at a time, each after the same time.
@@ -35,7 +37,7 @@ func newSlowClient(took time.Duration) *slowClient {
 func (c *slowClient) Submit(ctx context.Context, op []byte) (statemachine.Result, error) {
 	c.turn <- struct{}{}
 	defer func() { <-c.turn }()
-	c.seen = append(c.seen, op)
+	c.seen = append(c.seen, slices.Clone(op))
 	if c.fail != nil {
 		return statemachine.Result{}, c.fail
 	}
@@ -249,4 +251,13 @@ func TestBenchPlot(t *testing.T) {
 		require.Equal(t, 4, strings.Count(string(drawn), "<circle"))
 		require.NotContains(t, string(drawn), "NaN")
 	}
+}
+
+func TestPuts(t *testing.T) {
+	p := newPuts([]byte("value"))
+	for _, i := range []int{0, 7, 1234567, maxBenchKeys - 1} {
+		require.Equal(t, kv.Put(fmt.Appendf(nil, "%s%0*d", benchPrefix, keyDigits, i), []byte("value")), p.under(i))
+		require.Len(t, p.under(i), operationOverhead+len("value"))
+	}
+	require.NotEqual(t, putOperation(1, nil), putOperation(2, nil))
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"strconv"
 	"sync"
 	"time"
 
@@ -115,9 +115,27 @@ const (
 )
 
 // putOperation is the put of value under the i-th key. All of them are equally long.
-func putOperation(i int, value []byte) []byte {
-	key := make([]byte, 0, len(benchPrefix)+keyDigits+20)
-	key = append(key, benchPrefix...)
-	key = strconv.AppendInt(key, int64(maxBenchKeys+i%maxBenchKeys), 10)
-	return kv.Put(append(key[:len(benchPrefix)], key[len(benchPrefix)+1:]...), value)
+func putOperation(i int, value []byte) []byte { return newPuts(value).under(i) }
+
+// puts are the puts of a value, made one after the other in the same place: what
+// measures shares the processors with what is measured.
+type puts struct {
+	op  []byte
+	key []byte // its digits, in op
+}
+
+func newPuts(value []byte) *puts {
+	prefix := []byte(benchPrefix)
+	op := kv.Put(append(prefix, make([]byte, keyDigits)...), value)
+	at := bytes.Index(op, prefix) + len(prefix)
+	return &puts{op, op[at : at+keyDigits]}
+}
+
+// under returns the put under the i-th key. It is good until the next one.
+func (p *puts) under(i int) []byte {
+	for d := keyDigits - 1; d >= 0; d-- {
+		p.key[d] = byte('0' + i%10)
+		i /= 10
+	}
+	return p.op
 }
