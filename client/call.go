@@ -62,17 +62,25 @@ func (c *Client) Start(ctx context.Context, op []byte) *Call {
 	call := &Call{op: op, done: make(chan struct{})}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.refuse(ctx, op); err != nil {
+	if c.enqueue(ctx, call) {
+		call.stop = context.AfterFunc(ctx, func() { c.cancel(call, context.Cause(ctx)) })
+	}
+	return call
+}
+
+// enqueue lets a call wait for its request, or finishes it with what is in the way.
+// The mutex is held.
+func (c *Client) enqueue(ctx context.Context, call *Call) bool {
+	if err := c.refuse(ctx, call.op); err != nil {
 		call.finish(Answer{}, err)
-		return call
+		return false
 	}
 	c.waiting = append(c.waiting, call)
-	c.waitingBytes += len(op)
-	call.stop = context.AfterFunc(ctx, func() { c.cancel(call, context.Cause(ctx)) })
+	c.waitingBytes += len(call.op)
 	if c.waitingCalls() >= c.enough || c.full() {
 		c.wake()
 	}
-	return call
+	return true
 }
 
 // Do submits an operation and waits for its outcome.
@@ -83,7 +91,18 @@ func (c *Client) Start(ctx context.Context, op []byte) *Call {
 // error is; ask with [Client.Outcome]. An operation that the application refused is
 // no error but a result with a code.
 func (c *Client) Do(ctx context.Context, op []byte) (Answer, error) {
-	return c.Start(ctx, op).Answer()
+	call := &Call{op: op, done: make(chan struct{})}
+	c.mu.Lock()
+	c.enqueue(ctx, call)
+	c.mu.Unlock()
+	// Whoever waits here can see to the context himself: a hook would cost as much as
+	// the rest of the call.
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		c.cancel(call, context.Cause(ctx))
+	}
+	return call.Answer()
 }
 
 // Submit is [Client.Do] without what only a receipt needs.

@@ -110,14 +110,12 @@ func (c *Client) cut(now time.Time) bool {
 	c.waitingBytes -= bytes
 	ops := make([][]byte, len(calls))
 	for i, call := range calls {
-		ops[i] = append([]byte(nil), call.op...)
+		ops[i] = call.op
 	}
 	seq := c.numbers.next
 	deadline := pbft.TimeOf(now).Add(c.cfg.Life)
-	r := pbft.NewRequest(c.signer.Public(), seq, c.numbers.low(seq), deadline, ops)
-	d := r.Digest()
-	sig, _ := crypto.SignatureOf(c.signer.Sign(c.context, d[:]))
-	p := c.newPending(r.WithSignature(sig), now)
+	r := pbft.SignedRequest(c.signer.Public(), seq, c.numbers.low(seq), deadline, ops, c.sign)
+	p := c.newPending(r, now)
 	p.calls, p.live, p.numbered = calls, len(calls), true
 	for i, call := range calls {
 		call.request, call.index = p, i
@@ -127,6 +125,11 @@ func (c *Client) cut(now time.Time) bool {
 	c.live++
 	c.packing.cut(now, len(calls))
 	return true
+}
+
+func (c *Client) sign(d pbft.Digest) crypto.Signature {
+	s, _ := crypto.SignatureOf(c.signer.Sign(c.context, d[:]))
+	return s
 }
 
 func (c *Client) newPending(r *pbft.Request, now time.Time) *pending {

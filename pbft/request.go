@@ -42,6 +42,12 @@ const (
 // NewRequest returns an unsigned request; [Request.WithSignature] completes it
 // with the signature over [Request.Digest].
 func NewRequest(client crypto.PublicKey, seq, low uint64, deadline Time, ops [][]byte) *Request {
+	return SignedRequest(client, seq, low, deadline, ops, func(Digest) crypto.Signature { return crypto.Signature{} })
+}
+
+// SignedRequest returns a request with the signature that sign makes of its digest.
+// It copies the operations, and keeps nothing of ops.
+func SignedRequest(client crypto.PublicKey, seq, low uint64, deadline Time, ops [][]byte, sign func(Digest) crypto.Signature) *Request {
 	size := minRequestSize
 	for _, op := range ops {
 		size += 4 + len(op)
@@ -52,11 +58,13 @@ func NewRequest(client crypto.PublicKey, seq, low uint64, deadline Time, ops [][
 	b = canon.AppendUint64(b, low)
 	b = canon.AppendUint64(b, uint64(deadline))
 	b = canon.AppendUint32(b, uint32(len(ops)))
-	for _, op := range ops {
+	r := &Request{Client: client, Seq: seq, Low: low, Deadline: deadline, Ops: make([][]byte, len(ops))}
+	for i, op := range ops {
 		b = canon.AppendBytes(b, op)
+		r.Ops[i] = b[len(b)-len(op) : len(b) : len(b)]
 	}
-	r := &Request{Client: client, Seq: seq, Low: low, Deadline: deadline, Ops: ops}
 	r.digest = crypto.Hash(domainRequest, b)
+	r.Signature = sign(r.digest)
 	r.raw = append(b, r.Signature[:]...)
 	return r
 }
