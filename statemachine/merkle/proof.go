@@ -1,11 +1,26 @@
 package merkle
 
-import "github.com/parley-bft/parley/crypto"
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/parley-bft/parley/crypto"
+)
+
+// Sibling is a child of an inner node on the way: a leaf, with its key and value, or
+// an inner node, with its digest.
+type Sibling struct {
+	Key, Digest crypto.Digest
+	Leaf        bool
+}
 
 // Step is one inner node on the way from a leaf to the root.
 type Step struct {
-	Bit     uint16 // the bit at which the node's two sides part
-	Sibling crypto.Digest
+	Digit uint8 // the node's: its children part at that group of four bits
+	// Present has a bit for each child but the one on the way, in Siblings in
+	// ascending order.
+	Present  uint16
+	Siblings []Sibling
 }
 
 // Proof shows what a trie maps a key to, or that it maps it to nothing. With the
@@ -14,63 +29,99 @@ type Proof struct {
 	// Key and Value are the leaf that the search for the asked key ends at. It is
 	// another key's if the asked one is absent.
 	Key, Value crypto.Digest
-	// Steps lead from that leaf to the root, the lowest first: bits descend.
+	// Nothing: the search ends at no leaf, since the lowest inner node has no child on
+	// the way. Key and Value are zero.
+	Nothing bool
+	// Steps lead from that leaf to the root, the lowest first: digits descend.
 	Steps []Step
 }
 
 // Prove returns the proof for key, of its value or of its absence. The empty
 // trie needs none: its root is the zero digest; ok is false.
 func (v *View) Prove(key crypto.Digest) (p Proof, ok bool) {
-	n := v.root
-	for n.inner != nil {
-		side := bit(&key, int(n.inner.bit))
-		p.Steps = append(p.Steps, Step{n.inner.bit, digestOf(n.inner.child[1-side])})
-		n = n.inner.child[side]
-	}
-	if n.leaf == nil {
+	if v.trie.count == 0 {
 		return Proof{}, false
 	}
-	for i, j := 0, len(p.Steps)-1; i < j; i, j = i+1, j-1 {
-		p.Steps[i], p.Steps[j] = p.Steps[j], p.Steps[i]
+	c := &v.trie.root
+	for c != nil && c.inner != nil {
+		n := c.inner
+		d := digit(&key, int(n.digit))
+		s := Step{Digit: n.digit, Present: n.present &^ (1 << d)}
+		for i := range n.children {
+			x := &n.children[i]
+			if nth(n.present, i) != d {
+				sibling := Sibling{Digest: x.digest, Leaf: x.inner == nil}
+				if sibling.Leaf {
+					sibling.Key = x.key
+				}
+				s.Siblings = append(s.Siblings, sibling)
+			}
+		}
+		p.Steps = append(p.Steps, s)
+		c = n.at(d)
 	}
-	p.Key, p.Value = n.leaf.key, n.leaf.value
+	slices.Reverse(p.Steps)
+	if c == nil {
+		p.Nothing = true
+	} else {
+		p.Key, p.Value = c.key, c.digest
+	}
 	return p, true
 }
 
-// digestOf reads a digest that View has computed.
-func digestOf(n ref) crypto.Digest {
-	if n.leaf != nil {
-		return n.leaf.digest
+// nth is the number of the i-th bit that is set.
+func nth(set uint16, i int) int {
+	for range i {
+		set &= set - 1
 	}
-	return n.inner.digest
+	return bits.TrailingZeros16(set)
 }
+
+// someNode stands for the inner nodes of a proof.
+var someNode = new(node)
 
 // Verify tells whether p is a proof for key under root. If it is, present says
 // whether the trie has the key; its value is then p.Value. It relies on root
 // being the root of a trie that this package built.
 func (p *Proof) Verify(root, key crypto.Digest) (present, valid bool) {
-	d := hashLeaf(&p.Key, &p.Value)
-	below := keyBits
-	for i := range p.Steps {
-		s := &p.Steps[i]
-		at := int(s.Bit)
-		if at >= below {
-			return false, false
-		}
-		below = at
-		// The asked key must take the same turn, or the search for it would not have
-		// ended at this leaf.
-		if bit(&key, at) != bit(&p.Key, at) {
-			return false, false
-		}
-		if bit(&key, at) == 0 {
-			d = hashNode(s.Bit, &d, &s.Sibling)
-		} else {
-			d = hashNode(s.Bit, &s.Sibling, &d)
-		}
-	}
-	if d != root {
+	on := child{key: p.Key, digest: p.Value} // the child on the way
+	if p.Nothing && (len(p.Steps) == 0 || p.Key != crypto.Digest{} || p.Value != crypto.Digest{}) {
 		return false, false
 	}
-	return p.Key == key, true
+	below := digits
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if int(s.Digit) >= below || len(s.Siblings) != bits.OnesCount16(s.Present) {
+			return false, false
+		}
+		below = int(s.Digit)
+		d := digit(&key, below)
+		if s.Present>>d&1 == 1 {
+			return false, false
+		}
+		n := node{digit: s.Digit}
+		for j := range s.Siblings {
+			c := child{key: s.Siblings[j].Key, digest: s.Siblings[j].Digest}
+			if !s.Siblings[j].Leaf {
+				if c.inner = someNode; c.key != (crypto.Digest{}) {
+					return false, false
+				}
+			}
+			n.insert(nth(s.Present, j), c)
+		}
+		if i > 0 || !p.Nothing {
+			// The asked key must take the same turn, or the search for it would not have
+			// ended at this leaf.
+			if !p.Nothing && digit(&p.Key, below) != d {
+				return false, false
+			}
+			n.insert(d, on)
+		}
+		on = child{inner: someNode}
+		on.digest, _ = hashNode(nil, &n)
+	}
+	if on.asRoot() != root {
+		return false, false
+	}
+	return !p.Nothing && p.Key == key, true
 }

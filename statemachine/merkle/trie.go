@@ -1,283 +1,279 @@
-// Package merkle is an authenticated map from digests to digests: a binary radix
-// trie with path compression. Its shape and so its root depend on the content
+// Package merkle is an authenticated map from digests to digests: a radix trie of
+// sixteen ways with path compression. Its shape and so its root depend on the content
 // alone, not on the order in which it came about, and a change costs hashing only
 // along the changed paths, when the root is next asked for.
 //
-// The trie has one inner node for each bit position at which keys part, so n
-// entries have n-1 inner nodes and paths are about log2(n) long, since keys are
-// digests. Keys that an adversary chooses should be hashed by the caller.
+// The trie has one inner node for each place at which keys part, so paths are about
+// log16(n) long, since keys are digests. Keys that an adversary chooses should be
+// hashed by the caller.
 package merkle
 
 import (
-	"bytes"
-	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
 	"slices"
-	"sort"
 
 	"github.com/parley-bft/parley/crypto"
 )
 
 const (
-	domainLeaf = crypto.Domain("parley/trie-leaf")
-	domainNode = crypto.Domain("parley/trie-node")
-	keyBits    = 8 * crypto.DigestSize
+	ways   = 16
+	digits = 2 * crypto.DigestSize // of a key, four bits each
 )
 
 // Trie is the map. The zero Trie is empty and ready for use. It is not safe for
 // concurrent use; a [View] is.
 type Trie struct {
-	root  ref
+	root  child // zero if count is
+	stale bool  // the root's digest is out of date
 	count int
 	// generation is the only one whose nodes may be changed in place: all others
 	// are shared with a View.
 	generation uint64
+
+	// Scratch memory.
+	one    [1]Entry
+	sorter sorter
+	buf    []byte
 }
 
-// ref is a leaf, an inner node, or (the zero ref) nothing.
-type ref struct {
-	inner *inner
-	leaf  *leaf
+// child is a leaf, or an inner node if inner is set. It stands in its parent, so that
+// hashing a node touches no other.
+type child struct {
+	// key is a leaf's. Of an inner node it is a key that agrees with all below it up to
+	// the node's digit.
+	key crypto.Digest
+	// digest is a leaf's value, or the inner node's digest unless that is stale.
+	digest crypto.Digest
+	inner  *node
 }
 
-func (n ref) isZero() bool { return n.inner == nil && n.leaf == nil }
-
-type inner struct {
-	child      [2]ref
-	digest     crypto.Digest // valid if clean
+// node is an inner node; it has at least two children.
+type node struct {
+	children   []child // of the digits in present, in ascending order
+	present    uint16
+	stale      uint16 // the inner children whose digests are out of date
+	digit      uint8  // the first digit in which keys below differ
 	generation uint64
-	bit        uint16 // the first bit at which keys below differ: 0 goes to child 0
-	clean      bool
 }
 
-// leaf is immutable but for digest, which Root fills in.
-type leaf struct {
-	key, value crypto.Digest
-	digest     crypto.Digest
-	clean      bool
+// place is where the child of a digit stands, or would stand, among n's children.
+func (n *node) place(digit int) int { return bits.OnesCount16(n.present & (1<<digit - 1)) }
+
+func (n *node) has(digit int) bool { return n.present>>digit&1 == 1 }
+
+// at returns the child of a digit, or nil.
+func (n *node) at(digit int) *child {
+	if !n.has(digit) {
+		return nil
+	}
+	return &n.children[n.place(digit)]
 }
+
+func (n *node) insert(digit int, c child) {
+	n.children = slices.Insert(n.children, n.place(digit), c)
+	n.present |= 1 << digit
+}
+
+func (n *node) remove(digit int) {
+	i := n.place(digit)
+	n.children = slices.Delete(n.children, i, i+1)
+	n.present &^= 1 << digit
+	n.stale &^= 1 << digit
+}
+
+// Entry is a key and what it is mapped to.
+type Entry struct{ Key, Value crypto.Digest }
 
 // Len is the number of entries.
 func (t *Trie) Len() int { return t.count }
 
 // Set maps key to value.
 func (t *Trie) Set(key, value crypto.Digest) {
-	l := &leaf{key: key, value: value}
-	near := nearest(t.root, &key)
-	if near == nil {
-		t.root, t.count = ref{leaf: l}, 1
+	t.one[0] = Entry{Key: key, Value: value}
+	t.SetAll(t.one[:])
+}
+
+// SetAll is Set for each of the entries; two of one key must agree. The upper part of
+// the paths is walked once for all of them.
+func (t *Trie) SetAll(entries []Entry) {
+	if len(entries) == 0 {
 		return
 	}
-	at := firstDifference(&near.key, &key)
-	if at == keyBits {
-		if near.value == value {
-			return
+	if t.count == 0 {
+		t.root = t.leaf(&entries[0])
+	}
+	t.set(&t.root, t.sorter.sort(entries))
+	t.stale = true
+}
+
+// leaf makes a leaf for a new key.
+func (t *Trie) leaf(e *Entry) child {
+	t.count++
+	return child{key: e.Key, digest: e.Value}
+}
+
+// set puts entries, which is not empty, at and below c.
+func (t *Trie) set(c *child, entries sorted) {
+	// Where the first and the last agree with c's keys, all between them do.
+	part := min(firstDifference(&c.key, entries.key(0)), firstDifference(&c.key, entries.key(entries.len()-1)))
+	switch {
+	case c.inner == nil && part == digits:
+		c.digest = entries.entry(0).Value
+		return
+	case c.inner == nil || part < int(c.inner.digit):
+		n := &node{digit: uint8(part), generation: t.generation, children: make([]child, 0, 2)}
+		n.insert(digit(&c.key, part), *c)
+		if c.inner != nil {
+			n.stale = n.present // perhaps; to hash it again does no harm
 		}
-	} else {
-		t.count++
+		c.inner = n
+	default:
+		t.own(c)
 	}
-	t.root = t.set(t.root, l, at)
-}
-
-// set puts l below n. at is the first bit in which l's key differs from the
-// nearest one present, or keyBits if it replaces it.
-func (t *Trie) set(n ref, l *leaf, at int) ref {
-	if n.inner != nil && int(n.inner.bit) < at {
-		m := t.own(n.inner)
-		side := bit(&l.key, int(m.bit))
-		m.child[side] = t.set(m.child[side], l, at)
-		return ref{inner: m}
-	}
-	if at == keyBits {
-		return ref{leaf: l}
-	}
-	m := &inner{bit: uint16(at), generation: t.generation}
-	side := bit(&l.key, at)
-	m.child[side] = ref{leaf: l}
-	m.child[1-side] = n
-	return ref{inner: m}
-}
-
-// own returns n, or a copy of it if a View shares n, marked as changed.
-func (t *Trie) own(n *inner) *inner {
-	if n.generation != t.generation {
-		c := *n
-		c.generation = t.generation
-		n = &c
-	}
-	n.clean = false
-	return n
-}
-
-// Entry is a key and what it is mapped to.
-type Entry struct{ Key, Value crypto.Digest }
-
-// SetAll is Set for each of the entries; two of one key must agree. It sorts them: the
-// upper part of the paths is walked once for all of them.
-func (t *Trie) SetAll(entries []Entry) {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		if x, y := a.Key.Uint64(), b.Key.Uint64(); x != y {
-			return cmp.Compare(x, y)
+	n := c.inner
+	for entries.len() > 0 {
+		d := entries.digit(0, int(n.digit))
+		k := 1
+		for k < entries.len() && entries.digit(k, int(n.digit)) == d {
+			k++
 		}
-		return bytes.Compare(a.Key[:], b.Key[:])
-	})
-	var fresh []Entry
-	if !t.root.isZero() {
-		t.root = t.replace(t.root, entries, &fresh)
-	} else {
-		fresh = entries
-	}
-	for i := range fresh {
-		t.Set(fresh[i].Key, fresh[i].Value)
+		if !n.has(d) {
+			n.insert(d, t.leaf(entries.entry(0)))
+		}
+		below := n.at(d)
+		t.set(below, entries.slice(0, k))
+		if below.inner != nil {
+			n.stale |= 1 << d
+		}
+		entries = entries.slice(k, entries.len())
 	}
 }
 
-// replace maps those keys that n has to their new values, and appends the other
-// entries to fresh. A key that parts from n's somewhere above may be taken along to
-// either side: it ends at a leaf that is not its own.
-func (t *Trie) replace(n ref, entries []Entry, fresh *[]Entry) ref {
-	if n.leaf != nil {
-		for i := range entries {
-			e := &entries[i]
-			if e.Key != n.leaf.key {
-				*fresh = append(*fresh, *e)
-			} else if e.Value != n.leaf.value {
-				n = ref{leaf: &leaf{key: e.Key, value: e.Value}}
-			}
-		}
-		return n
+// own makes the inner node c one that may be changed: a copy, if a View shares it.
+func (t *Trie) own(c *child) {
+	if c.inner.generation != t.generation {
+		n := *c.inner
+		n.children = slices.Clone(n.children)
+		n.generation = t.generation
+		c.inner = &n
 	}
-	m := t.own(n.inner)
-	at := int(m.bit)
-	right := sort.Search(len(entries), func(i int) bool { return bit(&entries[i].Key, at) == 1 })
-	for side, part := range [2][]Entry{entries[:right], entries[right:]} {
-		if len(part) > 0 {
-			m.child[side] = t.replace(m.child[side], part, fresh)
-		}
-	}
-	return ref{inner: m}
 }
 
 // Delete removes key and tells whether it was there.
 func (t *Trie) Delete(key crypto.Digest) bool {
-	near := nearest(t.root, &key)
-	if near == nil || near.key != key {
+	if _, ok := t.Get(key); !ok {
 		return false
 	}
 	t.count--
-	t.root = t.delete(t.root, &key)
+	t.stale = true
+	if t.root.inner != nil {
+		t.delete(&t.root, &key)
+	}
 	return true
 }
 
-func (t *Trie) delete(n ref, key *crypto.Digest) ref {
-	if n.leaf != nil {
-		return ref{}
+// delete removes key, which is there, from below the inner node c.
+func (t *Trie) delete(c *child, key *crypto.Digest) {
+	t.own(c)
+	n := c.inner
+	d := digit(key, int(n.digit))
+	if below := n.at(d); below.inner != nil {
+		t.delete(below, key)
+		if below.inner != nil {
+			n.stale |= 1 << d
+		}
+		return
 	}
-	side := bit(key, int(n.inner.bit))
-	if n.inner.child[side].leaf != nil {
-		return n.inner.child[1-side]
+	n.remove(d)
+	if len(n.children) == 1 {
+		*c = n.children[0] // takes the node's place, and counts as stale there
 	}
-	m := t.own(n.inner)
-	m.child[side] = t.delete(m.child[side], key)
-	return ref{inner: m}
 }
 
 // Get returns the value of key.
-func (t *Trie) Get(key crypto.Digest) (crypto.Digest, bool) { return get(t.root, &key) }
+func (t *Trie) Get(key crypto.Digest) (value crypto.Digest, ok bool) {
+	if t.count == 0 {
+		return value, false
+	}
+	return t.root.get(&key)
+}
+
+func (c *child) get(key *crypto.Digest) (value crypto.Digest, ok bool) {
+	for c != nil && c.inner != nil {
+		c = c.inner.at(digit(key, int(c.inner.digit)))
+	}
+	if c == nil || c.key != *key {
+		return value, false
+	}
+	return c.digest, true
+}
 
 // Root returns the digest of the content; that of the empty trie is zero.
-func (t *Trie) Root() crypto.Digest { return rehash(t.root) }
-
-func rehash(n ref) crypto.Digest {
-	switch {
-	case n.leaf != nil:
-		if !n.leaf.clean {
-			n.leaf.digest, n.leaf.clean = hashLeaf(&n.leaf.key, &n.leaf.value), true
-		}
-		return n.leaf.digest
-	case n.inner != nil:
-		if !n.inner.clean {
-			left, right := rehash(n.inner.child[0]), rehash(n.inner.child[1])
-			n.inner.digest, n.inner.clean = hashNode(n.inner.bit, &left, &right), true
-		}
-		return n.inner.digest
-	default:
-		return crypto.Digest{}
+func (t *Trie) Root() (d crypto.Digest) {
+	if t.count == 0 {
+		return d
 	}
+	if t.stale && t.root.inner != nil {
+		t.rehash(&t.root)
+	}
+	t.stale = false
+	return t.root.asRoot()
+}
+
+// rehash brings the digest of the inner node c up to date.
+func (t *Trie) rehash(c *child) {
+	n := c.inner
+	for stale := n.stale; stale != 0; stale &= stale - 1 {
+		if below := n.at(bits.TrailingZeros16(stale)); below.inner != nil {
+			t.rehash(below)
+		}
+	}
+	if n.stale != 0 { // else a View may share it
+		n.stale = 0
+	}
+	c.digest, t.buf = hashNode(t.buf, n)
+}
+
+// asRoot is the digest of a trie with c at its root.
+func (c *child) asRoot() crypto.Digest {
+	if c.inner == nil {
+		return hashLeaf(&c.key, &c.digest)
+	}
+	return c.digest
 }
 
 // View is the trie as it was at [Trie.View]. It is immutable and safe for
 // concurrent use, also while the trie changes.
-type View struct {
-	root   ref
-	digest crypto.Digest
-	count  int
-}
+type View struct{ trie Trie }
 
 // View returns a frozen copy. It costs what Root costs; afterwards a change to
 // the trie copies the nodes along its path once.
 func (t *Trie) View() *View {
-	v := &View{root: t.root, digest: t.Root(), count: t.count}
+	t.Root()
 	t.generation++
-	return v
+	return &View{Trie{root: t.root, count: t.count}}
 }
 
 // Root returns the digest of the content.
-func (v *View) Root() crypto.Digest { return v.digest }
+func (v *View) Root() crypto.Digest { return v.trie.Root() }
 
 // Len is the number of entries.
-func (v *View) Len() int { return v.count }
+func (v *View) Len() int { return v.trie.count }
 
 // Get returns the value of key.
-func (v *View) Get(key crypto.Digest) (crypto.Digest, bool) { return get(v.root, &key) }
+func (v *View) Get(key crypto.Digest) (crypto.Digest, bool) { return v.trie.Get(key) }
 
-func get(n ref, key *crypto.Digest) (crypto.Digest, bool) {
-	if l := nearest(n, key); l != nil && l.key == *key {
-		return l.value, true
-	}
-	return crypto.Digest{}, false
-}
+// digit is the i-th group of four bits.
+func digit(key *crypto.Digest, i int) int { return int(key[i>>1]>>(4*(1-i&1))) & (ways - 1) }
 
-// nearest follows key's bits down: if key is present, it is that leaf.
-func nearest(n ref, key *crypto.Digest) *leaf {
-	for n.inner != nil {
-		n = n.inner.child[bit(key, int(n.inner.bit))]
-	}
-	return n.leaf
-}
-
-func bit(key *crypto.Digest, i int) int { return int(key[i>>3]>>(7-i&7)) & 1 }
-
-// firstDifference returns the first bit in which a and b differ, or keyBits.
+// firstDifference returns the first digit in which a and b differ, or digits.
 func firstDifference(a, b *crypto.Digest) int {
 	for i := 0; i < crypto.DigestSize; i += 8 {
 		x := binary.BigEndian.Uint64(a[i:]) ^ binary.BigEndian.Uint64(b[i:])
 		if x != 0 {
-			return 8*i + bits.LeadingZeros64(x)
+			return (8*i + bits.LeadingZeros64(x)) / 4
 		}
 	}
-	return keyBits
-}
-
-// The two below equal crypto.Hash of the same parts, without its allocations.
-
-func hashLeaf(key, value *crypto.Digest) crypto.Digest {
-	var buf [1 + len(domainLeaf) + 2*crypto.DigestSize]byte
-	b := append(buf[:0], byte(len(domainLeaf)))
-	b = append(b, domainLeaf...)
-	b = append(b, key[:]...)
-	b = append(b, value[:]...)
-	return sha256.Sum256(b)
-}
-
-func hashNode(at uint16, left, right *crypto.Digest) crypto.Digest {
-	var buf [1 + len(domainNode) + 2 + 2*crypto.DigestSize]byte
-	b := append(buf[:0], byte(len(domainNode)))
-	b = append(b, domainNode...)
-	b = binary.BigEndian.AppendUint16(b, at)
-	b = append(b, left[:]...)
-	b = append(b, right[:]...)
-	return sha256.Sum256(b)
+	return digits
 }

@@ -1,8 +1,10 @@
 package merkle
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/parley-bft/parley/crypto"
@@ -17,7 +19,10 @@ func digest(i uint64) crypto.Digest {
 func TestHashesAreThoseOfTheGeneralHash(t *testing.T) {
 	a, b := digest(1), digest(2)
 	require.Equal(t, crypto.Hash(domainLeaf, a[:], b[:]), hashLeaf(&a, &b))
-	require.Equal(t, crypto.Hash(domainNode, []byte{1, 2}, a[:], b[:]), hashNode(0x102, &a, &b))
+	// Children 0, 4 and 15; the second is an inner node.
+	n := &node{digit: 7, present: 0x8011, children: []child{{key: a, digest: b}, {key: a, digest: a, inner: someNode}, {key: b, digest: a}}}
+	got, _ := hashNode([]byte("left over"), n)
+	require.Equal(t, crypto.Hash(domainNode, []byte{7, 0x80, 0x11, 0x80, 0x01}, a[:], b[:], a[:], b[:], a[:]), got)
 }
 
 func TestEmptyAndSingle(t *testing.T) {
@@ -42,7 +47,7 @@ func TestAgainstMap(t *testing.T) {
 		model := map[crypto.Digest]crypto.Digest{}
 		key := rapid.Custom(func(t *rapid.T) crypto.Digest {
 			var k crypto.Digest
-			k[rapid.SampledFrom([]int{0, 1, 15, 31}).Draw(t, "byte")] = rapid.SampledFrom([]byte{0, 1, 2, 128, 255}).Draw(t, "value")
+			k[rapid.SampledFrom([]int{0, 1, 15, 31}).Draw(t, "byte")] = rapid.SampledFrom([]byte{0, 1, 2, 16, 128, 255}).Draw(t, "value")
 			return k
 		})
 		type frozen struct {
@@ -90,7 +95,7 @@ func TestAgainstMap(t *testing.T) {
 		}
 		for _, f := range views {
 			require.Equal(t, f.root, f.view.Root())
-			require.Equal(t, f.root, rehash(f.view.root))
+			require.Equal(t, f.root, rehashed(f.view))
 			require.Equal(t, fromScratch(f.model), f.root)
 			require.Equal(t, len(f.model), f.view.Len())
 			asked := key.Draw(t, "asked")
@@ -108,6 +113,28 @@ func TestAgainstMap(t *testing.T) {
 			}
 		}
 	})
+}
+
+// rehashed is the root of a view of which no digest is taken on trust.
+func rehashed(v *View) crypto.Digest {
+	if v.Len() == 0 {
+		return crypto.Digest{}
+	}
+	var all func(c child) child
+	all = func(c child) child {
+		if c.inner != nil {
+			n := *c.inner
+			n.children = nil
+			for _, below := range c.inner.children {
+				n.children = append(n.children, all(below))
+			}
+			c.inner = &n
+			c.digest, _ = hashNode(nil, &n)
+		}
+		return c
+	}
+	c := all(v.trie.root)
+	return c.asRoot()
 }
 
 func fromScratch(model map[crypto.Digest]crypto.Digest) crypto.Digest {
@@ -134,30 +161,94 @@ func TestForgedProofs(t *testing.T) {
 	_, valid = p.Verify(digest(1), digest(7))
 	require.False(t, valid)
 
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 500 {
-		bad := Proof{Key: p.Key, Value: p.Value, Steps: append([]Step(nil), p.Steps...)}
-		switch r.IntN(6) {
-		case 0:
-			bad.Value[r.IntN(32)] ^= 1
-		case 1:
-			bad.Key[r.IntN(32)] ^= 1
-		case 2:
-			bad.Steps[r.IntN(len(bad.Steps))].Sibling[r.IntN(32)] ^= 1
-		case 3:
-			bad.Steps[r.IntN(len(bad.Steps))].Bit ^= 1 << r.IntN(16)
-		case 4:
-			bad.Steps = bad.Steps[:len(bad.Steps)-1]
-		case 5:
-			bad.Steps = append(bad.Steps, Step{Bit: 0})
+	absent, _ := v.Prove(digest(5000))
+	for asked, p := range map[crypto.Digest]Proof{digest(7): p, digest(5000): absent} {
+		present, valid := p.Verify(root, asked)
+		require.True(t, valid)
+		require.Equal(t, asked == digest(7), present)
+		r := rand.New(rand.NewPCG(1, 2))
+		for range 2000 {
+			bad := p
+			bad.Steps = slices.Clone(p.Steps)
+			s := &bad.Steps[r.IntN(len(bad.Steps))]
+			s.Siblings = slices.Clone(s.Siblings)
+			sibling := &s.Siblings[r.IntN(len(s.Siblings))]
+			switch r.IntN(11) {
+			case 0:
+				bad.Value[r.IntN(32)] ^= 1
+			case 1:
+				bad.Key[r.IntN(32)] ^= 1
+			case 2:
+				bad.Nothing = !bad.Nothing
+			case 3:
+				sibling.Digest[r.IntN(32)] ^= 1
+			case 4:
+				sibling.Key[r.IntN(32)] ^= 1
+			case 5:
+				sibling.Leaf = !sibling.Leaf
+			case 6:
+				s.Siblings = s.Siblings[1:]
+			case 7:
+				s.Digit ^= 1 << r.IntN(8)
+			case 8:
+				s.Present ^= 1 << r.IntN(16)
+			case 9:
+				bad.Steps = bad.Steps[:len(bad.Steps)-1]
+			case 10:
+				bad.Steps = append(bad.Steps, Step{})
+			}
+			_, valid := bad.Verify(root, asked)
+			require.False(t, valid, "%+v", bad)
 		}
-		_, valid := bad.Verify(root, digest(7))
+	}
+	// Digits beyond the key are no reason to panic, nor is a proof of nothing.
+	for _, wild := range []Proof{{Steps: []Step{{Digit: 255}, {Digit: 64}}}, {Nothing: true}, {}} {
+		_, valid = wild.Verify(root, digest(7))
 		require.False(t, valid)
 	}
-	// A bit beyond the key is no reason to panic.
-	wild := Proof{Steps: []Step{{Bit: 60000}, {Bit: 256}}}
-	_, valid = wild.Verify(root, digest(7))
+}
+
+// A present key does not pass for absent by being left out of its node.
+func TestPresentIsNotAbsent(t *testing.T) {
+	var trie Trie
+	for i := range uint64(50) {
+		trie.Set(digest(i), digest(i+1000))
+	}
+	v := trie.View()
+	p, _ := v.Prove(digest(3))
+	p.Key, p.Value, p.Nothing = crypto.Digest{}, crypto.Digest{}, true
+	_, valid := p.Verify(v.Root(), digest(3))
 	require.False(t, valid)
+	p.Steps = p.Steps[1:]
+	_, valid = p.Verify(v.Root(), digest(3))
+	require.False(t, valid)
+}
+
+// The order of a sort is that of the keys, however many there are and however they agree.
+func TestSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 300).Draw(t, "n")
+		alike := rapid.IntRange(0, 32).Draw(t, "alike")
+		entries := make([]Entry, n)
+		for i := range entries {
+			d := digest(rapid.Uint64().Draw(t, "seed"))
+			copy(entries[i].Key[alike:], d[alike:])
+		}
+		var s sorter
+		for range 2 { // also in used memory
+			got := s.sort(entries)
+			require.Equal(t, n, got.len())
+			for i := 1; i < n; i++ {
+				require.LessOrEqual(t, bytes.Compare(got.key(i - 1)[:], got.key(i)[:]), 0)
+			}
+			for i := range n {
+				for at := range digits {
+					require.Equal(t, digit(got.key(i), at), got.digit(i, at))
+				}
+			}
+			entries = append(entries, entries[0])[1:]
+		}
+	})
 }
 
 func BenchmarkSet(b *testing.B) {
