@@ -33,17 +33,18 @@ func (m *Machine) Digest() crypto.Digest {
 
 func (m *Machine) digest() crypto.Digest {
 	// In any order: the trie's root depends on the content alone.
-	changed := make([]merkle.Entry, 0, len(m.dirty))
-	for _, key := range m.dirty {
-		if e, ok := m.tree.Get(key); ok {
-			changed = append(changed, merkle.Entry{Key: path(key), Value: e.digest()})
+	m.changed = m.changed[:0]
+	for _, c := range m.dirty {
+		if c.dirty = false; c.entry != nil {
+			m.changed = append(m.changed, merkle.Entry{Key: c.path, Value: c.entry.digest()})
 		} else {
-			m.trie.Delete(path(key))
+			m.trie.Delete(c.path)
+			delete(m.cells, c.key)
 		}
 	}
-	m.trie.SetAll(changed)
+	m.trie.SetAll(m.changed)
 	clear(m.dirty)
-	m.dirty, m.digested = m.dirty[:0], m.revision
+	m.dirty = m.dirty[:0]
 	limits, root := m.limits.Digest(), m.trie.Root()
 	b := append([]byte(nil), limits[:]...)
 	b = canon.AppendUint64(b, m.revision)

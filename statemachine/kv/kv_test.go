@@ -13,6 +13,8 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/statetest"
 	"github.com/stretchr/testify/require"
+	"github.com/tidwall/btree"
+	"pgregory.net/rapid"
 )
 
 func smallLimits() Limits {
@@ -426,4 +428,71 @@ func TestLimitsValidate(t *testing.T) {
 	_, err = s.WriteTo(&buf)
 	require.NoError(t, err)
 	require.ErrorIs(t, New(other).Restore(&buf), ErrSnapshot)
+}
+
+// What was frozen, by a snapshot or for a query, does not see the writes that follow,
+// however they reuse memory; and equal contents have equal digests, whatever was
+// frozen on the way to them.
+func TestFrozenStatesStay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, plain := New(smallLimits()), New(smallLimits())
+		key := rapid.SliceOfN(rapid.ByteRange('a', 'd'), 1, 1)
+		value := rapid.SliceOfN(rapid.Byte(), 0, 8)
+		type frozenState struct {
+			tree *btree.Map[string, *entry]
+			want map[string]entry
+		}
+		var states []frozenState
+		copied := func(tree *btree.Map[string, *entry]) map[string]entry {
+			all := map[string]entry{}
+			tree.Scan(func(k string, e *entry) bool {
+				x := *e
+				x.value, x.generation = append([]byte{}, e.value...), 0
+				all[k] = x
+				return true
+			})
+			return all
+		}
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0:
+				tree := m.freeze()
+				states = append(states, frozenState{tree, copied(tree)})
+			case 1:
+				m.Digest()
+			case 2:
+				op := Delete(key.Draw(t, "key"))
+				require.Equal(t, plain.apply(statemachine.Op{Data: op}), m.apply(statemachine.Op{Data: op}))
+			default:
+				op := Put(key.Draw(t, "key"), value.Draw(t, "value"))
+				require.Equal(t, plain.apply(statemachine.Op{Data: op}), m.apply(statemachine.Op{Data: op}))
+			}
+			for i := range states {
+				require.Equal(t, states[i].want, copied(states[i].tree))
+			}
+			for k, c := range m.cells {
+				e, ok := m.tree.Get(k)
+				require.Equal(t, c.entry != nil, ok)
+				require.Same(t, c.entry, e)
+			}
+		}
+		require.Equal(t, plain.Digest(), m.Digest())
+		require.Len(t, m.cells, m.tree.Len(), "no cell stays of a key that is gone")
+	})
+}
+
+// Results stay what they were, and none can be appended into another.
+func TestResultsDoNotOverlap(t *testing.T) {
+	m := New(DefaultLimits())
+	var got, want [][]byte
+	for i := range 2000 {
+		op := Put([]byte{byte(i)}, make([]byte, i%300))
+		if i%3 == 0 {
+			op = Get([]byte{byte(i / 2)})
+		}
+		d := m.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: op}}})[0].Data
+		require.Equal(t, len(d), cap(d))
+		got, want = append(got, d), append(want, append([]byte(nil), d...))
+	}
+	require.Equal(t, want, got)
 }

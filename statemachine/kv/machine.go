@@ -20,26 +20,21 @@ type Machine struct {
 	// mu is held by whatever changes the fields below, for a whole block: who holds
 	// it sees the state between two blocks.
 	mu       sync.Mutex
+	cells    map[string]*cell
 	tree     *btree.Map[string, *entry]
 	revision uint64
 	size     int64 // what the content counts in MaxStateBytes
-	trie     merkle.Trie
-	// dirty are the keys whose place in the trie is out of date, and digested is the
-	// revision up to which the trie was right: what changed later is in dirty already.
-	dirty    []string
-	digested uint64
+	// generation counts the frozen copies of the tree.
+	generation uint64
+	trie       merkle.Trie
+	dirty      []*cell        // about which the trie is out of date
+	changed    []merkle.Entry // scratch memory of Digest
+
+	results slab
 
 	// published is the view that queries read without waiting, or nil (see query.go).
 	published atomic.Pointer[view]
 }
-
-// entry is immutable: a change makes a new one.
-type entry struct {
-	value                []byte
-	create, mod, version uint64
-}
-
-func entrySize(keyLen, valueLen int) int64 { return EntryOverhead + int64(keyLen) + int64(valueLen) }
 
 // New returns an empty store. It panics if limits are not valid: call Validate
 // first.
@@ -47,7 +42,7 @@ func New(limits Limits) *Machine {
 	if err := limits.Validate(); err != nil {
 		panic(err)
 	}
-	return &Machine{limits: limits, tree: new(btree.Map[string, *entry])}
+	return &Machine{limits: limits, cells: make(map[string]*cell), tree: new(btree.Map[string, *entry])}
 }
 
 // Apply runs the operations of a block.
@@ -66,7 +61,7 @@ func (m *Machine) apply(in statemachine.Op) statemachine.Result {
 	}
 	next := m.revision + 1
 	// The revision goes in front when it is known; the body follows.
-	out := make([]byte, 8, 64)
+	out := append(m.results.next(), 0, 0, 0, 0, 0, 0, 0, 0)
 	code := statemachine.CodeOK
 	switch op.kind {
 	case KindSwap:
@@ -85,7 +80,7 @@ func (m *Machine) apply(in statemachine.Op) statemachine.Result {
 		return statemachine.Reject(code, nil)
 	}
 	canon.AppendUint64(out[:0], m.revision)
-	return statemachine.Result{Code: code, Data: out}
+	return statemachine.Result{Code: code, Data: m.results.take(out)}
 }
 
 // simple runs Get, Put, Delete or Range, which cannot fail once decoded (and
@@ -93,7 +88,7 @@ func (m *Machine) apply(in statemachine.Op) statemachine.Result {
 func (m *Machine) simple(out []byte, op *operation, next uint64) []byte {
 	switch op.kind {
 	case KindGet:
-		e, _ := m.tree.Get(string(op.key))
+		e := m.get(op.key)
 		return m.limits.appendGet(out, op.key, e)
 	case KindPut:
 		e, existed := m.put(op.key, op.value, next)
@@ -106,44 +101,14 @@ func (m *Machine) simple(out []byte, op *operation, next uint64) []byte {
 	}
 }
 
-func (m *Machine) put(key, value []byte, next uint64) (e *entry, existed bool) {
-	k := string(key)
-	e = &entry{value: clone(value), create: next, mod: next, version: 1}
-	old, existed := m.tree.Set(k, e)
-	if existed {
-		e.create, e.version = old.create, old.version+1
-		m.size += int64(len(value) - len(old.value))
-	} else {
-		m.size += entrySize(len(key), len(value))
-	}
-	if !existed || old.mod <= m.digested {
-		m.dirty = append(m.dirty, k)
-	}
-	m.revision = next
-	return e, existed
-}
-
-func (m *Machine) delete(key []byte, next uint64) bool {
-	k := string(key)
-	old, existed := m.tree.Get(k)
-	if !existed {
-		return false
-	}
-	m.tree.Delete(k)
-	m.size -= entrySize(len(key), len(old.value))
-	m.dirty = append(m.dirty, k)
-	m.revision = next
-	return true
-}
-
 // room tells whether value may be put under key.
 func (m *Machine) room(key, value []byte) bool {
 	// A new key needs the most, so the old value matters only when space runs out.
 	if m.fits(entrySize(len(key), len(value))) {
 		return true
 	}
-	e, ok := m.tree.Get(string(key))
-	return ok && m.fits(int64(len(value)-len(e.value)))
+	e := m.get(key)
+	return e != nil && m.fits(int64(len(value)-len(e.value)))
 }
 
 func (m *Machine) fits(growth int64) bool {
@@ -151,7 +116,8 @@ func (m *Machine) fits(growth int64) bool {
 }
 
 func (m *Machine) swap(out []byte, op *operation, next uint64) ([]byte, statemachine.ResultCode) {
-	e, found := m.tree.Get(string(op.key))
+	e := m.get(op.key)
+	found := e != nil
 	holds := false
 	switch op.condition {
 	case swapIfAbsent:
@@ -218,7 +184,7 @@ func (m *Machine) txn(out []byte, op *operation, next uint64) ([]byte, statemach
 func (m *Machine) inBranch(out []byte, op *operation, next uint64, room *Limits) []byte {
 	switch op.kind {
 	case KindGet:
-		e, _ := m.tree.Get(string(op.key))
+		e := m.get(op.key)
 		return room.appendGet(out, op.key, e)
 	case KindRange:
 		return room.appendRange(out, m.tree, op)
@@ -228,8 +194,8 @@ func (m *Machine) inBranch(out []byte, op *operation, next uint64, room *Limits)
 }
 
 func (m *Machine) holds(c *Compare) bool {
-	e, found := m.tree.Get(string(c.Key))
-	if !found {
+	e := m.get(c.Key)
+	if e == nil {
 		e = &entry{}
 	}
 	var order int

@@ -37,7 +37,7 @@ func (m *Machine) publish() {
 	}
 }
 
-func (m *Machine) view() *view { return &view{tree: m.tree.Copy(), revision: m.revision} }
+func (m *Machine) view() *view { return &view{tree: m.freeze(), revision: m.revision} }
 
 // current returns the view of the last executed block.
 func (m *Machine) current() *view {

@@ -32,7 +32,7 @@ type frozen struct {
 func (m *Machine) Snapshot() (statemachine.Snapshot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &frozen{limits: m.limits.Digest(), revision: m.revision, tree: m.tree.Copy()}, nil
+	return &frozen{limits: m.limits.Digest(), revision: m.revision, tree: m.freeze()}, nil
 }
 
 // WriteTo writes the snapshot.
@@ -70,8 +70,9 @@ func (m *Machine) Restore(src io.Reader) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.tree, m.trie, m.revision, m.size = fresh.tree, fresh.trie, fresh.revision, fresh.size
-	m.dirty, m.digested = nil, m.revision
+	m.cells, m.tree, m.trie = fresh.cells, fresh.tree, fresh.trie
+	m.revision, m.size = fresh.revision, fresh.size
+	m.generation, m.dirty = fresh.generation, nil
 	m.published.Store(nil)
 	return nil
 }
@@ -104,7 +105,9 @@ func (m *Machine) load(r *stream.Reader) {
 			r.Fail("more than %d bytes of content", m.limits.MaxStateBytes)
 		}
 		m.tree.Load(key, e)
-		m.trie.Set(path(key), e.digest())
+		c := m.newCell(key)
+		c.entry = e
+		m.trie.Set(c.path, e.digest())
 		last = key
 	}
 }
