@@ -28,6 +28,11 @@ type storedHistory struct {
 	headers  map[pbft.Digest]*pbft.Header
 	newViews map[pbft.Digest]*pbft.NewView
 	commits  []*pbft.Certificate
+	// chain is what was committed, as far down as it is kept, and tip the highest of it.
+	chain map[pbft.Height]pbft.Digest
+	tip   pbft.BlockRef
+	// committed is the CommitQC that covers the tip.
+	committed *pbft.Certificate
 	// missed is what was asked for last and is perhaps not there.
 	missed miss
 }
@@ -41,7 +46,10 @@ type miss struct {
 var _ pbft.History = (*storedHistory)(nil)
 
 func newStoredHistory(start *pbft.Block) *storedHistory {
-	return &storedHistory{headers: map[pbft.Digest]*pbft.Header{start.Digest(): &start.Header}, newViews: map[pbft.Digest]*pbft.NewView{}}
+	return &storedHistory{
+		headers: map[pbft.Digest]*pbft.Header{start.Digest(): &start.Header}, newViews: map[pbft.Digest]*pbft.NewView{},
+		chain: map[pbft.Height]pbft.Digest{start.Height: start.Digest()}, tip: start.Ref(),
+	}
 }
 
 func (h *storedHistory) Header(d pbft.Digest) *pbft.Header {
@@ -93,11 +101,23 @@ func (h *storedHistory) read(m *member) error {
 			}
 		case pbft.RecordCommitted:
 			_, c, err = pbft.DecodeRecordCommitted(r.Value)
+			h.committed = c
+		case pbft.RecordChain:
+			var at pbft.BlockRef
+			if at, err = pbft.DecodeRecordChain(r.Value); err == nil {
+				h.chain[at.Height] = at.Digest
+				if at.Height > h.tip.Height {
+					h.tip = at
+				}
+			}
 		case pbft.RecordStable, pbft.RecordSnapshot:
 			var b *pbft.Bundle
 			if b, err = pbft.DecodeRecordBundle(r.Value); err == nil {
 				c = b.Commit
 				h.headers[b.Header.Digest()] = &b.Header
+				for i := range b.Links {
+					h.headers[b.Links[i].Digest()] = &b.Links[i]
+				}
 			}
 		}
 		if c != nil {
@@ -105,6 +125,12 @@ func (h *storedHistory) read(m *member) error {
 		}
 		return err
 	})
+}
+
+// answersFor tells whether the replica of this log has committed by a certificate, or
+// holds it for a part of its chain: only then it has taken everything under it.
+func (h *storedHistory) answersFor(c *pbft.Certificate) bool {
+	return c == h.committed || h.chain[c.Height] == c.Block
 }
 
 // Fork is a pair of honest replicas that committed different blocks, and whom
@@ -134,8 +160,19 @@ func (j *judge) account() {
 	}
 }
 
-// fork blames, if the logs of two replicas have CommitQCs that contradict each
-// other. What is missing for it must lie below what the two have pruned.
+// fork blames, if two replicas have committed different blocks. What is missing for it
+// must lie below what the two have pruned.
+//
+// What they have committed decides, not which CommitQCs their logs have. A replica on one
+// side of a fork goes on hearing from the other: such a certificate becomes its highest
+// and leads it into a view, but the blocks under it contradict what this replica has
+// committed, so it refuses them, and the NewView that the certificate names as well. It
+// cannot keep "with the chain" (PROTOCOL R19) the history of a chain that it does not have,
+// and nobody needs it to: whoever honest voted for the certificate did so with the block, its
+// ancestors (R5) and the NewView (R19) on the disk, and whoever has committed by it keeps
+// them and disagrees with this replica. So two that have committed the same are no fork, whatever
+// one of them has heard; and of two that disagree each answers for the certificates of
+// its own chain. Others in their logs may help to name somebody.
 func (j *judge) fork(a, b *member) *Fork {
 	both, one, two := newStoredHistory(j.s.start), newStoredHistory(j.s.start), newStoredHistory(j.s.start)
 	for _, m := range []*member{a, b} {
@@ -150,10 +187,12 @@ func (j *judge) fork(a, b *member) *Fork {
 			}
 		}
 	}
+	if !j.disagree(one, two) {
+		return nil
+	}
 	v := j.verifier()
 	f := &Fork{A: a.id, B: b.id, Gone: true}
-	lacks := ""
-	found := false
+	lacks, found := "", false
 	for _, x := range one.commits {
 		for _, y := range two.commits {
 			proofs, err := pbft.Blame(v, x, y, both)
@@ -162,11 +201,12 @@ func (j *judge) fork(a, b *member) *Fork {
 				continue
 			case errors.Is(err, pbft.ErrHistory):
 				// Perhaps another pair of certificates has all that it needs.
-				if j.contradict(x, y) {
-					found = true
-					if !j.pruned(both.missed, x, a) && !j.pruned(both.missed, y, b) {
-						lacks = err.Error()
-					}
+				if !one.answersFor(x) || !two.answersFor(y) || !j.contradict(x.Ref(), y.Ref()) {
+					continue
+				}
+				found = true
+				if !j.pruned(both.missed, x, a) && !j.pruned(both.missed, y, b) {
+					lacks = err.Error()
 				}
 				continue
 			case err != nil:
@@ -178,23 +218,35 @@ func (j *judge) fork(a, b *member) *Fork {
 			return f
 		}
 	}
+	if !found {
+		lacks = "no two of their CommitQCs contradict each other"
+	}
 	if lacks != "" {
 		j.s.violate(Accountability, "the fork of replicas %d and %d: what they have not pruned does not name anybody: %s", a.id, b.id, lacks)
-	}
-	if !found {
-		return nil
 	}
 	return f
 }
 
-// contradict tells whether two CommitQCs are for blocks on two chains, as far as the
-// judge has seen the blocks.
-func (j *judge) contradict(x, y *pbft.Certificate) bool {
+// disagree tells whether two replicas have committed different blocks. Each has one
+// chain: it is enough to look where the lower one ends.
+func (j *judge) disagree(a, b *storedHistory) bool {
+	if a.tip.Height > b.tip.Height {
+		a, b = b, a
+	}
+	if at, kept := b.chain[a.tip.Height]; kept {
+		return at != a.tip.Digest
+	}
+	return j.contradict(a.tip, b.tip)
+}
+
+// contradict tells whether two blocks lie on two chains, as far as the judge has seen
+// the blocks.
+func (j *judge) contradict(x, y pbft.BlockRef) bool {
 	if x.Height > y.Height {
 		x, y = y, x
 	}
-	at, known := j.ancestor(y.Ref(), x.Height)
-	return known && at != x.Block
+	at, known := j.ancestor(y, x.Height)
+	return known && at != x.Digest
 }
 
 // ancestor walks down a chain over all blocks that the judge has seen.
