@@ -58,6 +58,9 @@ func (s *Server) deliver(h pbft.Height, replies []statemachine.Reply) {
 	}
 }
 
+// Known implements backend.
+func (s *Server) Known(r *pbft.Request) bool { return s.stage.known.Known(r.Digest(), r.Signature) }
+
 // Lookup implements backend.
 func (s *Server) Lookup(client crypto.PublicKey, seq uint64, digest pbft.Digest) (statemachine.Reply, bool) {
 	return s.exec.Lookup(client, seq, digest)

@@ -14,6 +14,7 @@ const reasonCount = int(api.Reason_REASON_EXPIRED) + 1
 type clientCounters struct {
 	requests    atomic.Uint64 // received, good or bad
 	verified    atomic.Uint64 // with a good signature
+	known       atomic.Uint64 // repeated: the signature was checked before
 	fromCache   atomic.Uint64 // answered without being ordered again
 	replies     atomic.Uint64 // handed to sessions
 	unheard     atomic.Uint64 // replies of clients without a session here
@@ -35,6 +36,7 @@ func (c *clientCounters) refuse(why api.Reason) {
 type ClientCounters struct {
 	Requests       uint64 `json:"requests"`
 	Verified       uint64 `json:"verified"`
+	Known          uint64 `json:"known"`
 	FromCache      uint64 `json:"fromCache"`
 	Replies        uint64 `json:"replies"`
 	Unheard        uint64 `json:"unheard"`

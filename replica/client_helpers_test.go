@@ -69,6 +69,7 @@ func (c *clientTestCluster) request(key *ed25519.PrivateKey, seq uint64, ops ...
 type fakeBackend struct {
 	mu       sync.Mutex
 	executed map[pbft.Digest]statemachine.Reply
+	known    map[string]bool // by encoding
 	onOffer  func([]*pbft.Request)
 	offered  chan *pbft.Request
 	query    func(context.Context, []byte) ([]byte, pbft.Height, error)
@@ -88,6 +89,12 @@ func (b *fakeBackend) Offer(rs []*pbft.Request) {
 	for _, r := range rs {
 		b.offered <- r
 	}
+}
+
+func (b *fakeBackend) Known(r *pbft.Request) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known[string(r.Encode())]
 }
 
 func (b *fakeBackend) Lookup(client crypto.PublicKey, seq uint64, d pbft.Digest) (statemachine.Reply, bool) {

@@ -230,7 +230,7 @@ func (s *clientServer) stream(srv any, stream grpc.ServerStream, info *grpc.Stre
 func (s *clientServer) clientCounters() ClientCounters {
 	c := &s.counters
 	r := ClientCounters{
-		Requests: c.requests.Load(), Verified: c.verified.Load(), FromCache: c.fromCache.Load(), Replies: c.replies.Load(),
+		Requests: c.requests.Load(), Verified: c.verified.Load(), Known: c.known.Load(), FromCache: c.fromCache.Load(), Replies: c.replies.Load(),
 		Unheard: c.unheard.Load(), SlowReaders: c.slowReaders.Load(),
 		Calls: c.calls.Load(), CallsBusy: c.callsBusy.Load(), Sessions: c.sessions.Load(),
 	}

@@ -276,27 +276,35 @@ func (g *ingress) work() {
 		if batch == nil {
 			return
 		}
-		items, digests = items[:0], digests[:0]
+		good := make([]*pbft.Request, 0, len(batch))
+		unknown := batch[:0]
 		for _, r := range batch {
+			if g.backend.Known(r) {
+				good = append(good, r)
+			} else {
+				unknown = append(unknown, r)
+			}
+		}
+		g.counters.known.Add(uint64(len(good)))
+		items, digests = items[:0], digests[:0]
+		for _, r := range unknown {
 			digests = append(digests, r.Digest())
 		}
-		for i, r := range batch {
+		for i, r := range unknown {
 			items = append(items, crypto.Item{Key: r.Client, Context: g.context, Message: digests[i][:], Signature: r.Signature})
 		}
-		good := batch[:0]
 		for i, ok := range g.verify.VerifyBatch(items) {
-			if r := batch[i]; ok {
+			if r := unknown[i]; ok {
+				g.counters.verified.Add(1)
 				good = append(good, r)
 			} else {
 				g.refuse(r.Client, r.Digest(), api.Reason_REASON_BAD_SIGNATURE)
 			}
 		}
 		clear(items)
-		if len(good) == 0 {
-			continue
+		if len(good) > 0 {
+			g.backend.Offer(good)
 		}
-		g.counters.verified.Add(uint64(len(good)))
-		g.backend.Offer(good)
 	}
 }
 

@@ -231,6 +231,28 @@ func TestIngressAnswersFromRecord(t *testing.T) {
 	require.Zero(t, n)
 }
 
+// A signature is checked once: what is repeated is offered again without that. Another
+// signature of the same request is something else.
+func TestIngressKnowsWhatItChecked(t *testing.T) {
+	c := newClientTestCluster(t, nil)
+	b := newFakeBackend()
+	g, rec := newTestIngress(t, c, b, smallIngress())
+	k := clientTestKey(1)
+	known := c.request(k, 1).WithSignature(crypto.Signature{1}) // would not be found good
+	other := c.request(k, 1).WithSignature(crypto.Signature{2})
+	b.known = map[string]bool{string(known.Encode()): true}
+	g.start()
+	defer g.close()
+	g.accept(k.Public(), [][]byte{other.Encode(), known.Encode(), c.request(k, 2).Encode()})
+	require.Equal(t, known.Signature, (<-b.offered).Signature)
+	require.Equal(t, uint64(2), (<-b.offered).Seq)
+	<-rec.changed
+	require.Equal(t, api.Reason_REASON_BAD_SIGNATURE, rec.reason(other.Digest()))
+	require.Empty(t, b.offered)
+	require.Equal(t, uint64(1), g.counters.known.Load())
+	require.Equal(t, uint64(1), g.counters.verified.Load())
+}
+
 func FuzzIngress(f *testing.F) {
 	c := newClientTestCluster(f, nil)
 	k := clientTestKey(1)

@@ -35,6 +35,10 @@ type backend interface {
 	// calling goroutine.
 	Offer(rs []*pbft.Request)
 
+	// Known tells whether the signature of this very request was checked before, here:
+	// a client that waits too long repeats it.
+	Known(r *pbft.Request) bool
+
 	// Lookup answers a request that was executed already, from the session table.
 	Lookup(client crypto.PublicKey, seq uint64, digest pbft.Digest) (statemachine.Reply, bool)
 
