@@ -17,8 +17,12 @@ var evidenceScenarios = []Scenario{
 		Wrong:   "A proposer could put wrong signatures into the commit of the last block; whoever verified all of it refused the block, others did not look.",
 		Differs: "A certificate is made of a quorum of votes and verified as a whole, by its maker first. If it does not verify, the culprits are found, left out and named, and it is made of the others.",
 		Rules:   "PROTOCOL 9",
-		Breaches: []Breach{without("an aggregate is not verified by who makes it", "pbft/verify_votes.go",
-			"	if err == nil && s.Lazy() {\n", "	if err == nil && s.Lazy() && !ON {\n")},
+		Breaches: []Breach{
+			without("an aggregate is not verified by who makes it", "pbft/verify_votes.go",
+				"	if err == nil && s.Lazy() {\n", "	if err == nil && s.Lazy() && !ON {\n"),
+			without("the signatures of a list are not verified by who makes it", "pbft/verify_votes.go",
+				"	if !s.Lazy() {\n", "	if !s.Lazy() && !ON {\n"),
+		},
 		play: playBadShares,
 	},
 	{
@@ -68,6 +72,14 @@ func playBadShares(a *act) {
 	a.occurred(d.deeds(1) > 100 && r.Sometimes[seenBadShare] > 10, "bad shares in aggregates (%d, found %d times)", d.deeds(1), r.Sometimes[seenBadShare])
 	a.holds(r.ViewChanges <= 1, "view %d was reached", r.ViewChanges)
 	a.fact("one of four voted with %d bad signatures that only the aggregate shows: found in %d aggregates, the culprit left out, %d blocks", d.deeds(1), r.Sometimes[seenBadShare], r.Blocks)
+
+	// Where an aggregate is a list, whoever is found out once has its votes verified as
+	// they come.
+	d = a.direct(traitor(1, "badshare"))
+	r = d.play()
+	a.occurred(d.deeds(1) > 100 && r.Sometimes[seenBadShare] > 0, "bad shares in lists (%d, found %d times)", d.deeds(1), r.Sometimes[seenBadShare])
+	a.holds(r.ViewChanges <= 1, "view %d was reached", r.ViewChanges)
+	a.fact("with lists for aggregates: %d bad signatures, %d of them found by who joined them and all others on arrival, %d blocks", d.deeds(1), r.Sometimes[seenBadShare], r.Blocks)
 }
 
 // playEvidenceLoop: a primary proves itself guilty, and floods everybody with the proof

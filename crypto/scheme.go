@@ -44,7 +44,8 @@ type Scheme interface {
 	VerifyAggregate(c Context, msg []byte, signers Bitmap, proof []byte) error
 
 	// Lazy tells whether checking an aggregate is so much cheaper than checking
-	// its shares that shares should be checked only when the aggregate fails.
+	// its shares that shares should be checked only when the aggregate fails. With
+	// other schemes shares are checked before they are aggregated, those of a quorum.
 	Lazy() bool
 }
 

@@ -28,7 +28,7 @@ import (
 //	                                 \-> aggregators, file server, transfers
 //
 // Only the protocol goroutine touches the Node. Everything that waits for a disk,
-// a socket or a signature is elsewhere and reports by an event.
+// a socket or many signatures is elsewhere and reports by an event.
 type Server struct {
 	cfg     Config
 	self    pbft.ReplicaID
