@@ -418,12 +418,15 @@ func TestReceipt(t *testing.T) {
 	c := f.connect(f.config(1))
 	a, err := c.Do(testContext(t), []byte("x"))
 	require.NoError(t, err)
+	f.mu.Lock()
+	request := f.ran[0]
+	f.mu.Unlock()
 	leaf := receipttree.Leaf{
 		Height: uint64(a.Ref.Height), Request: a.Ref.Request, Status: uint8(statemachine.Executed),
-		Op: receipttree.OpDigest([]byte("x")), Result: receipttree.ResultDigest(a.Result.Data),
+		Code: uint32(a.Result.Code), Result: a.Result.Data,
 	}
 	parts := receipt.Parts{
-		Cluster: f.Roster.ID, Epoch: 1, Leaf: leaf, Result: a.Result, Count: 1,
+		Cluster: f.Roster.ID, Epoch: 1, Leaf: leaf, Body: request, Count: 1,
 		Certificate: f.Certify(t, pbft.CheckpointStatement{Height: 8, Results: receipttree.Root([]crypto.Digest{leaf.Digest()})}, 0, 1, 2),
 	}
 	good, err := receipt.New(parts)
@@ -453,7 +456,11 @@ func TestReceipt(t *testing.T) {
 	r, err := c.Receipt(testContext(t), a.Ref, []byte("x"))
 	require.NoError(t, err)
 	require.Equal(t, 3, asked)
-	require.Equal(t, "x", string(r.Operation))
+	require.NoError(t, r.CheckOperation([]byte("x")))
+	require.NoError(t, receipt.Verify(f.Roster, r))
+	r, err = c.Receipt(testContext(t), a.Ref, nil)
+	require.NoError(t, err)
+	require.Nil(t, r.Body)
 	require.NoError(t, receipt.Verify(f.Roster, r))
 
 	for id := range 4 {

@@ -7,13 +7,16 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/client/receipt"
 )
 
 // Receipt returns the proof of an operation's result, checked: it verifies against
-// the roster and is about ref. op, if not nil, is put into it, so that the receipt
-// shows the operation and not only its digest; it must be the operation.
+// the roster and is about ref. With op, which must be the operation, the receipt
+// contains the whole request that the operation was part of, and so shows and proves
+// the operation; if op is nil, it contains no more than the request's digest.
 //
 // Receipts exist once a checkpoint covers the operation's block, normally within
 // milliseconds; Receipt waits for that as long as ctx permits. ErrNoReceipt says
@@ -67,7 +70,8 @@ const receiptTimeout = 5 * time.Second
 func (c *Client) receiptFrom(ctx context.Context, l *link, ref Ref, op []byte) (r *receipt.Receipt, none bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
 	defer cancel()
-	m, err := l.api.Receipt(ctx, &api.ReceiptRequest{Height: uint64(ref.Height), Request: ref.Request[:], Operation: uint32(ref.Op)})
+	m, err := l.api.Receipt(ctx, &api.ReceiptRequest{Height: uint64(ref.Height), Request: ref.Request[:], Operation: uint32(ref.Op)},
+		grpc.MaxCallRecvMsgSize(2*maxReceive)) // the result and the request
 	if err != nil {
 		return nil, false, err
 	}
@@ -87,10 +91,10 @@ func (c *Client) receiptFrom(ctx context.Context, l *link, ref Ref, op []byte) (
 	if r.Request != ref.Request || r.Height != ref.Height || uint64(r.Index) != uint64(ref.Op) {
 		return nil, true, errors.New("a receipt of something else")
 	}
-	if op != nil {
-		if r, err = r.WithOperation(op); err != nil {
-			return nil, true, err
-		}
+	if op == nil {
+		r = r.WithoutRequest()
+	} else if err := r.CheckOperation(op); err != nil {
+		return nil, true, err
 	}
 	if err := receipt.Verify(c.cfg.Roster, r); err != nil {
 		return nil, true, err

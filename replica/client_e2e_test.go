@@ -65,7 +65,7 @@ func TestClientAgainstReplicas(t *testing.T) {
 	back, err := receipt.Decode(r.Encode())
 	require.NoError(t, err)
 	require.NoError(t, receipt.Verify(c.roster, back))
-	require.Equal(t, "first", string(back.Operation))
+	require.NoError(t, back.CheckOperation([]byte("first")))
 	require.Equal(t, "1", string(back.Result.Data))
 
 	var group sync.WaitGroup

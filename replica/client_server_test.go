@@ -264,10 +264,10 @@ func TestReceiptCall(t *testing.T) {
 	r := c.request(clientTestKey(1), 1)
 	d := r.Digest()
 	leaf := receipttree.Leaf{
-		Height: 5, Request: d, Status: uint8(statemachine.Executed), Op: receipttree.OpDigest(r.Ops[0]), Result: receipttree.ResultDigest([]byte("res")),
+		Height: 5, Request: d, Status: uint8(statemachine.Executed), Result: []byte("res"),
 	}
 	parts := &receiptParts{
-		Epoch: 1, Leaf: leaf, Result: statemachine.OK([]byte("res")), Index: 0, Count: 1,
+		Epoch: 1, Leaf: leaf, Body: r, Index: 0, Count: 1,
 		Certificate: &pbft.CheckpointCertificate{
 			CheckpointStatement: pbft.CheckpointStatement{Height: 8, Results: receipttree.Root([]crypto.Digest{leaf.Digest()})},
 			Signers:             crypto.NewBitmap(1),
@@ -289,6 +289,7 @@ func TestReceiptCall(t *testing.T) {
 			rec, err := receipt.Decode(m.Receipt)
 			require.NoError(t, err)
 			require.NoError(t, rec.CheckRequest(r))
+			require.NoError(t, rec.CheckOperation(r.Ops[0]))
 			require.Equal(t, "res", string(rec.Result.Data))
 		}
 	}

@@ -191,7 +191,7 @@ func (s *clientService) Receipt(ctx context.Context, q *api.ReceiptRequest) (*ap
 
 func makeReceipt(cluster crypto.Digest, p *receiptParts) (*receipt.Receipt, error) {
 	return receipt.New(receipt.Parts{
-		Cluster: cluster, Epoch: p.Epoch, Leaf: p.Leaf, Result: p.Result,
+		Cluster: cluster, Epoch: p.Epoch, Leaf: p.Leaf, Body: p.Body,
 		Position: p.Index, Count: p.Count, Path: p.Path, Certificate: p.Certificate,
 	})
 }

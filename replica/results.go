@@ -180,10 +180,9 @@ func (a *resultArchive) receiptAt(h, executed, snapshot, oldest pbft.Height, req
 		if op < 0 || op >= len(reply.results) {
 			return nil, fmt.Errorf("operation %d of %d of request %v: %w", op, len(reply.results), request, ErrNoSuchResult)
 		}
-		p.Result = reply.results[op]
 		p.Index += op
-		p.Leaf.Index, p.Leaf.Code, p.Leaf.Result = uint32(op), uint32(p.Result.Code), receipttree.ResultDigest(p.Result.Data)
-		if p.Leaf.Op, err = a.operation(h, oldest, request, op); err != nil {
+		p.Leaf.Index, p.Leaf.Code, p.Leaf.Result = uint32(op), uint32(reply.results[op].Code), reply.results[op].Data
+		if p.Body, err = a.request(h, oldest, request); err != nil {
 			return nil, err
 		}
 	} else if op != 0 {
@@ -192,30 +191,30 @@ func (a *resultArchive) receiptAt(h, executed, snapshot, oldest pbft.Height, req
 	return p, a.prove(p, h, snapshot)
 }
 
-// operation finds the operation's digest in the block.
-func (a *resultArchive) operation(h, oldest pbft.Height, request pbft.Digest, op int) (crypto.Digest, error) {
+// request finds the request in the block.
+func (a *resultArchive) request(h, oldest pbft.Height, request pbft.Digest) (*pbft.Request, error) {
 	ref, ok, err := getChain(a.store, h)
 	if err != nil {
-		return crypto.Digest{}, err
+		return nil, err
 	}
 	if ok {
 		b, err := getBlock(a.store, ref)
 		if err != nil {
-			return crypto.Digest{}, err
+			return nil, err
 		}
 		if b != nil {
 			for _, r := range b.Requests {
-				if r.Digest() == request && op < len(r.Ops) {
-					return receipttree.OpDigest(r.Ops[op]), nil
+				if r.Digest() == request {
+					return r, nil
 				}
 			}
 		}
 	}
 	if h >= oldest {
 		// Executed already, and the record that commits it is being written.
-		return crypto.Digest{}, fmt.Errorf("block %d is not in the log yet: %w", h, ErrNotCertified)
+		return nil, fmt.Errorf("block %d is not in the log yet: %w", h, ErrNotCertified)
 	}
-	return crypto.Digest{}, fmt.Errorf("block %d: %w", h, ErrPruned)
+	return nil, fmt.Errorf("block %d: %w", h, ErrPruned)
 }
 
 // prove adds path and certificate.

@@ -107,7 +107,7 @@ type receiptParts struct {
 	Epoch       pbft.Epoch
 	Certificate *pbft.CheckpointCertificate // its Results is the tree's root
 	Leaf        receipttree.Leaf
-	Result      statemachine.Result // whose digest the leaf has
+	Body        *pbft.Request // the leaf's, if it ran
 	Status      statemachine.Status
 	Index       int // of the leaf
 	Count       int // of leaves

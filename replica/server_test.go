@@ -288,9 +288,11 @@ func TestReceiptParts(t *testing.T) {
 			require.NoError(t, err)
 			return true
 		})
-		require.Equal(t, results[op], p.Result)
+		require.Equal(t, results[op].Data, p.Leaf.Result)
+		require.EqualValues(t, results[op].Code, p.Leaf.Code)
 		require.True(t, receipttree.Verify(p.Certificate.Results, p.Leaf.Digest(), p.Index, p.Count, p.Path))
-		require.Equal(t, receipttree.OpDigest([]byte{"xy"[op]}), p.Leaf.Op)
+		require.Equal(t, sub.request.Digest(), p.Body.Digest())
+		require.Equal(t, []byte{"xy"[op]}, p.Body.Ops[p.Leaf.Index])
 	}
 	_, err = c.servers[0].ReceiptAt(c.context(), h, r.Request, 2)
 	require.ErrorIs(t, err, ErrNoSuchResult)

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/kv"
 )
 
 // What follows is the steps of a request through a server that are not the core's, each
@@ -106,6 +107,46 @@ func BenchmarkReplies(b *testing.B) {
 			b.ReportMetric(float64(bytes)/float64(b.N)/block, "B/reply")
 		})
 	}
+}
+
+// BenchmarkApply is committed blocks through the executor, the key-value store and the
+// archive of results: 16 requests of 21 puts of 256 bytes, over 10000 keys, with a
+// checkpoint each 10 blocks.
+func BenchmarkApply(b *testing.B) {
+	const clients, ops, keys = 16, 21, 10_000
+	dir := filepath.Join(b.TempDir(), "store")
+	require.NoError(b, makeDirs(dir))
+	s, err := openDiskStore(DiskStoreConfig{Dir: dir})
+	require.NoError(b, err)
+	defer s.Close()
+	r := &runner{
+		exec:  statemachine.NewExecutor(kv.New(kv.DefaultLimits()), statemachine.DefaultLimits()),
+		store: s, every: 1 << 20, archive: &resultArchive{store: s, every: 1 << 20},
+	}
+	block := func(h pbft.Height) *pbft.Block {
+		out := &pbft.Block{Header: pbft.Header{Height: h, Time: pbft.Time(h), Checkpoint: h%10 == 0}}
+		for c := range clients {
+			var data [][]byte
+			for o := range ops {
+				key := fmt.Appendf(nil, "bench/%07d", ((int(h)*ops+o)*clients+c)%keys)
+				data = append(data, kv.Put(key, make([]byte, 234)))
+			}
+			out.Requests = append(out.Requests, pbft.NewRequest(crypto.PublicKey{byte(c)}, uint64(h), uint64(h), pbft.Time(h)+1, data))
+		}
+		return out
+	}
+	b.ReportAllocs()
+	h := pbft.Height(0)
+	for b.Loop() {
+		b.StopTimer()
+		h++
+		next := block(h)
+		b.StartTimer()
+		if _, err := r.apply(next, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(clients*ops), "ns/operation")
 }
 
 // BenchmarkLogWrite is the records of a block in the store, synced: the block, what

@@ -34,7 +34,6 @@ type Executor struct {
 	ops     []Op
 	started []started
 	repeats []started
-	digests []crypto.Digest
 }
 
 // started is a request that runs in the block at hand.
@@ -221,13 +220,11 @@ func (e *Executor) complete(b *RequestBlock, replies []Reply, results []Result) 
 			Client: r.Client, Seq: r.Seq, Request: r.Digest, Status: Executed,
 			Results: own, Height: b.Height, Leaf: len(e.leaves),
 		}
-		e.digests = e.digests[:0]
 		for j := range own {
-			leaf := replies[i].ReceiptLeaf(j, r.Ops[j])
+			leaf := receiptLeaf(b.Height, &r.Digest, j, &own[j])
 			e.addLeaf(leaf.Digest())
-			e.digests = append(e.digests, leaf.Result)
 		}
-		a.digest = answerDigest(a, own, e.digests)
+		a.digest = answerDigest(a, e.leaves[replies[i].Leaf:])
 	}
 
 	e.mu.Lock()
@@ -247,10 +244,15 @@ func (e *Executor) complete(b *RequestBlock, replies []Reply, results []Result) 
 	clear(e.repeats)
 }
 
+// maxCopied is the longest result that is copied to stand with the others of its
+// request. So a small one that is remembered does not keep alive whatever memory the
+// application cut it from, and a large one costs no copy.
+const maxCopied = 1024
+
 // bound copies the results of one request and keeps them within the limits.
 func (e *Executor) bound(results []Result) []Result {
 	own := make([]Result, len(results))
-	left := e.limits.MaxReplyBytes
+	left, together := e.limits.MaxReplyBytes, 0
 	for i, r := range results {
 		switch {
 		case len(r.Data) == 0:
@@ -259,8 +261,22 @@ func (e *Executor) bound(results []Result) []Result {
 			r = Result{Code: CodeResultTooLarge}
 		default:
 			left -= len(r.Data)
+			if len(r.Data) <= maxCopied {
+				together += len(r.Data)
+			}
 		}
 		own[i] = r
+	}
+	if together == 0 {
+		return own
+	}
+	copied := make([]byte, 0, together)
+	for i := range own {
+		if n := len(own[i].Data); 0 < n && n <= maxCopied {
+			at := len(copied)
+			copied = append(copied, own[i].Data...)
+			own[i].Data = copied[at:len(copied):len(copied)]
+		}
 	}
 	return own
 }
@@ -287,7 +303,8 @@ func (e *Executor) Checkpoint() (*CheckpointInfo, error) {
 		AppDigest: app, SessionsDigest: e.table.digest(),
 		ResultsRoot: e.tree.Root(), Leaves: e.leaves,
 	}
-	e.leaves = nil
+	// The next interval will have about as many.
+	e.leaves = make([]crypto.Digest, 0, len(c.Leaves)+len(c.Leaves)/8)
 	e.tree.Reset()
 	return c, nil
 }

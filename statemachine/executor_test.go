@@ -75,7 +75,7 @@ func TestReceipts(t *testing.T) {
 	require.Equal(t, sessions, cp.SessionsDigest)
 
 	prove := func(r *Reply, op int, data string) {
-		leaf := r.ReceiptLeaf(op, []byte(data))
+		leaf := r.ReceiptLeaf(op)
 		path, ok := receipttree.Path(cp.Leaves, r.Leaf+op)
 		require.True(t, ok)
 		require.True(t, receipttree.Verify(cp.ResultsRoot, leaf.Digest(), r.Leaf+op, len(cp.Leaves), path))
@@ -93,7 +93,7 @@ func TestReceipts(t *testing.T) {
 	dup := receipttree.Leaf{Height: 2, Request: replies[0].Request, Status: uint8(Duplicate)}
 	require.Equal(t, dup.Digest(), cp.Leaves[2])
 	// The repeated reply stands for the original leaf.
-	original := replies[0].ReceiptLeaf(1, []byte("b"))
+	original := replies[0].ReceiptLeaf(1)
 	require.Equal(t, cp.Leaves[1], original.Digest())
 
 	// The next tree begins empty.
@@ -259,4 +259,34 @@ func TestAdmissible(t *testing.T) {
 	late := request(1, 2, 1, 9, "x")
 	s, _ = c.Admissible(&late, 0)
 	require.Equal(t, Expired, s, "never judged by a clock that is behind block time")
+}
+
+// cutter cuts all results from one piece of memory.
+type cutter struct {
+	ledger
+	piece []byte
+}
+
+func (c *cutter) Apply(b Block) []Result {
+	var out []Result
+	for i := range b.Ops {
+		c.piece = append(c.piece, b.Ops[i].Data...)
+		out = append(out, OK(c.piece[len(c.piece)-len(b.Ops[i].Data):]))
+	}
+	return out
+}
+
+// Small results have memory of their request's own, so that one that is remembered
+// keeps nothing else alive; none can be appended into the next.
+func TestSmallResultsAreCopied(t *testing.T) {
+	app := &cutter{piece: make([]byte, 0, 1<<20)}
+	e := NewExecutor(app, DefaultLimits())
+	large := strings.Repeat("l", maxCopied+1)
+	x, err := e.Execute(RequestBlock{Height: 1, Requests: []Request{request(1, 1, 1, 50, "small", "", large, "s")}})
+	require.NoError(t, err)
+	clear(app.piece[:cap(app.piece)])
+	got := x.Replies[0].Results
+	require.Equal(t, []Result{OK([]byte("small")), OK(nil), OK(make([]byte, len(large))), OK([]byte("s"))}, got)
+	require.Equal(t, 5, cap(got[0].Data))
+	require.Equal(t, 1, cap(got[3].Data))
 }

@@ -101,19 +101,22 @@ type Reply struct {
 }
 
 // ReceiptLeaf returns the leaf that the request's block put into the tree of
-// results for its operation number index, whose bytes are op; or, if the request
-// was turned down, for the request (index and op are not used). A reply with status
-// Duplicate stands for the execution that it repeats. It panics if a request that
-// ran has no such operation.
-func (r *Reply) ReceiptLeaf(index int, op []byte) receipttree.Leaf {
-	l := receipttree.Leaf{Height: r.Height, Request: r.Request, Status: uint8(r.Status)}
-	if r.Status.Ran() {
-		res := &r.Results[index]
-		l.Status, l.Index = uint8(Executed), uint32(index)
-		l.Op = receipttree.OpDigest(op)
-		l.Code, l.Result = uint32(res.Code), receipttree.ResultDigest(res.Data)
+// results for its operation number index; or, if the request was turned down, for the
+// request (index is not used). A reply with status Duplicate stands for the execution
+// that it repeats. It panics if a request that ran has no such operation.
+func (r *Reply) ReceiptLeaf(index int) receipttree.Leaf {
+	if !r.Status.Ran() {
+		return receipttree.Leaf{Height: r.Height, Request: r.Request, Status: uint8(r.Status)}
 	}
-	return l
+	return receiptLeaf(r.Height, &r.Request, index, &r.Results[index])
+}
+
+// receiptLeaf is the leaf of an operation that ran.
+func receiptLeaf(height uint64, request *crypto.Digest, index int, r *Result) receipttree.Leaf {
+	return receipttree.Leaf{
+		Height: height, Request: *request, Status: uint8(Executed),
+		Index: uint32(index), Code: uint32(r.Code), Result: r.Data,
+	}
 }
 
 const domainReply = crypto.Domain("parley/reply")

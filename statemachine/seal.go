@@ -3,7 +3,6 @@ package statemachine
 import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
-	"github.com/parley-bft/parley/statemachine/receipttree"
 )
 
 const (
@@ -50,28 +49,29 @@ func (r *record) digest() crypto.Digest {
 	return crypto.Hash(domainSession, b)
 }
 
-// answerDigest covers an answer. results are the digests of the results' data.
-func answerDigest(a *answer, results []Result, data []crypto.Digest) crypto.Digest {
-	b := make([]byte, 0, 8+32+8+8+4+len(results)*(4+crypto.DigestSize))
+// answerDigest covers an answer. leaves are the digests of its leaves in the tree of
+// results, which cover the results.
+func answerDigest(a *answer, leaves []crypto.Digest) crypto.Digest {
+	b := make([]byte, 0, 1024)
 	b = canon.AppendUint64(b, a.seq)
 	b = append(b, a.request[:]...)
 	b = canon.AppendUint64(b, a.height)
 	b = canon.AppendUint64(b, a.ordinal)
-	b = canon.AppendUint32(b, uint32(len(results)))
-	for i := range results {
-		b = canon.AppendUint32(b, uint32(results[i].Code))
-		b = append(b, data[i][:]...)
+	b = canon.AppendUint32(b, uint32(len(leaves)))
+	for i := range leaves {
+		b = append(b, leaves[i][:]...)
 	}
 	return crypto.Hash(domainAnswer, b)
 }
 
 // rehash computes an answer's digest from its results alone.
 func (a *answer) rehash(results []Result) crypto.Digest {
-	data := make([]crypto.Digest, len(results))
+	leaves := make([]crypto.Digest, len(results))
 	for i := range results {
-		data[i] = receipttree.ResultDigest(results[i].Data)
+		l := receiptLeaf(a.height, &a.request, i, &results[i])
+		leaves[i] = l.Digest()
 	}
-	return answerDigest(a, results, data)
+	return answerDigest(a, leaves)
 }
 
 // path is the session's place in the trie. Clients choose their keys, so the

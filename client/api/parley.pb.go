@@ -728,8 +728,7 @@ func (x *ReceiptRequest) GetOperation() uint32 {
 type ReceiptResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	State ReceiptResponse_State  `protobuf:"varint,1,opt,name=state,proto3,enum=parley.v1.ReceiptResponse_State" json:"state,omitempty"`
-	// As package receipt encodes it, without the operation's bytes (their digest
-	// stands for them).
+	// As package receipt encodes it, with the request.
 	Receipt       []byte `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

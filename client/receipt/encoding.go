@@ -18,10 +18,11 @@ import (
 //
 //	4  magic "PRCT"
 //	1  version, 1
-//	1  form: 0 turned down, 1 operation by digest, 2 operation given
+//	1  form: 0 turned down, 1 request by digest, 2 request given
 //	32 cluster, 8 epoch, 8 height, 32 request
 //	form 0:    1 status
-//	form 1, 2: 4 index; 32 operation digest or the operation; 4 code; result data
+//	form 1, 2: 4 index; in form 2 the request but for its signature, as it was signed;
+//	           4 code; result data
 //	4  position, 4 count, 4 length of the path, 32 for each sibling
 //	   certificate, as a byte string
 const (
@@ -30,31 +31,29 @@ const (
 
 	formTurnedDown = 0
 	formDigest     = 1
-	formOperation  = 2
+	formRequest    = 2
 
-	maxOperation   = 1 << 28
+	maxRequest     = 1 << 28
 	maxResult      = 64 << 20
-	maxPath        = 32
 	maxCertificate = 64 << 10
 )
 
 // MaxSize bounds an encoded receipt that [Decode] accepts, in bytes.
-const MaxSize = maxOperation + maxResult + 1<<17
+const MaxSize = maxRequest + maxResult + 1<<17
 
 // Parts is what a replica makes a receipt of.
 type Parts struct {
 	Cluster     crypto.Digest
 	Epoch       pbft.Epoch
 	Leaf        receipttree.Leaf
-	Result      statemachine.Result // whose digest the leaf has
+	Body        *pbft.Request // the leaf's, or nil to leave it out
 	Position    int
 	Count       int
 	Path        []crypto.Digest
 	Certificate *pbft.CheckpointCertificate
 }
 
-// New puts a receipt together, with the operation named by its digest. The error
-// wraps ErrInconsistent; the certificate is not verified.
+// New puts a receipt together. The error wraps ErrInconsistent; the certificate is not verified.
 func New(p Parts) (*Receipt, error) {
 	if p.Position < 0 || p.Count < 0 || uint64(p.Count) > math.MaxUint32 {
 		return nil, fmt.Errorf("%w: leaf %d of %d", ErrInconsistent, p.Position, p.Count)
@@ -62,14 +61,11 @@ func New(p Parts) (*Receipt, error) {
 	r := &Receipt{
 		Cluster: p.Cluster, Epoch: p.Epoch,
 		Height: pbft.Height(p.Leaf.Height), Request: p.Leaf.Request, Status: statemachine.Status(p.Leaf.Status),
-		Index: p.Leaf.Index, OperationDigest: p.Leaf.Op, Result: p.Result,
-		Position: uint32(p.Position), Count: uint32(p.Count), Path: p.Path, Certificate: p.Certificate,
+		Index: p.Leaf.Index, Result: statemachine.Result{Code: statemachine.ResultCode(p.Leaf.Code), Data: p.Leaf.Result},
+		Body: p.Body, Position: uint32(p.Position), Count: uint32(p.Count), Path: p.Path, Certificate: p.Certificate,
 	}
 	if err := r.check(); err != nil {
 		return nil, err
-	}
-	if r.leaf() != p.Leaf {
-		return nil, fmt.Errorf("%w: result and leaf", ErrInconsistent)
 	}
 	return r, nil
 }
@@ -81,8 +77,8 @@ func (r *Receipt) Encode() []byte {
 	form := uint8(formTurnedDown)
 	switch {
 	case r.Status != statemachine.Executed:
-	case r.HasOperation:
-		form = formOperation
+	case r.Body != nil:
+		form = formRequest
 	default:
 		form = formDigest
 	}
@@ -95,10 +91,9 @@ func (r *Receipt) Encode() []byte {
 		b = canon.AppendUint8(b, uint8(r.Status))
 	} else {
 		b = canon.AppendUint32(b, r.Index)
-		if form == formOperation {
-			b = canon.AppendBytes(b, r.Operation)
-		} else {
-			b = append(b, r.OperationDigest[:]...)
+		if form == formRequest {
+			signed := r.Body.Encode()
+			b = canon.AppendBytes(b, signed[:len(signed)-len(r.Body.Signature)])
 		}
 		b = canon.AppendUint32(b, uint32(r.Result.Code))
 		b = canon.AppendBytes(b, r.Result.Data)
@@ -112,7 +107,7 @@ func (r *Receipt) Encode() []byte {
 	return canon.AppendBytes(b, r.Certificate.Encode())
 }
 
-// Decode reads what [Receipt.Encode] wrote. The receipt aliases b. Errors wrap
+// Decode reads what [Receipt.Encode] wrote. The receipt may alias b. Errors wrap
 // canon.ErrMalformed or ErrInconsistent. Nothing is proved yet: see [Verify].
 func Decode(b []byte) (*Receipt, error) {
 	rd := canon.NewReader(b)
@@ -144,15 +139,11 @@ func read(rd *canon.Reader) *Receipt {
 		if r.Status = statemachine.Status(rd.Uint8()); r.Status == statemachine.Executed {
 			rd.Fail("status executed without a result")
 		}
-	case formDigest, formOperation:
+	case formDigest, formRequest:
 		r.Status = statemachine.Executed
 		r.Index = rd.Uint32()
-		if form == formOperation {
-			r.HasOperation = true
-			r.Operation = rd.Bytes(maxOperation)
-			r.OperationDigest = receipttree.OpDigest(r.Operation)
-		} else {
-			rd.Copy(r.OperationDigest[:])
+		if form == formRequest {
+			readBody(rd, r)
 		}
 		r.Result.Code = statemachine.ResultCode(rd.Uint32())
 		r.Result.Data = rd.Bytes(maxResult)
@@ -161,7 +152,7 @@ func read(rd *canon.Reader) *Receipt {
 	}
 	r.Position = rd.Uint32()
 	r.Count = rd.Uint32()
-	if n := rd.Count(maxPath, crypto.DigestSize); n > 0 {
+	if n := rd.Count(receipttree.MaxPath, crypto.DigestSize); n > 0 {
 		r.Path = make([]crypto.Digest, n)
 		for i := range r.Path {
 			rd.Copy(r.Path[i][:])
@@ -178,4 +169,19 @@ func read(rd *canon.Reader) *Receipt {
 	}
 	r.Certificate = c
 	return r
+}
+
+// readBody reads a request that has no signature.
+func readBody(rd *canon.Reader, r *Receipt) {
+	signed := rd.Bytes(maxRequest)
+	if rd.Err() != nil {
+		return
+	}
+	var none crypto.Signature
+	body, err := pbft.DecodeRequest(append(signed[:len(signed):len(signed)], none[:]...))
+	if err != nil {
+		rd.Fail("%v", err)
+		return
+	}
+	r.Body = body
 }

@@ -10,11 +10,13 @@
 //	err = receipt.Verify(roster, r)
 //
 // What is proved is the result of operation Index of the request with a certain
-// digest. The request's digest covers the client's key and sequence number, so
-// with the request at hand [Receipt.CheckRequest] proves those too.
+// digest. That digest covers the client's key, the sequence number and all operations
+// of the request: a receipt that contains the request ([Receipt.WithRequest]) shows and
+// proves those too, and [Receipt.CheckRequest] does with the request at hand.
 package receipt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -42,11 +44,9 @@ type Receipt struct {
 
 	// Index is the operation's position in its request, from 0.
 	Index uint32
-	// OperationDigest is receipttree.OpDigest of the operation.
-	OperationDigest crypto.Digest
-	// Operation is the operation itself if HasOperation.
-	Operation    []byte
-	HasOperation bool
+	// Body is the request if the receipt contains it, or nil. Its signature is not part
+	// of the receipt: that the cluster executed it shows that it was good.
+	Body *pbft.Request
 	// Result is what the operation came to. Its data is shared: not to be changed.
 	Result statemachine.Result
 
@@ -76,18 +76,46 @@ var (
 	ErrOtherRequest = errors.New("receipt of another request")
 )
 
-// WithOperation returns a copy that contains the operation. It fails with
-// ErrOtherRequest unless op is the operation that the receipt is about.
-func (r *Receipt) WithOperation(op []byte) (*Receipt, error) {
+// WithRequest returns a copy that contains the request. It fails with ErrOtherRequest
+// unless request is the one that the receipt is about, and ran.
+func (r *Receipt) WithRequest(request *pbft.Request) (*Receipt, error) {
 	if r.Status != statemachine.Executed {
-		return nil, fmt.Errorf("%w: the request did not run (%v), no operation is part of the receipt", ErrOtherRequest, r.Status)
+		return nil, fmt.Errorf("%w: the request did not run (%v), it is no part of the receipt", ErrOtherRequest, r.Status)
 	}
-	if d := receipttree.OpDigest(op); d != r.OperationDigest {
-		return nil, fmt.Errorf("%w: it is about an operation with digest %s, this one has %s", ErrOtherRequest, r.OperationDigest.Hex(), d.Hex())
+	if err := r.CheckRequest(request); err != nil {
+		return nil, err
 	}
 	with := *r
-	with.Operation, with.HasOperation = op, true
+	with.Body = request
 	return &with, nil
+}
+
+// WithoutRequest returns a copy that does not contain the request: it is smaller, and
+// shows of the request no more than its digest.
+func (r *Receipt) WithoutRequest() *Receipt {
+	without := *r
+	without.Body = nil
+	return &without
+}
+
+// Operation returns the operation if the receipt contains its request.
+func (r *Receipt) Operation() (op []byte, ok bool) {
+	if r.Body == nil || uint64(r.Index) >= uint64(len(r.Body.Ops)) {
+		return nil, false
+	}
+	return r.Body.Ops[r.Index], true
+}
+
+// CheckOperation tells whether the receipt is about op. The error wraps
+// ErrOtherRequest; a receipt that does not contain its request does not show that.
+func (r *Receipt) CheckOperation(op []byte) error {
+	switch is, ok := r.Operation(); {
+	case !ok:
+		return fmt.Errorf("%w: it contains no operation, only its request's digest %s", ErrOtherRequest, r.Request.Hex())
+	case !bytes.Equal(is, op):
+		return fmt.Errorf("%w: its operation is another", ErrOtherRequest)
+	}
+	return nil
 }
 
 // CheckRequest tells whether the receipt is about request: then what it proves
@@ -102,9 +130,6 @@ func (r *Receipt) CheckRequest(request *pbft.Request) error {
 	if uint64(r.Index) >= uint64(len(request.Ops)) {
 		return fmt.Errorf("%w: it is about operation %d, the request has %d", ErrOtherRequest, r.Index, len(request.Ops))
 	}
-	if receipttree.OpDigest(request.Ops[r.Index]) != r.OperationDigest {
-		return fmt.Errorf("%w: operation %d is another", ErrOtherRequest, r.Index)
-	}
 	return nil
 }
 
@@ -112,8 +137,7 @@ func (r *Receipt) CheckRequest(request *pbft.Request) error {
 func (r *Receipt) leaf() receipttree.Leaf {
 	l := receipttree.Leaf{Height: uint64(r.Height), Request: r.Request, Status: uint8(r.Status)}
 	if r.Status == statemachine.Executed {
-		l.Index, l.Op = r.Index, r.OperationDigest
-		l.Code, l.Result = uint32(r.Result.Code), receipttree.ResultDigest(r.Result.Data)
+		l.Index, l.Code, l.Result = r.Index, uint32(r.Result.Code), r.Result.Data
 	}
 	return l
 }
@@ -128,12 +152,12 @@ func (r *Receipt) check() error {
 		return bad("no certificate")
 	case r.Status < statemachine.Executed || r.Status > statemachine.Quarantined:
 		return bad("status %d", r.Status)
-	case r.Status != statemachine.Executed && (r.HasOperation || r.Index != 0 || !r.OperationDigest.IsZero() || r.Result.Code != 0 || len(r.Result.Data) != 0):
+	case r.Status != statemachine.Executed && (r.Body != nil || r.Index != 0 || r.Result.Code != 0 || len(r.Result.Data) != 0):
 		return bad("an operation or result of a request that did not run")
-	case r.HasOperation && receipttree.OpDigest(r.Operation) != r.OperationDigest:
-		return bad("operation and its digest")
-	case !r.HasOperation && len(r.Operation) != 0:
-		return bad("an operation that is not to be there")
+	case r.Body != nil && r.Body.Digest() != r.Request:
+		return bad("request and its digest")
+	case r.Body != nil && uint64(r.Index) >= uint64(len(r.Body.Ops)):
+		return bad("operation %d of %d", r.Index, len(r.Body.Ops))
 	case r.Height == 0 || r.Height > r.Certificate.Height:
 		return bad("height %d under a checkpoint at %d", r.Height, r.Certificate.Height)
 	case r.Position >= r.Count:

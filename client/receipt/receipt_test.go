@@ -27,7 +27,6 @@ type history struct {
 	request *pbft.Request
 	leaves  []receipttree.Leaf
 	digests []crypto.Digest
-	results []statemachine.Result
 	cert    *pbft.CheckpointCertificate
 }
 
@@ -39,28 +38,28 @@ func newHistory(t testing.TB, signers ...crypto.ReplicaID) *history {
 		ops = append(ops, []byte{'o', 'p', byte(i)})
 	}
 	h.request = pbft.NewRequest(client.Public(), 7, 7, 1000, ops)
-	for i, op := range ops {
+	for i := range ops {
 		res := statemachine.Result{Code: statemachine.ResultCode(100 + i), Data: []byte{'r', byte(i)}}
 		h.add(receipttree.Leaf{
 			Height: 3, Request: h.request.Digest(), Status: uint8(statemachine.Executed), Index: uint32(i),
-			Op: receipttree.OpDigest(op), Code: uint32(res.Code), Result: receipttree.ResultDigest(res.Data),
-		}, res)
+			Code: uint32(res.Code), Result: res.Data,
+		})
 	}
-	h.add(receipttree.Leaf{Height: 4, Request: crypto.Digest{9}, Status: uint8(statemachine.Expired)}, statemachine.Result{})
+	h.add(receipttree.Leaf{Height: 4, Request: crypto.Digest{9}, Status: uint8(statemachine.Expired)})
 	h.cert = h.cluster.Certify(t, pbft.CheckpointStatement{
 		Height: 8, Block: crypto.Digest{1}, State: crypto.Digest{2}, Results: receipttree.Root(h.digests),
 	}, signers...)
 	return h
 }
 
-func (h *history) add(l receipttree.Leaf, r statemachine.Result) {
-	h.leaves, h.digests, h.results = append(h.leaves, l), append(h.digests, l.Digest()), append(h.results, r)
+func (h *history) add(l receipttree.Leaf) {
+	h.leaves, h.digests = append(h.leaves, l), append(h.digests, l.Digest())
 }
 
 func (h *history) parts(i int) receipt.Parts {
 	path, _ := receipttree.Path(h.digests, i)
 	return receipt.Parts{
-		Cluster: h.cluster.Roster.ID, Epoch: pbft.Epoch(h.cluster.File.Epoch), Leaf: h.leaves[i], Result: h.results[i],
+		Cluster: h.cluster.Roster.ID, Epoch: pbft.Epoch(h.cluster.File.Epoch), Leaf: h.leaves[i],
 		Position: i, Count: len(h.leaves), Path: path, Certificate: h.cert,
 	}
 }
@@ -77,17 +76,22 @@ func TestVerifyAndEncoding(t *testing.T) {
 		r := h.receipt(t, i)
 		forms := []*receipt.Receipt{r}
 		if i < 5 {
-			with, err := r.WithOperation(h.request.Ops[i])
+			with, err := r.WithRequest(h.request)
 			require.NoError(t, err)
+			require.NoError(t, with.CheckOperation(h.request.Ops[i]))
 			forms = append(forms, with)
 			require.NoError(t, r.CheckRequest(h.request))
+			require.Equal(t, r, with.WithoutRequest())
 		}
 		for _, r := range forms {
 			require.NoError(t, receipt.Verify(h.cluster.Roster, r))
 			back, err := receipt.Decode(r.Encode())
 			require.NoError(t, err)
 			require.Equal(t, r.Encode(), back.Encode())
-			require.Equal(t, r.HasOperation, back.HasOperation)
+			op, has := r.Operation()
+			backOp, backHas := back.Operation()
+			require.Equal(t, has, backHas)
+			require.Equal(t, op, backOp)
 			require.Equal(t, r.Result, back.Result)
 			require.NoError(t, receipt.Verify(h.cluster.Roster, back))
 		}
@@ -97,7 +101,7 @@ func TestVerifyAndEncoding(t *testing.T) {
 // Every bit of a receipt matters: whichever is flipped, it proves nothing.
 func TestEveryBitMatters(t *testing.T) {
 	h := newHistory(t, 0, 2, 3)
-	with, err := h.receipt(t, 2).WithOperation(h.request.Ops[2])
+	with, err := h.receipt(t, 2).WithRequest(h.request)
 	require.NoError(t, err)
 	all := 1
 	if testing.Short() || raceDetector {
@@ -108,7 +112,7 @@ func TestEveryBitMatters(t *testing.T) {
 	for name, c := range map[string]struct {
 		receipt *receipt.Receipt
 		step    int
-	}{"operation": {with, all}, "digest": {h.receipt(t, 4), 13}, "turned down": {h.receipt(t, 5), 13}} {
+	}{"request": {with, all}, "digest": {h.receipt(t, 4), 13}, "turned down": {h.receipt(t, 5), 13}} {
 		t.Run(name, func(t *testing.T) {
 			b := c.receipt.Encode()
 			flipAll(t, h.cluster.Roster, b, 0, len(b)-certificate, 1)
@@ -164,20 +168,21 @@ func TestVerifyRefuses(t *testing.T) {
 		edit func(*receipt.Receipt)
 		want error
 	}{
-		"another result":     {func(r *receipt.Receipt) { r.Result.Data = []byte("forged") }, receipt.ErrPath},
-		"another code":       {func(r *receipt.Receipt) { r.Result.Code++ }, receipt.ErrPath},
-		"another request":    {func(r *receipt.Receipt) { r.Request[0]++ }, receipt.ErrPath},
-		"another height":     {func(r *receipt.Receipt) { r.Height++ }, receipt.ErrPath},
-		"another leaf":       {func(r *receipt.Receipt) { r.Position++ }, receipt.ErrPath},
-		"another count":      {func(r *receipt.Receipt) { r.Count++ }, receipt.ErrPath},
-		"a longer path":      {func(r *receipt.Receipt) { r.Path = append(slices.Clone(r.Path), crypto.Digest{}) }, receipt.ErrPath},
-		"a shorter path":     {func(r *receipt.Receipt) { r.Path = r.Path[:len(r.Path)-1] }, receipt.ErrPath},
-		"beyond checkpoint":  {func(r *receipt.Receipt) { r.Height = 9 }, receipt.ErrInconsistent},
-		"an operation added": {func(r *receipt.Receipt) { r.Operation, r.HasOperation = []byte("x"), true }, receipt.ErrInconsistent},
-		"a signer more":      {func(r *receipt.Receipt) { r.Certificate.Signers[0] |= 2 }, receipt.ErrCertificate},
-		"a signer beyond n":  {func(r *receipt.Receipt) { r.Certificate.Signers[0] |= 1 << 5 }, receipt.ErrCertificate},
-		"another state":      {func(r *receipt.Receipt) { r.Certificate.State[0]++ }, receipt.ErrCertificate},
-		"no proof":           {func(r *receipt.Receipt) { r.Certificate.Proof = nil }, receipt.ErrCertificate},
+		"another result":    {func(r *receipt.Receipt) { r.Result.Data = []byte("forged") }, receipt.ErrPath},
+		"another code":      {func(r *receipt.Receipt) { r.Result.Code++ }, receipt.ErrPath},
+		"another request":   {func(r *receipt.Receipt) { r.Request[0]++ }, receipt.ErrPath},
+		"another height":    {func(r *receipt.Receipt) { r.Height++ }, receipt.ErrPath},
+		"another leaf":      {func(r *receipt.Receipt) { r.Position++ }, receipt.ErrPath},
+		"another count":     {func(r *receipt.Receipt) { r.Count++ }, receipt.ErrPath},
+		"a longer path":     {func(r *receipt.Receipt) { r.Path = append(slices.Clone(r.Path), crypto.Digest{}) }, receipt.ErrPath},
+		"a shorter path":    {func(r *receipt.Receipt) { r.Path = r.Path[:len(r.Path)-1] }, receipt.ErrPath},
+		"beyond checkpoint": {func(r *receipt.Receipt) { r.Height = 9 }, receipt.ErrInconsistent},
+		"another body":      {func(r *receipt.Receipt) { r.Body = pbft.NewRequest(crypto.PublicKey{}, 1, 1, 1, [][]byte{{1}, {2}}) }, receipt.ErrInconsistent},
+		"beyond its body":   {func(r *receipt.Receipt) { r.Body, r.Index = h.request, 5 }, receipt.ErrInconsistent},
+		"a signer more":     {func(r *receipt.Receipt) { r.Certificate.Signers[0] |= 2 }, receipt.ErrCertificate},
+		"a signer beyond n": {func(r *receipt.Receipt) { r.Certificate.Signers[0] |= 1 << 5 }, receipt.ErrCertificate},
+		"another state":     {func(r *receipt.Receipt) { r.Certificate.State[0]++ }, receipt.ErrCertificate},
+		"no proof":          {func(r *receipt.Receipt) { r.Certificate.Proof = nil }, receipt.ErrCertificate},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +200,7 @@ func TestVerifyRefuses(t *testing.T) {
 func TestNewRefusesPartsThatDoNotFit(t *testing.T) {
 	h := newHistory(t, 0, 1, 2)
 	p := h.parts(1)
-	p.Result.Data = []byte("another")
+	p.Body = pbft.NewRequest(h.request.Client, 8, 7, 1000, h.request.Ops)
 	_, err := receipt.New(p)
 	require.ErrorIs(t, err, receipt.ErrInconsistent)
 	p = h.parts(1)
@@ -211,18 +216,29 @@ func TestNewRefusesPartsThatDoNotFit(t *testing.T) {
 func TestCheckRequest(t *testing.T) {
 	h := newHistory(t, 0, 1, 2)
 	r := h.receipt(t, 1)
-	_, err := r.WithOperation([]byte("not this"))
-	require.ErrorIs(t, err, receipt.ErrOtherRequest)
+	require.ErrorIs(t, r.CheckOperation(h.request.Ops[1]), receipt.ErrOtherRequest, "it does not say which it is")
+	with, err := r.WithRequest(h.request)
+	require.NoError(t, err)
+	require.NoError(t, with.CheckOperation(h.request.Ops[1]))
+	require.ErrorIs(t, with.CheckOperation(h.request.Ops[2]), receipt.ErrOtherRequest)
 	other := pbft.NewRequest(h.request.Client, 8, 7, 1000, h.request.Ops)
 	require.ErrorIs(t, r.CheckRequest(other), receipt.ErrOtherRequest)
-	_, err = h.receipt(t, 5).WithOperation(nil)
+	_, err = r.WithRequest(other)
+	require.ErrorIs(t, err, receipt.ErrOtherRequest)
+	_, err = h.receipt(t, 5).WithRequest(h.request)
 	require.ErrorIs(t, err, receipt.ErrOtherRequest)
 }
 
 func FuzzDecode(f *testing.F) {
 	h := newHistory(f, 0, 2, 3)
 	for i := range h.leaves {
-		f.Add(h.receipt(f, i).Encode())
+		r := h.receipt(f, i)
+		f.Add(r.Encode())
+		if i < 5 {
+			with, err := r.WithRequest(h.request)
+			require.NoError(f, err)
+			f.Add(with.Encode())
+		}
 	}
 	f.Add([]byte("PRCT"))
 	f.Fuzz(func(t *testing.T, b []byte) {

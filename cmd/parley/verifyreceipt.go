@@ -125,10 +125,10 @@ func checkReceipt(ros *roster.Roster, path string, want []byte) (*receipt.Receip
 		return nil, err
 	}
 	if want != nil {
-		if r.HasOperation && !bytes.Equal(r.Operation, want) {
+		if op, ok := r.Operation(); ok && !bytes.Equal(op, want) {
 			return nil, fmt.Errorf("%w: the operation is not that put", receipt.ErrOtherRequest)
 		}
-		if r, err = r.WithOperation(want); err != nil {
+		if err := r.CheckOperation(want); err != nil {
 			return nil, err
 		}
 	}
@@ -170,15 +170,16 @@ func proved(r *receipt.Receipt) string {
 // putValue finds the value in a put's encoding: it is the one v for which the
 // operation is Put(key, v).
 func putValue(r *receipt.Receipt, res *kv.Result) ([]byte, bool) {
-	if !r.HasOperation || res.Kind != kv.KindPut {
+	op, ok := r.Operation()
+	if !ok || res.Kind != kv.KindPut {
 		return nil, false
 	}
 	at := len(kv.Put(res.KV.Key, nil))
-	if len(r.Operation) < at {
+	if len(op) < at {
 		return nil, false
 	}
-	v := r.Operation[at:]
-	return v, bytes.Equal(kv.Put(res.KV.Key, v), r.Operation)
+	v := op[at:]
+	return v, bytes.Equal(kv.Put(res.KV.Key, v), op)
 }
 
 func describeReceipt(out io.Writer, path string, ros *roster.Roster, r *receipt.Receipt) {

@@ -1,27 +1,20 @@
 package receipttree
 
-import (
-	"math/bits"
-
-	"github.com/parley-bft/parley/crypto"
-)
+import "github.com/parley-bft/parley/crypto"
 
 // Paths answers for many leaves of one tree: it hashes the tree once and keeps
-// all of it, 64 bytes for each leaf. It is safe for concurrent use.
+// all of it, 37 bytes for each leaf. It is safe for concurrent use.
 type Paths struct {
-	// levels[k][j] is the perfect subtree over leaves [j<<k, (j+1)<<k); an incomplete
-	// one at the right end has no entry.
-	levels [][]crypto.Digest
-	count  int
+	levels [][]crypto.Digest // the leaves first
 }
 
 // NewPaths builds the tree over leaves, which it keeps.
 func NewPaths(leaves []crypto.Digest) *Paths {
-	p := &Paths{levels: [][]crypto.Digest{leaves}, count: len(leaves)}
+	p := &Paths{levels: [][]crypto.Digest{leaves}}
 	for below := leaves; len(below) > 1; {
-		level := make([]crypto.Digest, len(below)/2)
+		level := make([]crypto.Digest, groups(len(below)))
 		for i := range level {
-			level[i] = node(&below[2*i], &below[2*i+1])
+			level[i] = node(group(below, i))
 		}
 		p.levels = append(p.levels, level)
 		below = level
@@ -29,45 +22,36 @@ func NewPaths(leaves []crypto.Digest) *Paths {
 	return p
 }
 
+// group is the i-th group of a level.
+func group(level []crypto.Digest, i int) []crypto.Digest {
+	return level[i*ways : min((i+1)*ways, len(level))]
+}
+
 // Count is the number of leaves.
-func (p *Paths) Count() int { return p.count }
+func (p *Paths) Count() int { return len(p.levels[0]) }
 
 // Leaf returns the digest of leaf i.
 func (p *Paths) Leaf(i int) (crypto.Digest, bool) {
-	if i < 0 || i >= p.count {
+	if i < 0 || i >= p.Count() {
 		return crypto.Digest{}, false
 	}
 	return p.levels[0][i], true
 }
 
-// Path is [Path] in O(log^2 n).
+// Path returns the siblings of leaf i on its way to the root, the lowest level first,
+// each level's in order. It returns nil, false if there is no such leaf.
 func (p *Paths) Path(i int) ([]crypto.Digest, bool) {
-	if i < 0 || i >= p.count {
+	if i < 0 || i >= p.Count() {
 		return nil, false
 	}
-	return p.path(0, p.count, i, make([]crypto.Digest, 0, bits.Len(uint(p.count)))), true
+	path := []crypto.Digest{}
+	for _, level := range p.levels[:len(p.levels)-1] {
+		g := group(level, i/ways)
+		path = append(append(path, g[:i%ways]...), g[i%ways+1:]...)
+		i /= ways
+	}
+	return path, true
 }
 
-func (p *Paths) path(from, to, i int, dst []crypto.Digest) []crypto.Digest {
-	if to-from == 1 {
-		return dst
-	}
-	mid := from + split(to-from)
-	if i < mid {
-		return append(p.path(from, mid, i, dst), p.subtree(mid, to))
-	}
-	return append(p.path(mid, to, i, dst), p.subtree(from, mid))
-}
-
-// subtree is the digest over [from, to). By construction from is a multiple of
-// the smallest power of two that is not below to-from.
-func (p *Paths) subtree(from, to int) crypto.Digest {
-	n := to - from
-	if n&(n-1) == 0 {
-		k := bits.TrailingZeros(uint(n))
-		return p.levels[k][from>>k]
-	}
-	mid := from + split(n)
-	left, right := p.subtree(from, mid), p.subtree(mid, to)
-	return node(&left, &right)
-}
+// Path is [Paths.Path] for one leaf of a tree. It costs O(n).
+func Path(leaves []crypto.Digest, i int) ([]crypto.Digest, bool) { return NewPaths(leaves).Path(i) }
