@@ -48,6 +48,7 @@ func startAdmin(s *Server, listener net.Listener, withPprof bool) *admin {
 		}
 		_, _ = w.Write([]byte(text))
 	})
+	mux.HandleFunc("GET /debug/trace", s.serveTrace)
 	if withPprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -35,7 +35,10 @@ func (s *Server) Offer(rs []*pbft.Request) {
 	for _, r := range rs {
 		s.stage.known.add(r)
 	}
-	s.post(func(n *Node) { n.Offer(rs) })
+	s.post(func(n *Node) {
+		s.trace.offered(rs)
+		n.Offer(rs)
+	})
 }
 
 func (s *Server) refused(r *pbft.Request, why pbft.Drop) {
@@ -49,6 +52,8 @@ func (s *Server) refused(r *pbft.Request, why pbft.Drop) {
 }
 
 func (s *Server) deliver(h pbft.Height, replies []statemachine.Reply) {
+	s.trace.ran(h)
+	defer s.trace.delivered(h)
 	if len(replies) == 0 {
 		return
 	}

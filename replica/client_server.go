@@ -57,7 +57,7 @@ func frontendOf(cfg *Config) (frontend, error) {
 	orDefault(&address, cfg.Roster.Member(self).ClientAddress)
 	return newClientServer(clientServerConfig{
 		Listener: cfg.ClientListener, Address: address, Key: cfg.Keys.TLS, Roster: cfg.Roster,
-		Requests: ed25519.NewVerifier(verifierKeys), Limits: cfg.Clients, Logger: cfg.Logger,
+		Requests: ed25519.NewVerifier(verifierKeys), Limits: cfg.Clients, Logger: cfg.Logger, trace: cfg.trace,
 	})
 }
 
@@ -73,6 +73,7 @@ type clientServerConfig struct {
 	Requests crypto.RequestVerifier
 	Limits   ClientLimits
 	Logger   *slog.Logger
+	trace    *tracer
 }
 
 // clientMethods are the methods that exist on the client port; everything else is
@@ -99,6 +100,7 @@ func newClientServer(c clientServerConfig) (*clientServer, error) {
 	s := &clientServer{config: c}
 	s.tls = tlsid.ServerConfig(certificate, s.admit)
 	s.replyRouter = newReplyRouter(pbft.Epoch(c.Roster.Cluster.Epoch), c.Limits, &s.counters)
+	s.replyRouter.trace = c.trace
 	return s, nil
 }
 
@@ -137,6 +139,7 @@ func (s *clientServer) start(b backend) error {
 		Workers: l.Verifiers, Batch: 64, ClientRequests: l.ClientRequests, ClientBytes: l.ClientBytes,
 		TotalRequests: l.TotalRequests, TotalBytes: l.TotalBytes,
 	}, c.Roster, c.Requests, b, s.replyRouter, &s.counters)
+	s.ingress.trace = c.trace
 	s.service = &clientService{
 		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
 		calls: callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},

@@ -106,6 +106,7 @@ func (s *clientService) write(stream grpc.BidiStreamingServer[api.ClientMessage,
 			if err := send(replyMessage(entries)); err != nil {
 				return err
 			}
+			s.router.trace.written(entries)
 		}
 		if more {
 			continue

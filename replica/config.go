@@ -49,6 +49,15 @@ type Config struct {
 	AdminRemote   bool
 	// Pprof adds Go's profiles to the admin listener.
 	Pprof bool
+	// TraceBlocks is of how many of the last blocks the times of their stages are kept
+	// ([Server.Trace], GET /debug/trace): DefaultTraceBlocks, of about 200 bytes each.
+	// Negative: none, and no metrics of the stages either.
+	TraceBlocks int
+	// Traced, if set, is given each block once its replies have left, or were nobody's
+	// here: for an exporter of traces. A block whose replies a client did not take is
+	// left out. It is called by goroutines of the replica, several at once, and must not
+	// block.
+	Traced func(BlockTrace)
 
 	// Tick is the unit of the protocol's timeouts: 10 ms.
 	Tick time.Duration
@@ -106,6 +115,8 @@ type Config struct {
 	// Now is the clock; time.Now.
 	Now func() time.Time
 
+	// trace is the server's; its client-facing side notes what it sees in it.
+	trace *tracer
 	// between stands between the server and everybody else, in test builds only.
 	between interposer
 	// freeSpace replaces the question to the system, in tests.
@@ -152,6 +163,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxPoolPerClient, 1024)
 	orDefault(&c.ReceiveBytes, 16<<20)
 	c.Clients = c.Clients.withDefaults(*p)
+	orDefault(&c.TraceBlocks, DefaultTraceBlocks)
 	orDefault(&c.SubmitLife, min(time.Minute, time.Duration(p.MaxRequestLife)))
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -207,6 +219,8 @@ func (c Config) Validate() error {
 		return configError("SubmitLife", c.SubmitLife, fmt.Sprintf("set up to the cluster's maxRequestLife, %v", c.Limits.MaxLife))
 	case c.VerifyWorkers < 0:
 		return configError("VerifyWorkers", c.VerifyWorkers, "must not be negative")
+	case c.TraceBlocks > maxTraceBlocks:
+		return configError("TraceBlocks", c.TraceBlocks, fmt.Sprintf("set up to %d, or a negative number for none", maxTraceBlocks))
 	case c.LocalClient != nil && !c.Roster.Admits(c.LocalClient.Public()):
 		return configError("LocalClient", c.LocalClient.Public(), "the cluster file lists its clients and not this one: add its key to clients.keys")
 	}

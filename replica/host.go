@@ -17,7 +17,10 @@ type nodeHost Server
 
 var _ Host = (*nodeHost)(nil)
 
-func (h *nodeHost) Persist(b *Batch) { h.writer.queue.put(b) }
+func (h *nodeHost) Persist(b *Batch) {
+	h.trace.held(b)
+	h.writer.queue.put(b)
+}
 
 func (h *nodeHost) Send(to pbft.ReplicaID, m pbft.Message) {
 	h.outbox.queue.put(pbft.Envelope{To: to, Message: m})
@@ -34,6 +37,7 @@ func (h *nodeHost) Aggregate(p *pbft.Pending) {
 	s := (*Server)(h)
 	job := func() {
 		c, culprits := s.verifier.Aggregate(p)
+		s.trace.certified(c)
 		s.post(func(n *Node) { n.Aggregated(p, c, culprits) })
 	}
 	if s.stage.lazy || len(p.Shares) > aggregateHere {

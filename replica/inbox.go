@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/parley-bft/parley/pbft"
 )
@@ -19,6 +20,7 @@ type inbox struct {
 	room   sync.Cond
 	filled sync.Cond
 	items  [][]byte
+	came   []time.Duration // of each item, for the trace
 	bytes  int
 	closed bool
 	votes  verifiedBatch // that the protocol goroutine is about to take
@@ -42,6 +44,7 @@ type verifyStage struct {
 	distrusted []atomic.Bool
 	workers    chan struct{} // tokens for the extra goroutines of large blocks
 	metrics    stageCounts
+	trace      *tracer // nil notes nothing
 	post       func(func(*Node)) bool
 	bounds     atomic.Pointer[tallyBounds]
 	wg         sync.WaitGroup
@@ -91,6 +94,7 @@ func (in *inbox) put(raw []byte) {
 		return
 	}
 	in.items = append(in.items, raw)
+	in.came = append(in.came, in.stage.trace.now())
 	in.bytes += len(raw)
 	in.filled.Signal()
 }
@@ -124,23 +128,25 @@ func (in *inbox) deliverVotes(n *Node) {
 	in.taken.clear()
 }
 
-func (in *inbox) take(buf [][]byte) [][]byte {
+func (in *inbox) take(buf [][]byte, came []time.Duration) ([][]byte, []time.Duration) {
 	clear(buf)
-	buf = buf[:0]
+	buf, came = buf[:0], came[:0]
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for len(in.items) == 0 && !in.closed {
 		in.filled.Wait()
 	}
 	if in.closed {
-		return nil
+		return nil, nil
 	}
 	n := min(len(in.items), maxVerifyBatch)
 	buf = append(buf, in.items[:n]...)
 	rest := copy(in.items, in.items[n:])
 	clear(in.items[rest:])
 	in.items = in.items[:rest]
-	return buf
+	came = append(came, in.came[:n]...)
+	in.came = in.came[:copy(in.came, in.came[n:])]
+	return buf, came
 }
 
 // release gives back the room of a batch once the protocol goroutine has it.
@@ -154,7 +160,7 @@ func (in *inbox) release(bytes int) {
 func (in *inbox) close() {
 	in.mu.Lock()
 	in.closed = true
-	in.items = nil
+	in.items, in.came = nil, nil
 	in.mu.Unlock()
 	in.room.Broadcast()
 	in.filled.Broadcast()
@@ -166,15 +172,16 @@ func (in *inbox) run() {
 	defer in.stage.wg.Done()
 	taken := make(chan struct{}, 1)
 	var buf [][]byte
+	var came []time.Duration
 	for {
-		if buf = in.take(buf); buf == nil {
+		if buf, came = in.take(buf, came); buf == nil {
 			return
 		}
 		bytes := 0
 		for _, raw := range buf {
 			bytes += len(raw)
 		}
-		b := in.stage.verify(in.from, buf)
+		b := in.stage.verify(in.from, buf, came)
 		if !b.empty() {
 			if !in.stage.post(func(n *Node) { b.deliver(n); taken <- struct{}{} }) {
 				return
@@ -217,10 +224,14 @@ func (b *verifiedBatch) deliver(n *Node) {
 }
 
 // verify decodes and checks messages of one peer, the signatures of votes
-// together.
-func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte) (out verifiedBatch) {
-	for _, raw := range raws {
+// together. When each came is for the trace, nil if there is none.
+func (s *verifyStage) verify(from pbft.ReplicaID, raws [][]byte, came []time.Duration) (out verifiedBatch) {
+	for i, raw := range raws {
+		good := len(out.messages)
 		s.decode(from, raw, &out)
+		if len(out.messages) > good && i < len(came) {
+			s.trace.verified(out.messages[good].Message(), came[i])
+		}
 	}
 	s.signatures(from, &out)
 	return out

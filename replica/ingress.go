@@ -25,6 +25,7 @@ type ingress struct {
 	backend  backend
 	out      ingressSink
 	counters *clientCounters
+	trace    *tracer
 
 	mu      sync.Mutex
 	wake    sync.Cond
@@ -104,6 +105,7 @@ func (g *ingress) accept(client crypto.PublicKey, encoded [][]byte) {
 }
 
 func (g *ingress) acceptOne(client crypto.PublicKey, encoded []byte) {
+	came := g.trace.now()
 	g.counters.requests.Add(1)
 	if len(encoded) > int(g.params.MaxBlockBytes) {
 		g.refuse(client, pbft.Digest{}, api.Reason_REASON_TOO_LARGE)
@@ -125,6 +127,7 @@ func (g *ingress) acceptOne(client crypto.PublicKey, encoded []byte) {
 		g.out.answer(client, reply)
 		return
 	}
+	g.trace.received(r, came)
 	dropped, ok := g.push(r)
 	for _, d := range dropped {
 		g.refuse(d.Client, d.Digest(), api.Reason_REASON_BUSY)
@@ -303,6 +306,7 @@ func (g *ingress) work() {
 		}
 		clear(items)
 		if len(good) > 0 {
+			g.trace.checked(good)
 			g.backend.Offer(good)
 		}
 	}

@@ -15,6 +15,7 @@ type logWriter struct {
 	report  func(seq uint64, own []pbft.Message)
 	fail    func(error)
 	metrics *metrics
+	trace   *tracer
 	now     func() time.Time
 	// born says that the store's mark is still that of a first start as a follower;
 	// the core's own record of it ends that.
@@ -45,7 +46,9 @@ func (w *logWriter) run() {
 			return
 		}
 		for _, b := range batches {
-			w.report(b.Seq, w.release(b))
+			own := w.release(b)
+			w.trace.released(b)
+			w.report(b.Seq, own)
 		}
 	}
 	if w.dirty {
@@ -64,6 +67,7 @@ func (w *logWriter) write(batches []*Batch) error {
 	if err := w.commit(batches); err != nil {
 		return err
 	}
+	w.trace.durable(batches, n > 0 && !w.dirty)
 	if n > 0 {
 		w.metrics.logWrite(len(batches), n, !w.dirty, w.now().Sub(began))
 	}

@@ -32,6 +32,7 @@ type metrics struct {
 	executedOps      prometheus.Counter
 	alarms           prometheus.Counter
 	evidence         prometheus.Counter
+	stages           [Stages]prometheus.Observer
 	lastSync         atomic.Int64 // ns
 }
 
@@ -73,6 +74,15 @@ func newMetrics() *metrics {
 	m.registry.MustRegister(m.receivedMessages, m.receivedBytes, m.sentMessages, m.sentBytes, m.drops, m.malformedFrom,
 		m.rejectedRequests, m.refused, m.syncs, m.writes, m.batchRecords, m.groupCommit, m.blockRequests, m.blockBytes,
 		m.executedRequests, m.executedOps, m.alarms, m.evidence)
+	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "block_stage_seconds",
+		Help:    "Time of a block from the stage before to this one, where it was waited for, by stage.",
+		Buckets: prometheus.ExponentialBuckets(20e-6, 4, 10), // 20 us to 5 s
+	}, []string{"stage"})
+	for s := range m.stages {
+		m.stages[s] = stages.WithLabelValues(Stage(s).String())
+	}
+	m.registry.MustRegister(stages)
 	return m
 }
 
@@ -116,6 +126,15 @@ func (m *metrics) executed(b *pbft.Block) {
 		ops += len(r.Ops)
 	}
 	m.executedOps.Add(float64(ops))
+}
+
+// passed takes in how long a block's stages took.
+func (m *metrics) passed(t *StageTimes) {
+	for s, took := range t.Steps() {
+		if took > 0 {
+			m.stages[s].Observe(took.Seconds())
+		}
+	}
 }
 
 // stateCollector turns what the protocol goroutine published last into metrics.

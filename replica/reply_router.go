@@ -16,6 +16,7 @@ import (
 type replyRouter struct {
 	limits   ClientLimits
 	counters *clientCounters
+	trace    *tracer
 
 	mu       sync.RWMutex
 	epoch    pbft.Epoch
@@ -85,7 +86,7 @@ func (t *replyRouter) of(client crypto.PublicKey) []*replySession {
 }
 
 // Deliver implements replySink.
-func (t *replyRouter) Deliver(epoch pbft.Epoch, _ pbft.Height, replies []statemachine.Reply) {
+func (t *replyRouter) Deliver(epoch pbft.Epoch, height pbft.Height, replies []statemachine.Reply) {
 	for i := range replies {
 		r := &replies[i]
 		list := t.of(r.Client)
@@ -93,8 +94,13 @@ func (t *replyRouter) Deliver(epoch pbft.Epoch, _ pbft.Height, replies []statema
 			t.counters.unheard.Add(1)
 			continue
 		}
+		traced := pbft.Height(0)
+		if i == 0 {
+			traced = height
+			t.trace.queued(height)
+		}
 		for _, s := range list {
-			s.put(replyEntry{epoch: epoch, reply: *r})
+			s.put(replyEntry{epoch: epoch, reply: *r, traced: traced})
 		}
 	}
 }
@@ -143,6 +149,7 @@ func (t *replyRouter) refuse(client crypto.PublicKey, digest pbft.Digest, why ap
 type replyEntry struct {
 	epoch   pbft.Epoch
 	reply   statemachine.Reply
+	traced  pbft.Height // of the block whose first request this answers, else 0
 	reason  api.Reason
 	refused pbft.Digest
 }

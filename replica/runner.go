@@ -32,6 +32,7 @@ type runner struct {
 	installed    func(b *pbft.Bundle, err error)
 	fail         func(err error)
 	observe      func(b *pbft.Block)
+	trace        *tracer // nil notes nothing
 	// applied, if not nil, sees every block that the executor ran, also in a replay.
 	applied func(b *pbft.Block, x *statemachine.Execution)
 	// stable is the height of the last snapshot that a quorum certified.
@@ -158,6 +159,7 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 		if uint64(b.Height) <= r.exec.Position().Height {
 			continue // a snapshot that was installed meanwhile covers it
 		}
+		r.trace.executing(b)
 		x, err := r.apply(b, r.deliver)
 		if err != nil {
 			return err

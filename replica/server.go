@@ -35,6 +35,7 @@ type Server struct {
 	epoch   pbft.Epoch
 	logger  *slog.Logger
 	metrics *metrics
+	trace   *tracer // nil if switched off
 	quiet   quiet
 
 	data      *dataDir
@@ -135,6 +136,8 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		stopWatch: make(chan struct{}), failed: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.quiet.logger = s.logger
+	s.trace = newTracer(cfg.TraceBlocks, s.traced)
+	s.cfg.trace = s.trace
 	s.metrics.registry.MustRegister(newStateCollector(s))
 	var undo []func()
 	defer func() {
@@ -228,7 +231,7 @@ func (s *Server) startGoroutines() {
 	}
 	s.outbox = startOutbox(s.sender)
 	s.writer = &logWriter{
-		store: s.data.store, metrics: s.metrics, now: time.Now, fail: s.fail,
+		store: s.data.store, metrics: s.metrics, trace: s.trace, now: time.Now, fail: s.fail,
 		release: func(b *Batch) []pbft.Message {
 			return b.Release(s.cfg.Roster.ID, s.epoch, s.sender.keys, s.sender.sendSigned, s.signLater)
 		},

@@ -34,6 +34,7 @@ func (s *Server) recover() (*Node, error) {
 		installed:    s.installed,
 		fail:         s.fail,
 		observe:      s.metrics.executed,
+		trace:        s.trace,
 	}
 	rec, err := recoverState(s.runner, s.logger)
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
 	s.stage = &verifyStage{
 		epoch: s.epoch, self: s.self, verifier: s.verifier, known: known, limit: cfg.ReceiveBytes,
 		lazy: ros.Votes.Lazy(), lazyCP: ros.Checkpoints.Lazy(), workers: workerTokens(cfg.VerifyWorkers),
-		distrusted: make([]atomic.Bool, ros.N()), metrics: s.metrics, post: s.post,
+		distrusted: make([]atomic.Bool, ros.N()), metrics: s.metrics, trace: s.trace, post: s.post,
 	}
 	return pbft.Config{
 		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Quorums: quorums, Start: start,

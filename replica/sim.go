@@ -247,7 +247,7 @@ func (s *Sim) Lookup(r *pbft.Request) (statemachine.Reply, bool) {
 
 // Receive takes a message as it came over the link from a peer.
 func (s *Sim) Receive(from pbft.ReplicaID, raw []byte) {
-	b := s.stage.verify(from, [][]byte{raw})
+	b := s.stage.verify(from, [][]byte{raw}, nil)
 	b.deliver(s.node)
 	s.flush()
 }

@@ -169,6 +169,7 @@ func (l *localClient) begin(ctx context.Context, ops [][]byte) (*submission, err
 	}
 	sub := &submission{request: r.WithSignature(sig), reply: make(chan statemachine.Reply, 1)}
 	l.open[l.seq] = sub
+	l.server.trace.received(sub.request, l.server.trace.now())
 	return sub, nil
 }
 
