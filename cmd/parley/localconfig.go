@@ -45,6 +45,9 @@ type localConfig struct {
 	// ReceiptBlocks is for how many blocks below the last snapshot receipts can be
 	// had: as many as RetainBlocks, which is the most. -1: none.
 	ReceiptBlocks int64 `json:"receiptBlocks,omitempty"`
+	// TraceBlocks is of how many of the last blocks 'parley trace' can tell: 4096. -1:
+	// none.
+	TraceBlocks int `json:"traceBlocks,omitempty"`
 	// Tick is the unit of the protocol's timeouts.
 	Tick crypto.Duration `json:"tick,omitempty"`
 }
@@ -105,6 +108,8 @@ func (c *localConfig) validate() error {
 		return fmt.Errorf("poolPerClient is %d: write a positive number", c.PoolPerClient)
 	case c.ReceiptBlocks < -1:
 		return fmt.Errorf("receiptBlocks is %d: write a number of blocks, or -1 for no receipts", c.ReceiptBlocks)
+	case c.TraceBlocks < -1 || c.TraceBlocks > 1<<20:
+		return fmt.Errorf("traceBlocks is %d: write a number of blocks up to %d, or -1 for none", c.TraceBlocks, 1<<20)
 	case c.Tick != 0 && (time.Duration(c.Tick) < time.Millisecond || time.Duration(c.Tick) > time.Second):
 		return fmt.Errorf("tick is %v: write 1ms to 1s", c.Tick)
 	}

@@ -64,7 +64,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newBench(), newKeygen())
+	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newTrace(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
 	add("proof", newVerifyReceipt())
 	add("test", newChaos())

@@ -51,7 +51,7 @@ flags win over it. Without --dir, --cluster, --key and --data say everything.
 
 The log goes to standard error; where that is DIR/replica-N/log.txt, as under
 'parley cluster', the file is bounded: after 64 MiB it becomes log.txt.1. --admin serves /metrics (Prometheus), /healthz,
-/status and /debug/core on a loopback address.
+/status, /debug/core and /debug/trace on a loopback address.
 
 The garbage collector leaves up to 96 MiB beside what is in use, or as much again where
 that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
@@ -152,7 +152,7 @@ func (c localConfig) serverConfig(logger *slog.Logger) (replica.Config, error) {
 	}
 	cfg := replica.Config{
 		Roster: ros, Keys: keys, DataDir: filepath.Clean(c.Data), Machine: kv.New(kv.DefaultLimits()),
-		Listen: c.Listen, ClientListen: c.ClientListen, AdminListen: c.AdminListen, AdminRemote: c.AdminRemote, Pprof: c.Pprof,
+		Listen: c.Listen, ClientListen: c.ClientListen, AdminListen: c.AdminListen, AdminRemote: c.AdminRemote, Pprof: c.Pprof, TraceBlocks: c.TraceBlocks,
 		Tick: time.Duration(c.Tick), Retain: pbft.Height(c.RetainBlocks), ReceiptRetain: c.ReceiptBlocks,
 		MaxPoolBytes: c.PoolMiB << 20, MaxPoolPerClient: c.PoolPerClient,
 		Build: readBuildInfo().short(), Logger: logger,
