@@ -9,16 +9,20 @@ import (
 )
 
 // A replica under load allocates its live heap anew many times a second while that is
-// small, and with Go's default each time costs a collection. So it may use at least
-// gcHeadroom beside what is alive before the next one. Above that size the default
-// takes over, a heap that may double.
-const gcHeadroom = 96 << 20
+// small, and with Go's default each time costs a collection. So it may use gcHeadroom
+// beside what is alive before the next one, however little that is. A large heap, most of
+// which is the database's and the application's and lives long, may grow by gcLeast
+// percent.
+const (
+	gcHeadroom = 64 << 20
+	gcLeast    = 50
+)
 
 // gcPercent is the value for [debug.SetGCPercent] with so much alive. The runtime's
 // least heap, 4 MiB at 100 percent, grows with the percentage, so that is bounded too.
 func gcPercent(live uint64) int {
 	const leastHeap = 4 << 20
-	return int(max(100, 100*gcHeadroom/max(live, leastHeap)))
+	return int(max(gcLeast, 100*gcHeadroom/max(live, leastHeap)))
 }
 
 // keepHeadroom follows the live heap until stop is called. It does nothing where

@@ -53,8 +53,8 @@ The log goes to standard error; where that is DIR/replica-N/log.txt, as under
 'parley cluster', the file is bounded: after 64 MiB it becomes log.txt.1. --admin serves /metrics (Prometheus), /healthz,
 /status, /debug/core and /debug/trace on a loopback address.
 
-The garbage collector leaves up to 96 MiB beside what is in use, or as much again where
-that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
+The garbage collector leaves up to 64 MiB beside what is in use, or half as much again
+where that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
 		Example: `  parley start --dir demo/replica-0
   parley start --dir demo/replica-0 --log-format json --log-level debug
   parley start --cluster cluster.json --key key.json --data /var/lib/parley`,
