@@ -23,6 +23,9 @@ func (e *entry) digest() crypto.Digest {
 	return crypto.Hash(domainEntry, b, e.value)
 }
 
+// maxScratch bounds the lists of changed keys that are kept for the next time.
+const maxScratch = 1 << 16
+
 // Digest covers the whole content, the revision and the limits. It costs hashing
 // for the keys that changed since it was last called.
 func (m *Machine) Digest() crypto.Digest {
@@ -45,6 +48,9 @@ func (m *Machine) digest() crypto.Digest {
 	m.trie.SetAll(m.changed)
 	clear(m.dirty)
 	m.dirty = m.dirty[:0]
+	if cap(m.changed) > maxScratch {
+		m.changed, m.dirty = nil, nil
+	}
 	limits, root := m.limits.Digest(), m.trie.Root()
 	b := append([]byte(nil), limits[:]...)
 	b = canon.AppendUint64(b, m.revision)

@@ -486,12 +486,17 @@ func TestResultsDoNotOverlap(t *testing.T) {
 	m := New(DefaultLimits())
 	var got, want [][]byte
 	for i := range 2000 {
-		op := Put([]byte{byte(i)}, make([]byte, i%300))
+		op := Put([]byte{byte(i)}, make([]byte, i*7%3000))
 		if i%3 == 0 {
 			op = Get([]byte{byte(i / 2)})
 		}
 		d := m.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: op}}})[0].Data
 		require.Equal(t, len(d), cap(d))
+		if s := &m.results; len(d) > slabLargest && s.used < len(s.piece) {
+			d[0] ^= 1
+			require.NotEqual(t, d, s.piece[s.used:min(s.used+len(d), len(s.piece))], "it keeps the piece alive")
+			d[0] ^= 1
+		}
 		got, want = append(got, d), append(want, append([]byte(nil), d...))
 	}
 	require.Equal(t, want, got)

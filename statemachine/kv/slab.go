@@ -8,8 +8,9 @@ type slab struct {
 }
 
 const (
-	slabPiece = 16 << 10
-	slabLeast = 256 // room below which the rest of a piece is given up
+	slabPiece   = 16 << 10
+	slabLeast   = 256  // room below which the rest of a piece is given up
+	slabLargest = 1024 // a longer result would keep a whole piece alive for too long
 )
 
 // next returns room to append a result to.
@@ -24,7 +25,11 @@ func (s *slab) next() []byte {
 // memory of its own by then.
 func (s *slab) take(result []byte) []byte {
 	if cap(result) == len(s.piece)-s.used && len(result) > 0 && &result[0] == &s.piece[s.used] {
-		s.used += len(result)
+		if len(result) > slabLargest {
+			result = clone(result)
+		} else {
+			s.used += len(result)
+		}
 	}
 	return result[:len(result):len(result)]
 }

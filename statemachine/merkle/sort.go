@@ -36,11 +36,18 @@ func (s *sorted) digit(i, at int) int {
 // sorter has the memory for sorting.
 type sorter struct{ order, other []position }
 
+// maxScratch bounds the memory that is kept for the next time.
+const maxScratch = 1 << 16
+
 // radixFrom is the number of entries from which on counting beats comparing.
 const radixFrom = 64
 
-// sort leaves the entries where they are.
+// sort leaves the entries where they are. What it returns is valid until it is called
+// again.
 func (s *sorter) sort(entries []Entry) sorted {
+	if cap(s.order) > maxScratch {
+		*s = sorter{}
+	}
 	s.order = slices.Grow(s.order[:0], len(entries))[:len(entries)]
 	for i := range entries {
 		s.order[i] = position{entries[i].Key.Uint64(), int32(i)}
