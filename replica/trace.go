@@ -164,7 +164,8 @@ func (t *tracer) proposal(p *pbft.PrePrepare, came time.Duration) {
 	if old := t.slot(p.Height); old.Height == p.Height && old.block != ref.Digest && (old.held || old.View >= p.View) {
 		return
 	}
-	if b := t.of(ref); b != nil {
+	// One that the core holds already is late news, or this replica's own coming back.
+	if b := t.of(ref); b != nil && !b.held {
 		b.View, b.Proposer = p.View, p.Proposer
 		b.pass(StageProposal, came)
 		b.pass(StageVerified, verified)

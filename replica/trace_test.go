@@ -183,6 +183,8 @@ func TestTraceOfRivals(t *testing.T) {
 	tr.held(holdBatch(a))
 	require.Equal(t, a.Digest(), tr.slot(5).block, "the core has chosen")
 	require.NotZero(t, tr.slot(5).Times[StageProposal])
+	tr.verified(a, 5)
+	require.Zero(t, tr.slot(5).Times[StageVerified], "it was this replica's own")
 	tr.verified(tracedBlock(5, 9, 4), 5)
 	require.Equal(t, a.Digest(), tr.slot(5).block)
 	tr.certified(certificateFor(pbft.Commit, b))
@@ -446,10 +448,16 @@ func TestTraceOfACluster(t *testing.T) {
 		for i := range all {
 			for j := range all[i].Blocks {
 				b := &all[i].Blocks[j]
+				if !answered[b.Height] {
+					continue
+				}
 				for s, at := range b.Times {
-					if at != 0 && answered[b.Height] {
+					if at != 0 {
 						passed[b.Height][s]++
 					}
+				}
+				if b.Proposer == all[i].Replica && b.Times[StagePrepareSent] == 0 {
+					return false // its disk may be the slowest
 				}
 			}
 		}
@@ -486,6 +494,7 @@ func TestTraceOfACluster(t *testing.T) {
 		}
 	}
 	if all[0].View == 0 {
+		direct := 0
 		for h := range answered {
 			primary, backups := 0, 0
 			for i := range all {
@@ -494,9 +503,15 @@ func TestTraceOfACluster(t *testing.T) {
 					switch {
 					case b.Height != h:
 					case b.Proposer == all[i].Replica:
-						if inOrder(b, StageReceived, StageChecked, StageOffered, StageProposal, StageBlockDurable, StagePrepareSent) &&
-							inOrder(b, StageProposal, StagePrepared) && inOrder(b, StageProposal, StageCommitted, StageExecuting) {
-							primary++
+						primary++
+						requireInOrder(t, b, StageProposal, StageBlockDurable, StagePrepareSent)
+						if inOrder(b, StageReceived, StageChecked, StageOffered, StageProposal) {
+							direct++ // not through another replica, which had it first
+						}
+						for _, s := range []Stage{StagePrepared, StageCommitted} {
+							if b.Times[s] != 0 { // else the others told it the end
+								requireInOrder(t, b, StageProposal, s)
+							}
 						}
 					case inOrder(b, StageProposal, StageVerified, StageBlockDurable, StagePrepareSent) && inOrder(b, StagePrepared, StagePreparedDurable):
 						backups++
@@ -504,8 +519,9 @@ func TestTraceOfACluster(t *testing.T) {
 				}
 			}
 			require.Equal(t, 1, primary, "block %d", h)
-			require.GreaterOrEqual(t, backups, 2, "block %d", h)
+			require.Positive(t, backups, "block %d", h) // of three, two did the one and two the other
 		}
+		require.Positive(t, direct)
 	}
 	mu.Lock()
 	for i := range exported {
