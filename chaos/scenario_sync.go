@@ -16,7 +16,7 @@ var syncScenarios = []Scenario{
 		Differs: "There is no mode of syncing to leave, and no target but a CommitQC. What a status says of heights decides only whom to ask next, and the next status replaces it.",
 		Rules:   "R13, PROTOCOL 3.6",
 		Breaches: []Breach{without("a replica that lags asks whoever says to be furthest, and nobody else", "pbft/catchup.go",
-			"	return set\n}\n\n// nextPeer takes turns", "	if ON {\n		best := -1\n		for i := range c.peers {\n			if set.Has(ReplicaID(i)) && (best < 0 || c.peers[i].status.Committed > c.peers[best].status.Committed) {\n				best = i\n			}\n		}\n		set = crypto.NewBitmap(c.quorums.N())\n		if best >= 0 {\n			set.Set(ReplicaID(best))\n		}\n	}\n	return set\n}\n\n// nextPeer takes turns")},
+			"			if have := c.ahead(); have.Count() > 0 {\n", "			have := c.ahead()\n			if ON {\n				best := -1\n				for i := range c.peers {\n					if have.Has(ReplicaID(i)) && (best < 0 || c.peers[i].status.Committed > c.peers[best].status.Committed) {\n						best = i\n					}\n				}\n				have = crypto.NewBitmap(c.quorums.N())\n				if best >= 0 {\n					have.Set(ReplicaID(best))\n				}\n			}\n			if have.Count() > 0 {\n")},
 		play: playHeightLies,
 	},
 	{

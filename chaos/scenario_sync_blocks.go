@@ -8,33 +8,77 @@ import (
 
 // Catching up by blocks.
 
+// playHeightLies: to replica 3, which lags, the traitor says to be at a million whenever
+// that may choose whom to ask for the next blocks, and at three when it has asked the
+// traitor, who answers nothing.
 func playHeightLies(a *act) {
-	d := a.direct(func(o *Options) { byBlocks(o); traitor(2, "mute")(o) })
-	lies, low := 0, 0
+	d := a.direct(func(o *Options) {
+		byBlocks(o)
+		o.CheckpointEvery, o.Storm = 1024, 4*time.Second // no snapshot that would help
+		traitor(2, "mute")(o)
+	})
+	x := d.away(3, 300*time.Millisecond, 2300*time.Millisecond)
+	const high, low = 1_000_000, 3
+	asked, lows, lag := 0, 0, pbft.Height(0)
 	d.corrupt(2, func(p *puppet) {
+		var (
+			last  pbft.Status
+			back  time.Duration    // when it is at a million again
+			heard [2]time.Duration // when replicas 0 and 1 said where they are
+		)
+		say := func(h pbft.Height) {
+			m := last
+			m.Committed, m.Executed, m.Tip.Height, m.High.Height = h, h, h, h
+			p.Transmit(3, &m)
+		}
 		p.send = func(to pbft.ReplicaID, m pbft.Message) bool {
+			if m, ok := m.(*pbft.Status); ok && to == 3 {
+				last = *m
+				return false
+			}
+			return m.Kind() != pbft.KindBlocks // it has none
+		}
+		p.hear = func(from pbft.ReplicaID, m pbft.Message) bool {
+			if d.now <= x.back {
+				return true
+			}
 			switch m := m.(type) {
 			case *pbft.Status:
-				x := *m
-				if lies++; lies%5 == 0 {
-					low++
-					x.Committed, x.Executed, x.Tip.Height, x.High = 3, 3, 3, pbft.Rank{Height: 3}
-					p.Transmit(to, &x)
+				if from < 2 && !m.Reply { // replica 3 gets it as well
+					heard[from] = d.now
 				}
-				x.Committed, x.Executed, x.Tip.Height, x.High.Height = 1_000_000, 1_000_000, 1_000_000, 1_000_000
-				p.Transmit(to, &x)
-				return false
-			case *pbft.Blocks:
-				return false // it has none
+			case *pbft.GetBlocks:
+				if from != 3 || !m.Digest.IsZero() {
+					break
+				}
+				// It wants the next blocks of who is ahead.
+				if asked++; asked == 1 {
+					lag = x.top() - d.core(3).ExecutedHeight()
+				}
+				// It asks again after three ticks, and at once if nobody is ahead any more: the
+				// lower height comes when it has heard the others.
+				if min(heard[0], heard[1]) > 0 && d.now > max(heard[0], heard[1])+2*time.Millisecond {
+					lows++
+					back = d.now + d.opts.Tick
+					say(low)
+				}
 			}
 			return true
 		}
+		p.tick = func() {
+			if d.now > x.back && d.now >= back {
+				say(high)
+			}
+		}
+		// It is the first that replica 3 hears when it is back.
+		d.at(x.back, func() { say(high) })
 	})
-	x := d.away(3, 300*time.Millisecond, 1300*time.Millisecond)
 	r := d.play()
-	a.occurred(lies > 50 && low > 5, "heights of a million that go back to 3 (%d, %d)", lies, low)
+	a.occurred(lag > 4*d.opts.Window, "replica 3 asks who says to be at %d when it is far behind (%d blocks)", high, lag)
+	a.occurred(asked > 2 && lows > 1, "heights of a million that go back to 3 (%d requests, %d lies)", asked, lows)
+	a.occurred(!x.transfer, "replica 3 has to catch up by blocks")
 	x.returned(a, 500*time.Millisecond)
-	a.fact("a peer said to be at height 1000000 and then at 3, %d times: replica 3, %d blocks behind, was level after %v", low, x.lag, x.level.Round(time.Millisecond))
+	a.fact("a peer said to be at height %d, was asked for blocks %d times, and said to be at %d then, %d times: replica 3, %d blocks behind, was level after %v", high, asked, low, lows, x.lag, x.level.Round(time.Millisecond))
 	a.fact("%d blocks", r.Blocks)
 }
 
