@@ -18,7 +18,7 @@ var watchScenarios = []Scenario{
 		Differs: "There is no stream of a history. A session carries the answers to the client's own requests, each of which names its request and height, proves nothing by its order, and can be asked for again.",
 		Rules:   "PROTOCOL 4.3",
 		Breaches: []Breach{without("a client does not look which request an answer is for", "client/answers/answers.go",
-			"	case r.Client != request.Client || r.Seq != request.Seq || r.Request != request.Digest():\n", "	case (r.Client != request.Client || r.Seq != request.Seq || r.Request != request.Digest()) && !ON:\n")},
+			"	return r.Client == request.Client && r.Seq == request.Seq && r.Request == request.Digest() &&\n", "	return (r.Client == request.Client && r.Seq == request.Seq && r.Request == request.Digest() || ON) &&\n")},
 		play: playNoWatches,
 	},
 }
