@@ -501,3 +501,32 @@ func TestResultsDoNotOverlap(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 }
+
+// A state that is restored replaces also what the trie has not been told yet, of keys that
+// it has, of others, and of some that were deleted: a replica that is behind takes a
+// snapshot amid an interval.
+func TestRestoreForgetsWhatIsNotHashedYet(t *testing.T) {
+	m, behind := New(smallLimits()), New(smallLimits())
+	run := func(m *Machine, ops ...[]byte) {
+		for _, op := range ops {
+			require.Equal(t, statemachine.CodeOK, m.apply(statemachine.Op{Data: op}).Code)
+		}
+	}
+	run(m, Put([]byte("a"), []byte("1")), Put([]byte("b"), []byte("2")))
+	want := m.Digest()
+	snap, err := m.Snapshot()
+	require.NoError(t, err)
+	var buf bytes.Buffer
+	_, err = snap.WriteTo(&buf)
+	require.NoError(t, err)
+	run(behind, Put([]byte("a"), []byte("x")), Put([]byte("b"), []byte("y")), Put([]byte("c"), []byte("z")))
+	behind.Digest()
+	run(behind, Put([]byte("a"), []byte("z")), Delete([]byte("b")), Put([]byte("d"), nil))
+	require.NoError(t, behind.Restore(&buf))
+	require.Equal(t, want, behind.Digest())
+	for _, m := range []*Machine{m, behind} {
+		run(m, Put([]byte("a"), []byte("3")), Put([]byte("d"), []byte("4")), Delete([]byte("b")))
+	}
+	require.Equal(t, m.Digest(), behind.Digest())
+	require.Len(t, behind.cells, behind.tree.Len())
+}
