@@ -285,3 +285,26 @@ func benchmarkSet(b *testing.B, set func(*Trie, []Entry)) {
 		t.Root()
 	}
 }
+
+// A proof has one form: what plays no part in a proof of absence is zero.
+func TestProofOfNothingNamesNoLeaf(t *testing.T) {
+	var trie Trie
+	trie.Set(crypto.Digest{0x10}, digest(1))
+	trie.Set(crypto.Digest{0x20}, digest(2))
+	v, asked := trie.View(), crypto.Digest{0x30}
+	p, ok := v.Prove(asked)
+	require.True(t, ok)
+	require.True(t, p.Nothing)
+	present, valid := p.Verify(v.Root(), asked)
+	require.True(t, valid)
+	require.False(t, present)
+	for _, edit := range []func(*Proof){
+		func(p *Proof) { p.Key = asked },
+		func(p *Proof) { p.Value = digest(1) },
+	} {
+		bad := p
+		edit(&bad)
+		_, valid := bad.Verify(v.Root(), asked)
+		require.False(t, valid)
+	}
+}
