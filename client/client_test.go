@@ -474,6 +474,62 @@ func TestReceipt(t *testing.T) {
 	require.ErrorIs(t, err, client.ErrNoReceipt)
 }
 
+// A receipt is good only if it is of what was asked for: genuine ones of something else
+// are worth nothing, however many replicas give them.
+func TestReceiptOfSomethingElse(t *testing.T) {
+	f := newFakeCluster(t, four, nil)
+	c := f.connect(f.config(1))
+	a, err := c.Do(testContext(t), []byte("x"))
+	require.NoError(t, err)
+	f.mu.Lock()
+	request := f.ran[0]
+	f.mu.Unlock()
+	asked := receipttree.Leaf{
+		Height: uint64(a.Ref.Height), Request: a.Ref.Request, Status: uint8(statemachine.Executed),
+		Code: uint32(a.Result.Code), Result: a.Result.Data,
+	}
+	copied, request2, height2, op2 := asked, asked, asked, asked
+	copied.Status, copied.Code, copied.Result = uint8(statemachine.Duplicate), 0, nil // of the same request, in the same block
+	request2.Request = crypto.Digest{2}
+	height2.Height++
+	op2.Index++
+	leaves := []receipttree.Leaf{asked, copied, request2, height2, op2}
+	var digests []crypto.Digest
+	for i := range leaves {
+		digests = append(digests, leaves[i].Digest())
+	}
+	cert := f.Certify(t, pbft.CheckpointStatement{Height: 8, Results: receipttree.Root(digests)}, 0, 1, 2)
+	receiptOf := func(leaf int, body *pbft.Request) []byte {
+		path, _ := receipttree.Path(digests, leaf)
+		r, err := receipt.New(receipt.Parts{
+			Cluster: f.Roster.ID, Epoch: 1, Leaf: leaves[leaf], Body: body,
+			Position: leaf, Count: len(leaves), Path: path, Certificate: cert,
+		})
+		require.NoError(t, err)
+		require.NoError(t, receipt.Verify(f.Roster, r))
+		return r.Encode()
+	}
+	ask := func(b []byte, op []byte) error {
+		for id := range 4 {
+			f.set(id, func(r *fakeReplica) {
+				r.receipt = func(*api.ReceiptRequest) (*api.ReceiptResponse, error) {
+					return &api.ReceiptResponse{State: api.ReceiptResponse_STATE_FOUND, Receipt: b}, nil
+				}
+			})
+		}
+		_, err := c.Receipt(testContext(t), a.Ref, op)
+		return err
+	}
+	require.NoError(t, ask(receiptOf(0, request), []byte("x")))
+	require.NoError(t, ask(receiptOf(0, request), nil))
+	require.NoError(t, ask(receiptOf(0, nil), nil))
+	require.ErrorIs(t, ask(receiptOf(0, nil), []byte("x")), client.ErrNoReceipt, "it does not show the operation")
+	require.ErrorIs(t, ask(receiptOf(0, request), []byte("y")), client.ErrNoReceipt, "that is not the operation")
+	for i := range leaves[1:] {
+		require.ErrorIs(t, ask(receiptOf(i+1, nil), nil), client.ErrNoReceipt, "leaf %d", i+1)
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
 	good := testcluster.New(t, four, nil)
 	base := client.Config{Roster: good.Roster, Key: testcluster.ClientKey(1)}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/client/receipt"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // Receipt returns the proof of an operation's result, checked: it verifies against
@@ -88,7 +89,8 @@ func (c *Client) receiptFrom(ctx context.Context, l *link, ref Ref, op []byte) (
 	if r, err = receipt.Decode(m.Receipt); err != nil {
 		return nil, true, err
 	}
-	if r.Request != ref.Request || r.Height != ref.Height || uint64(r.Index) != uint64(ref.Op) {
+	// A request that ran may stand in the same block once more, as a duplicate of itself.
+	if r.Request != ref.Request || r.Height != ref.Height || uint64(r.Index) != uint64(ref.Op) || r.Status != statemachine.Executed {
 		return nil, true, errors.New("a receipt of something else")
 	}
 	if op == nil {
