@@ -27,8 +27,10 @@
 // While a request is under way, the next one keeps a distance from it
 // ([Config.Linger]); and after an outcome it waits until about as many operations are
 // there as were answered, because their callers come back together. Both take a
-// quarter of the usual time to an outcome at most. An operation that is submitted when
-// none is under way, and none was lately, is sent at once.
+// quarter of the usual time to an outcome at most. Now and then, while another request is
+// under way, the callers of one wait for its outcome too, three quarters at most, and share
+// their requests with its callers from then on. An operation that is submitted when none is
+// under way, and none was lately, is sent at once.
 //
 // Operations of one request run together and in the order of their submission; the
 // order of operations submitted at the same time is not defined.

@@ -62,7 +62,11 @@ func (k *packing) moment(usual time.Duration) time.Duration {
 }
 
 // outcome notes that n operations were answered, while so many others are under way.
+// Nobody comes back from an outcome that nobody waited for.
 func (k *packing) outcome(now time.Time, n, others int, usual time.Duration) {
+	if n == 0 {
+		return
+	}
 	if !now.Before(k.until) && !now.Before(k.unite) {
 		k.answered = 0
 	}

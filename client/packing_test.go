@@ -225,3 +225,22 @@ func TestPackingMoment(t *testing.T) {
 	wait, _ = k.hold(now, 5, false, time.Second)
 	require.Zero(t, wait)
 }
+
+// What callers have given up brings nobody back: it holds up no operation, however many
+// others are under way.
+func TestPackingIgnoresAnOutcomeForNobody(t *testing.T) {
+	const usual = 20 * time.Millisecond
+	now := time.Unix(1000, 0)
+	k := newPacking(0)
+	k.cut(now, 100)
+	now = now.Add(usual)
+	k.outcome(now, 0, 100, usual)
+	wait, _ := k.hold(now, 1, true, usual)
+	require.Zero(t, wait)
+
+	// And it does not end what others wait for.
+	k.outcome(now, 10, 100, usual)
+	k.outcome(now, 0, 90, usual)
+	wait, _ = k.hold(now, 1, true, usual)
+	require.Equal(t, uniteMoments*usual/packingPart, wait)
+}

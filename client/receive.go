@@ -106,7 +106,9 @@ func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
 		c.gaps = 0
 		now := c.cfg.Now()
 		c.patience.took(min(now.Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
-		c.packing.outcome(now, p.live, c.numbers.operations()-p.live, c.patience.usual)
+		if p.numbered {
+			c.packing.outcome(now, p.live, c.numbers.operations()-p.live, c.patience.usual)
+		}
 		if p.attempts == 1 {
 			c.primary.delivers(p.target)
 		}
