@@ -55,13 +55,15 @@ func (t *tracer) slot(h pbft.Height) *BlockTrace { return &t.blocks[uint64(h)%ui
 
 // of returns the notes of a block, empty ones if there are none. It returns nil if
 // there is no room, because that is a later block's, or another block was executed at
-// that height.
-func (t *tracer) of(at pbft.BlockRef) *BlockTrace {
+// that height. A block that is the core's takes the room of a later one that is only
+// what a peer says: of a height that is not bounded before the core says where it is.
+func (t *tracer) of(at pbft.BlockRef, core bool) *BlockTrace {
 	b := t.slot(at.Height)
+	sure := b.held || b.Times[StageExecuting] != 0
 	switch {
 	case b.Height == at.Height && b.block == at.Digest:
 		return b
-	case b.Height > at.Height, b.Height == at.Height && b.Times[StageExecuting] != 0:
+	case b.Height > at.Height && (sure || !core), b.Height == at.Height && b.Times[StageExecuting] != 0:
 		return nil
 	}
 	*b = BlockTrace{Height: at.Height, block: at.Digest}
@@ -72,7 +74,7 @@ func (t *tracer) of(at pbft.BlockRef) *BlockTrace {
 func (t *tracer) mark(s Stage, ref pbft.BlockRef, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if b := t.of(ref); b != nil {
+	if b := t.of(ref, false); b != nil {
 		b.pass(s, at)
 	}
 }
@@ -83,7 +85,7 @@ func (t *tracer) mark(s Stage, ref pbft.BlockRef, at time.Duration) {
 func (t *tracer) markUpTo(s Stage, ref pbft.BlockRef, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := t.of(ref)
+	b := t.of(ref, false)
 	if b == nil || b.Times[s] != 0 {
 		return
 	}
@@ -133,7 +135,7 @@ func (t *tracer) held(b *Batch) {
 		if k.Kind != pbft.RecordBlock || b.Records[i].Delete {
 			continue
 		}
-		if n := t.of(pbft.BlockRef{Height: pbft.Height(k.Height), Digest: k.Digest}); n != nil {
+		if n := t.of(pbft.BlockRef{Height: pbft.Height(k.Height), Digest: k.Digest}, true); n != nil {
 			n.pass(StageProposal, at)
 			n.held = true
 		}
@@ -165,7 +167,7 @@ func (t *tracer) proposal(p *pbft.PrePrepare, came time.Duration) {
 		return
 	}
 	// One that the core holds already is late news, or this replica's own coming back.
-	if b := t.of(ref); b != nil && !b.held {
+	if b := t.of(ref, false); b != nil && !b.held {
 		b.View, b.Proposer = p.View, p.Proposer
 		b.pass(StageProposal, came)
 		b.pass(StageVerified, verified)
@@ -239,7 +241,7 @@ func (t *tracer) executing(b *pbft.Block) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.of(b.Ref())
+	n := t.of(b.Ref(), true)
 	if n == nil || n.Times[StageExecuting] != 0 {
 		return
 	}

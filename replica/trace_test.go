@@ -195,6 +195,27 @@ func TestTraceOfRivals(t *testing.T) {
 	require.Equal(t, a.Digest(), tr.slot(5).block)
 }
 
+// A proposal of a height that will not be reached takes no place for good: who proposes may
+// sign any height, and a replica that starts does not bound them at once.
+func TestTraceOfWildHeights(t *testing.T) {
+	tr := newTracer(8, nil)
+	for h := pbft.Height(1 << 40); h < 1<<40+8; h++ {
+		tr.verified(tracedBlock(h, 1, 1), tr.now())
+	}
+	for h := pbft.Height(1); h <= 4; h++ {
+		passAll(tr, tracedBlock(h, 3, 0))
+	}
+	require.Equal(t, []pbft.Height{1, 2, 3, 4}, heights(tr.last(8)))
+	// Nor does one that is executed without having been held here, in a replay.
+	tr.executing(tracedBlock(5, 3, 0).Block)
+	tr.ran(5)
+	require.Equal(t, []pbft.Height{1, 2, 3, 4, 5}, heights(tr.last(8)))
+	tr.executing(tracedBlock(2, 3, 0).Block)
+	tr.held(holdBatch(tracedBlock(5-8+16, 3, 0)))
+	tr.executing(tracedBlock(5, 3, 0).Block)
+	require.Equal(t, pbft.Height(13), tr.slot(5).Height, "what the core holds stays")
+}
+
 // Of a block that nobody here waits for, the last stage is its execution.
 func TestTraceWithoutReply(t *testing.T) {
 	done := 0
