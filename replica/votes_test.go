@@ -110,3 +110,31 @@ func TestVotesPassTheInbox(t *testing.T) {
 	got[0](sim.node)
 	require.Equal(t, 3, sim.node.tally.Held(), "its signature is bad")
 }
+
+// Two votes of one member that contradict each other accuse it only if both are good. If
+// not, it is distrusted from then on, as if the bad one had been found in a quorum.
+func TestContradictingVotesThatAreBadAccuseNobody(t *testing.T) {
+	for name, bad := range map[string]bool{"good": false, "bad": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newSimCluster(t, 4, 14)
+			var found []*pbft.Evidence
+			c.startAll()
+			c.put("one")
+			s := c.sims[0]
+			s.cfg.Evidence = func(e *pbft.Evidence) { found = append(found, e) }
+			view, low, _ := s.Node().Core().TallyRange()
+			keys := pbft.Keys{Self: 1, Votes: c.world.Signer(1)}
+			for i := range byte(2) {
+				v := &pbft.Vote{Statement: pbft.Statement{Phase: pbft.Prepare, View: view, Height: low + 3, Block: pbft.Digest{i + 1}}, Signer: 1}
+				v = pbft.Sign(c.cluster, s.stage.epoch, v, keys).(*pbft.Vote)
+				if bad && i == 1 {
+					v.Signature = append([]byte(nil), v.Signature...)
+					v.Signature[0] ^= 1
+				}
+				s.Receive(1, pbft.Encode(s.stage.epoch, v))
+			}
+			require.Equal(t, bad, s.stage.votesChecked(1))
+			require.Equal(t, bad, len(found) == 0)
+		})
+	}
+}
