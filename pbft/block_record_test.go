@@ -20,9 +20,16 @@ func TestRecordOfAProposal(t *testing.T) {
 	received := m.(*PrePrepare)
 	other := &PrePrepare{Block: received.Block, Signature: crypto.Signature{1}}
 
-	for name, p := range map[string]*PrePrepare{"own": own, "signed": signed, "received": received, "with another signature": other} {
+	_, m, err = Decode(Encode(k.Epoch, &Blocks{Blocks: []*PrePrepare{signed, signed}}))
+	require.NoError(t, err)
+	first := m.(*Blocks).Blocks[0] // with more behind it in the same memory
+
+	for name, p := range map[string]*PrePrepare{
+		"own": own, "signed": signed, "received": received, "with another signature": other, "first of many": first,
+	} {
 		value := p.record()
 		_ = append(p.Encode(), 0xff) // somebody careless
+		require.Equal(t, len(value), cap(value), name)
 		back, err := DecodeRecordBlock(value)
 		require.NoError(t, err, name)
 		require.Equal(t, p.Digest(), back.Digest(), name)

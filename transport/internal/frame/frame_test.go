@@ -346,3 +346,21 @@ func BenchmarkParseVotes(b *testing.B) {
 		}
 	}
 }
+
+// A message keeps no more memory alive than it is long, in however many parts it came: what
+// it becomes may be kept for long, and is counted by its length.
+func TestMessageHasNoRoomToSpare(t *testing.T) {
+	for _, parts := range [][]int{{1, 9}, {3, 3, 3, 1}, {1, 1, 1, 1, 1, 5}} {
+		var a frame.Assembler
+		offset := 0
+		for i, n := range parts {
+			message, err := a.Add(frame.Entry{Priority: transport.Bulk, Part: true, Total: 10, Offset: offset, Bytes: make([]byte, n)})
+			require.NoError(t, err)
+			offset += n
+			require.Equal(t, i == len(parts)-1, message != nil)
+			if message != nil {
+				require.Equal(t, 10, cap(message))
+			}
+		}
+	}
+}
