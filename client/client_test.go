@@ -93,6 +93,22 @@ func TestLiarsAreOutvoted(t *testing.T) {
 	}
 }
 
+// A reply that comes again, also in the message that makes the outcome known, settles
+// nothing twice.
+func TestARepeatedReplyCountsOnce(t *testing.T) {
+	f := newFakeCluster(t, four, nil)
+	for id := range 4 {
+		f.set(id, func(r *fakeReplica) { r.times = 3 })
+	}
+	c := f.connect(f.config(1))
+	for i := range 5 {
+		_, err := c.Submit(testContext(t), fmt.Appendf(nil, "%d", i))
+		require.NoError(t, err)
+	}
+	s := c.Stats()
+	require.Equal(t, []uint64{5, 5}, []uint64{s.Requests, s.Outcomes})
+}
+
 // Exactly F is not enough, whatever the numbers of heads: weights count.
 func TestWeightsCount(t *testing.T) {
 	f := newFakeCluster(t, []uint64{2, 1, 1, 1, 1, 1}, nil) // W = 7, F = 2

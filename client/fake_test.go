@@ -76,6 +76,7 @@ type fakeReplica struct {
 	mute    bool                // does not reply
 	refuse  api.Reason          // what it does with requests
 	lie     func(*api.Reply)    // what it makes of its replies
+	times   int                 // how often each is in its message; 0 is once
 	primary uint32              // whom it names
 	noise   *api.ReplicaMessage // sent before each reply
 	receipt func(*api.ReceiptRequest) (*api.ReceiptResponse, error)
@@ -347,7 +348,7 @@ func (r *fakeReplica) say(reply statemachine.Reply) {
 			if r.noise != nil {
 				s.out <- r.noise
 			}
-			s.out <- &api.ReplicaMessage{Primary: r.primary, Replies: []*api.Reply{m}}
+			s.out <- &api.ReplicaMessage{Primary: r.primary, Replies: slices.Repeat([]*api.Reply{m}, max(r.times, 1))}
 		}
 	}
 }
