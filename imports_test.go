@@ -47,7 +47,7 @@ var outside = map[string][]string{
 	"google.golang.org/protobuf":              {"client", "replica", "transport/grpc", "cmd"},
 	"github.com/spf13/cobra":                  {"cmd"},
 	"github.com/prometheus/client_golang":     {"replica", "cmd"},
-	"github.com/tidwall/btree":                {"statemachine"},
+	"github.com/tidwall/btree":                {"statemachine", "replica"},
 	"github.com/schollz/progressbar":          {"cmd"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"cmd"},
 	"github.com/gofrs/flock":                  {"replica", "cmd"},

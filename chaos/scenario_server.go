@@ -41,6 +41,13 @@ var serverScenarios = []Scenario{
 			},
 			without("the note of the logs is not looked at before the database is opened", "replica/store_logs.go",
 				"	if fault := n.decode(b); fault != \"\" {\n", "	if fault := n.decode(b); fault != \"\" && !ON {\n"),
+			{
+				Title: "neither the note of the journal nor its later frames are asked how many writes were synced",
+				Sites: []BreachSite{
+					{"replica/store_journal_open.go", "		if number < note.durable {\n", "		if number < note.durable && !ON {\n"},
+					{"replica/store_journal_open.go", "seen.lost(number) {\n", "seen.lost(number) && !ON {\n"},
+				},
+			},
 		},
 		play: playDamagedFiles,
 	},

@@ -18,7 +18,7 @@ import (
 
 // StorageFormat is the version of the data folder that this program reads and
 // writes.
-const StorageFormat = 1
+const StorageFormat = 2
 
 // The names within a data folder.
 const (
@@ -170,7 +170,7 @@ func readBorn(s Store) (Born, error) {
 type dataDir struct {
 	path  string
 	lock  *flock.Flock
-	store *diskStore
+	store *journalStore
 	// follower says that the log begins empty under a key that may have voted.
 	follower bool
 	// why it is a follower, for the log.
@@ -216,7 +216,7 @@ func openDataDir(path string, want Identity, cfg DiskStoreConfig) (_ *dataDir, e
 	if err := makeDirs(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("make %s: %w", cfg.Dir, err)
 	}
-	if d.store, err = openDiskStore(cfg); err != nil {
+	if d.store, err = openJournal(cfg); err != nil {
 		return nil, err
 	}
 	born, err := readBorn(d.store)

@@ -287,7 +287,7 @@ func (s *Server) post(event func(*Node)) bool { return s.events.put(event) }
 // its own work, also while nothing is to be written.
 func (s *Server) watchStore() {
 	select {
-	case <-s.data.store.broken:
+	case <-s.data.store.broken():
 		s.fail(s.data.store.err())
 	case <-s.stopWatch:
 	}

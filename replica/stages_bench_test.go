@@ -158,7 +158,7 @@ func BenchmarkLogWrite(b *testing.B) {
 			b.Run(fmt.Sprintf("block=%dKiB/blocks=%d", size>>10, blocks), func(b *testing.B) {
 				dir := filepath.Join(b.TempDir(), "store")
 				require.NoError(b, makeDirs(dir))
-				s, err := openDiskStore(DiskStoreConfig{Dir: dir})
+				s, err := openJournal(DiskStoreConfig{Dir: dir})
 				require.NoError(b, err)
 				defer s.Close()
 				w := &logWriter{store: s}

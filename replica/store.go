@@ -66,8 +66,10 @@ const (
 	HostLeaves HostKind = 3
 	// HostCertified holds the certificate of the checkpoint at Height.
 	HostCertified HostKind = 4
-	// hostSync counts the synced writes; see walMark.
+	// hostSync counts the synced writes of the database; see walMark.
 	hostSync HostKind = 5
+	// hostJournal is the database's note of the journal; see journalNote.
+	hostJournal HostKind = 6
 )
 
 // HostKey identifies one of the host's records.

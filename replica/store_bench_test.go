@@ -41,7 +41,7 @@ func BenchmarkLogStream(b *testing.B) {
 func logStream(b *testing.B, size int, every uint64) {
 	dir := filepath.Join(b.TempDir(), "store")
 	require.NoError(b, makeDirs(dir))
-	s, err := openDiskStore(DiskStoreConfig{Dir: dir, Reserve: 1 << 20})
+	s, err := openJournal(DiskStoreConfig{Dir: dir, Reserve: 1 << 20})
 	require.NoError(b, err)
 	w := &logWriter{store: s}
 	a := &resultArchive{store: s, every: pbft.Height(every), retain: int64(every)}

@@ -24,10 +24,11 @@ type DiskStoreConfig struct {
 	FreeSpace func(dir string) (uint64, error)
 	Logger    *slog.Logger
 
-	// disk replaces the system's files, in tests, and memTable is how much one log
-	// holds, in bytes.
+	// disk replaces the system's files, in tests. memTable is how much one log of the
+	// database holds, and segment one of the journal, in bytes.
 	disk     vfs.FS
 	memTable uint64
+	segment  int64
 }
 
 // diskStore is the database behind a Store.

@@ -80,17 +80,30 @@ func keyName(key []byte) string {
 	return fmt.Sprintf("key %x", key)
 }
 
-func (s *diskStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Record) error) error {
+// scanner is what the parts of a [Store] that go through many keys are made of.
+type scanner interface {
+	// scan calls yield for the keys in [from, to), in order, until it returns an error.
+	// A value may be nil, if it was deleted since.
+	scan(from, to []byte, yield func(key []byte, value func() ([]byte, error)) error) error
+	// malformed reports a key that should not be there.
+	malformed(key []byte, detail string) error
+}
+
+func (s *diskStore) malformed(key []byte, detail string) error {
+	return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: detail})
+}
+
+func load(s scanner, want func(pbft.RecordKey) bool, yield func(pbft.Record) error) error {
 	return s.scan([]byte{spaceRecords}, []byte{spaceRecords + 1}, func(key []byte, value func() ([]byte, error)) error {
 		k, err := pbft.DecodeRecordKey(key[1:])
 		if err != nil {
-			return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: err.Error()})
+			return s.malformed(key, err.Error())
 		}
 		if want != nil && !want(k) {
 			return nil
 		}
 		v, err := value()
-		if err != nil {
+		if err != nil || v == nil {
 			return err
 		}
 		return yield(pbft.Record{Key: k, Value: v})
@@ -100,15 +113,15 @@ func (s *diskStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Record)
 // errEnough ends a scan early.
 var errEnough = errors.New("enough")
 
-func (s *diskStore) Seek(kind pbft.RecordKind, from uint64, yield func(pbft.Record) bool) error {
+func seek(s scanner, kind pbft.RecordKind, from uint64, yield func(pbft.Record) bool) error {
 	lo, hi := seekRange(kind, from)
 	err := s.scan(lo, hi, func(key []byte, value func() ([]byte, error)) error {
 		k, err := pbft.DecodeRecordKey(key[1:])
 		if err != nil {
-			return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: err.Error()})
+			return s.malformed(key, err.Error())
 		}
 		v, err := value()
-		if err == nil && !yield(pbft.Record{Key: k, Value: v}) {
+		if err == nil && v != nil && !yield(pbft.Record{Key: k, Value: v}) {
 			err = errEnough
 		}
 		return err
@@ -119,7 +132,7 @@ func (s *diskStore) Seek(kind pbft.RecordKind, from uint64, yield func(pbft.Reco
 	return err
 }
 
-func (s *diskStore) ScanHost(kind HostKind, from, to pbft.Height, yield func(HostKey, []byte) error) error {
+func scanHost(s scanner, kind HostKind, from, to pbft.Height, yield func(HostKey, []byte) error) error {
 	if from >= to {
 		return nil
 	}
@@ -127,12 +140,24 @@ func (s *diskStore) ScanHost(kind HostKind, from, to pbft.Height, yield func(Hos
 	return s.scan(lo, hi, func(key []byte, value func() ([]byte, error)) error {
 		k, ok := parseHostKey(key)
 		if !ok {
-			return s.fail("read", &CorruptError{Folder: s.cfg.Dir, Key: keyName(key), Detail: "not a key of ours"})
+			return s.malformed(key, "not a key of ours")
 		}
 		v, err := value()
-		if err != nil {
+		if err != nil || v == nil {
 			return err
 		}
 		return yield(k, v)
 	})
+}
+
+func (s *diskStore) Load(want func(pbft.RecordKey) bool, yield func(pbft.Record) error) error {
+	return load(s, want, yield)
+}
+
+func (s *diskStore) Seek(kind pbft.RecordKind, from uint64, yield func(pbft.Record) bool) error {
+	return seek(s, kind, from, yield)
+}
+
+func (s *diskStore) ScanHost(kind HostKind, from, to pbft.Height, yield func(HostKey, []byte) error) error {
+	return scanHost(s, kind, from, to, yield)
 }

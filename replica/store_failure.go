@@ -48,7 +48,7 @@ func (l storeLogger) Fatalf(format string, args ...any) {
 	select {}
 }
 
-// fatalError is what the database said when it gave up.
+// fatalError is what the database said when it gave up, or the system of a file.
 type fatalError struct {
 	text  string
 	cause error

@@ -91,7 +91,7 @@ func TestDatabaseThatGivesUpStopsTheServer(t *testing.T) {
 	s := c.start(0)
 	c.submit(0, "an operation")
 	fault.Store(true)
-	_, err = s.data.store.db.DB().AsyncFlush()
+	_, err = s.data.store.base.db.DB().AsyncFlush()
 	require.NoError(t, err)
 	<-s.Failed()
 	require.ErrorIs(t, s.Err(), errno)

@@ -23,7 +23,7 @@ const memStore = "/data/store"
 
 // newMemDisk returns a disk in memory that knows what was synced, with the folder
 // of a store.
-func newMemDisk(t *testing.T) *vfs.MemFS {
+func newMemDisk(t testing.TB) *vfs.MemFS {
 	disk := vfs.NewStrictMem()
 	require.NoError(t, disk.MkdirAll(memStore, 0o700))
 	for dir := memStore; ; dir = filepath.Dir(dir) {
@@ -85,7 +85,7 @@ func severalLogs(t *testing.T, sync func(uint64) bool) (disk vfs.FS, logs []walF
 	return disk, logs
 }
 
-func copyDisk(t *testing.T, from vfs.FS) vfs.FS {
+func copyDisk(t testing.TB, from vfs.FS) vfs.FS {
 	to := vfs.NewMem()
 	ok, err := vfs.Clone(from, to, memStore, memStore)
 	require.NoError(t, err)
@@ -263,7 +263,7 @@ func TestUnsyncedFirstWrite(t *testing.T) {
 
 // crashWriter writes to a store until stop says so, and tells which heights it has
 // synced. Small logs: many are made, made obsolete, and used again.
-func crashWriter(t *testing.T, s *diskStore, rng *rand.Rand, from uint64, stop func() bool, synced func(uint64)) uint64 {
+func crashWriter(t *testing.T, s Store, rng *rand.Rand, from uint64, stop func() bool, synced func(uint64)) uint64 {
 	for range 1 + rng.IntN(120) {
 		value := make([]byte, rng.IntN(9000))
 		sync := rng.IntN(2) == 0
@@ -283,9 +283,24 @@ func crashWriter(t *testing.T, s *diskStore, rng *rand.Rand, from uint64, stop f
 
 const smallLog = 64 << 10
 
+// openers are the stores that have a disk.
+var openers = map[string]func(DiskStoreConfig) (Store, error){
+	"database": func(cfg DiskStoreConfig) (Store, error) { return openDiskStore(cfg) },
+	"journal": func(cfg DiskStoreConfig) (Store, error) {
+		cfg.segment = smallSegment
+		return openJournal(cfg)
+	},
+}
+
 // Whenever the power is cut, and again while the store is opened after that: it is
 // never refused, and it has what was synced.
 func TestPowerCutIsNeverRefused(t *testing.T) {
+	for name, open := range openers {
+		t.Run(name, func(t *testing.T) { powerCuts(t, open) })
+	}
+}
+
+func powerCuts(t *testing.T, open func(DiskStoreConfig) (Store, error)) {
 	for seed := range uint64(12) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		disk := newMemDisk(t)
@@ -297,7 +312,7 @@ func TestPowerCutIsNeverRefused(t *testing.T) {
 				left.Store(int64(rng.IntN(60))) // while it is opened
 			}
 			cut := func() bool { return left.Load() < 0 }
-			s, err := openDiskStore(DiskStoreConfig{Dir: memStore, memTable: smallLog, disk: errorfs.Wrap(disk,
+			s, err := open(DiskStoreConfig{Dir: memStore, memTable: smallLog, disk: errorfs.Wrap(disk,
 				errorfs.InjectorFunc(func(errorfs.Op, string) error {
 					if left.Add(-1) < 0 {
 						disk.SetIgnoreSyncs(true)
@@ -362,6 +377,12 @@ type momentFile struct {
 	fs *momentFS
 }
 
+func (f *momentFile) WriteAt(b []byte, at int64) (int, error) {
+	f.fs.mu.RLock()
+	defer f.fs.mu.RUnlock()
+	return f.File.WriteAt(b, at)
+}
+
 func (f *momentFile) Write(b []byte) (int, error) {
 	f.fs.mu.RLock()
 	defer f.fs.mu.RUnlock()
@@ -370,6 +391,12 @@ func (f *momentFile) Write(b []byte) (int, error) {
 
 // Whenever the process is killed: the store is not refused, and has what was synced.
 func TestKilledStoreIsNeverRefused(t *testing.T) {
+	for name, open := range openers {
+		t.Run(name, func(t *testing.T) { kills(t, open) })
+	}
+}
+
+func kills(t *testing.T, open func(DiskStoreConfig) (Store, error)) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	live := &momentFS{FS: newMemDisk(t)}
 	var synced atomic.Uint64
@@ -378,7 +405,7 @@ func TestKilledStoreIsNeverRefused(t *testing.T) {
 	writer.Go(func() {
 		rng := rand.New(rand.NewPCG(8, 8))
 		for next := uint64(1); ; {
-			s, err := openDiskStore(DiskStoreConfig{Dir: memStore, memTable: smallLog, disk: live})
+			s, err := open(DiskStoreConfig{Dir: memStore, memTable: smallLog, disk: live})
 			if err != nil {
 				t.Error(err)
 				return
@@ -405,7 +432,7 @@ func TestKilledStoreIsNeverRefused(t *testing.T) {
 		durable := synced.Load()
 		killed := copyDisk(t, live.FS)
 		live.mu.Unlock()
-		s, err := openDiskStore(DiskStoreConfig{Dir: memStore, memTable: smallLog, disk: killed})
+		s, err := open(DiskStoreConfig{Dir: memStore, memTable: smallLog, disk: killed})
 		require.NoError(t, err)
 		if durable > 0 {
 			v, err := s.Get(pbft.RecordKey{Kind: 4, Height: durable})

@@ -47,6 +47,9 @@ func TestStores(t *testing.T) {
 	for name, open := range map[string]func() Store{
 		"disk":   func() Store { return openTestStore(t, dir, DiskStoreConfig{}) },
 		"memory": func() Store { return NewMemoryStore() },
+		"journal": func() Store {
+			return openTestJournal(t, DiskStoreConfig{Dir: memStore, disk: newMemDisk(t)})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open()
@@ -82,13 +85,23 @@ func TestStores(t *testing.T) {
 }
 
 func TestDiskStoreSurvivesReopening(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "store")
-	s := openTestStore(t, dir, DiskStoreConfig{})
-	require.NoError(t, s.Write([]pbft.Record{put(4, 1, "a")}, true))
-	require.NoError(t, s.Close())
-	require.ErrorIs(t, s.Write(nil, true), ErrStore, "a closed store")
-	s = openTestStore(t, dir, DiskStoreConfig{})
-	require.Equal(t, map[string]string{"block/1/-": "a"}, contents(t, s))
+	for name, open := range openers {
+		t.Run(name, func(t *testing.T) {
+			cfg := DiskStoreConfig{Dir: filepath.Join(t.TempDir(), "store")}
+			require.NoError(t, makeDirs(cfg.Dir))
+			s, err := open(cfg)
+			require.NoError(t, err)
+			require.NoError(t, s.Write([]pbft.Record{put(4, 1, "a")}, true))
+			require.NoError(t, s.Close())
+			require.ErrorIs(t, s.Write(nil, true), ErrStore, "a closed store")
+			_, err = s.Get(put(4, 1, "").Key)
+			require.ErrorIs(t, err, ErrStore)
+			s, err = open(cfg)
+			require.NoError(t, err)
+			require.Equal(t, map[string]string{"block/1/-": "a"}, contents(t, s))
+			require.NoError(t, s.Close())
+		})
+	}
 }
 
 // A sync with nothing to write must reach the disk if something is unsynced.
@@ -350,7 +363,7 @@ const killedStore = "PARLEY_TEST_KILLED_STORE"
 // A process that is killed loses nothing that it synced.
 func TestStoreAfterKill(t *testing.T) {
 	if dir := os.Getenv(killedStore); dir != "" {
-		s, err := openDiskStore(DiskStoreConfig{Dir: dir})
+		s, err := openJournal(DiskStoreConfig{Dir: dir})
 		if err != nil {
 			os.Exit(3)
 		}
@@ -378,6 +391,6 @@ func TestStoreAfterKill(t *testing.T) {
 	}
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
-	s := openTestStore(t, dir, DiskStoreConfig{})
+	s := openTestJournal(t, DiskStoreConfig{Dir: dir})
 	require.GreaterOrEqual(t, len(contents(t, s)), synced)
 }

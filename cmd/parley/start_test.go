@@ -158,8 +158,8 @@ func TestStartRefuses(t *testing.T) {
 			says: []string{"another identity", "replica-0/data", "replica 1, this replica 0"},
 		},
 		"data of a newer program": {
-			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/data/IDENTITY", `"format": 1`, `"format": 2`) },
-			says:  []string{"replica-0/data", "format 2", "newer"},
+			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/data/IDENTITY", `"format": 2`, `"format": 3`) },
+			says:  []string{"replica-0/data", "format 3", "newer"},
 		},
 		"damaged identity": {
 			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/data/IDENTITY", 20)) },
