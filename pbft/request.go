@@ -78,6 +78,20 @@ func (r *Request) WithSignature(sig crypto.Signature) *Request {
 	return &s
 }
 
+// apart returns r in memory of its own, so that keeping it keeps nothing else alive of
+// the message that it came in.
+func (r *Request) apart() *Request {
+	s := *r
+	s.raw = append(make([]byte, 0, len(r.raw)), r.raw...)
+	s.Ops = make([][]byte, len(r.Ops))
+	at := len(s.raw) - signatureSize // behind the last operation
+	for i := len(r.Ops) - 1; i >= 0; i-- {
+		s.Ops[i] = s.raw[at-len(r.Ops[i]) : at : at]
+		at -= len(r.Ops[i]) + 4
+	}
+	return &s
+}
+
 // Digest is the hash of everything in r but the signature: what the client
 // signed, and what replies and receipts are bound to.
 func (r *Request) Digest() Digest { return r.digest }

@@ -104,12 +104,13 @@ func (v *Verifier) VerifyRequests(requests []*Request) []bool {
 	return good
 }
 
-// filterForward leaves out the requests that are not good and counts them.
+// filterForward leaves out the requests that are not good and counts them. The good ones
+// are copied: the pool is bounded by their sizes, and may take one of a long message.
 func (v *Verifier) filterForward(m *Forward) (*Forward, int) {
 	kept := make([]*Request, 0, len(m.Requests))
 	for i, ok := range v.VerifyRequests(m.Requests) {
 		if ok {
-			kept = append(kept, m.Requests[i])
+			kept = append(kept, m.Requests[i].apart())
 		}
 	}
 	return &Forward{Requests: kept}, len(m.Requests) - len(kept)
