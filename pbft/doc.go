@@ -22,7 +22,7 @@
 //		switch e := next(); e.kind {
 //		case message:                           // from a replica, over an authenticated link
 //			switch m := e.message.(type) {
-//			case *pbft.Vote:                    // after Verifier.CheckVote; Aggregate verifies
+//			case *pbft.Vote:                    // after Verifier.CheckVote; Aggregate verifies all but the own
 //				if p, _ := tally.Add(m); p != nil {
 //					cert, culprits := verifier.Aggregate(p)  // may run elsewhere
 //					// culprits: tally.Reject; otherwise:

@@ -46,6 +46,8 @@ type ProofCache interface {
 // VerifierConfig is what a [Verifier] needs to know: all of it follows from the
 // epoch's configuration, but for Self and the caches.
 type VerifierConfig struct {
+	// Self is whose verifier this is. [Verifier.Aggregate] takes the shares of Self for good:
+	// whoever is no replica, or lets votes of Self in by a link, verifies those first.
 	Self     ReplicaID
 	Cluster  Digest
 	Epoch    Epoch
