@@ -34,7 +34,12 @@ func (m *Machine) Digest() crypto.Digest {
 	return m.digest()
 }
 
-func (m *Machine) digest() crypto.Digest {
+// maxDirty bounds the keys about which the trie is out of date, and so the memory of those
+// that are gone from the content: nobody asks for a digest for hundreds of blocks at times.
+const maxDirty = maxScratch
+
+// settle brings the trie up to date, as far as it can without hashing its nodes.
+func (m *Machine) settle() {
 	// In any order: the trie's root depends on the content alone.
 	m.changed = m.changed[:0]
 	for _, c := range m.dirty {
@@ -51,6 +56,10 @@ func (m *Machine) digest() crypto.Digest {
 	if cap(m.changed) > maxScratch {
 		m.changed, m.dirty = nil, nil
 	}
+}
+
+func (m *Machine) digest() crypto.Digest {
+	m.settle()
 	limits, root := m.limits.Digest(), m.trie.Root()
 	b := append([]byte(nil), limits[:]...)
 	b = canon.AppendUint64(b, m.revision)

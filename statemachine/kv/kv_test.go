@@ -530,3 +530,24 @@ func TestRestoreForgetsWhatIsNotHashedYet(t *testing.T) {
 	require.Equal(t, m.Digest(), behind.Digest())
 	require.Len(t, behind.cells, behind.tree.Len())
 }
+
+// Keys that come and go leave nothing behind for long, also if nobody asks for a digest:
+// the limit of the content counts what is there.
+func TestDeletedKeysAreForgotten(t *testing.T) {
+	m, plain := New(DefaultLimits()), New(DefaultLimits())
+	const perBlock = 5000
+	for block := range 3 * maxDirty / perBlock {
+		var ops []statemachine.Op
+		for i := range perBlock {
+			key := fmt.Appendf(nil, "%d/%d", block, i)
+			ops = append(ops, statemachine.Op{Data: Put(key, nil)}, statemachine.Op{Data: Delete(key)})
+		}
+		m.Apply(statemachine.Block{Ops: ops})
+		plain.Apply(statemachine.Block{Ops: ops})
+		plain.Digest()
+		require.Less(t, len(m.cells), maxDirty+perBlock)
+		require.Less(t, len(m.dirty), maxDirty+perBlock)
+	}
+	require.Equal(t, plain.Digest(), m.Digest())
+	require.Empty(t, m.cells)
+}

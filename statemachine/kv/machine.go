@@ -50,6 +50,9 @@ func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	results := statemachine.PerOp(b, m.apply, nil)
+	if len(m.dirty) >= maxDirty {
+		m.settle()
+	}
 	m.publish()
 	return results
 }
