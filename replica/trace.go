@@ -57,13 +57,14 @@ func (t *tracer) slot(h pbft.Height) *BlockTrace { return &t.blocks[uint64(h)%ui
 // there is no room, because that is a later block's, or another block was executed at
 // that height. A block that is the core's takes the room of a later one that is only
 // what a peer says: of a height that is not bounded before the core says where it is.
+// One that was executed is over, though, and takes no room any more.
 func (t *tracer) of(at pbft.BlockRef, core bool) *BlockTrace {
 	b := t.slot(at.Height)
 	sure := b.held || b.Times[StageExecuting] != 0
 	switch {
 	case b.Height == at.Height && b.block == at.Digest:
 		return b
-	case b.Height > at.Height && (sure || !core), b.Height == at.Height && b.Times[StageExecuting] != 0:
+	case b.Height > at.Height && (sure || !core || at.Height <= t.executed), b.Height == at.Height && b.Times[StageExecuting] != 0:
 		return nil
 	}
 	*b = BlockTrace{Height: at.Height, block: at.Digest}
