@@ -4,7 +4,7 @@ import "time"
 
 // The normal case: proposals and Prepares. Costs of a block of B requests at one
 // replica, n members: B request signatures (in batches, most of them on arrival),
-// one signature over the header, 2n vote signatures, two syncs of which the
+// one signature over the header, the votes of two quorums but the own ones, two syncs of which the
 // group commit merges those of neighbouring blocks, and (primary) n-1 times the
 // block's bytes on the wire.
 
