@@ -45,6 +45,10 @@ type Cluster struct {
 
 	Parameters Parameters `json:"parameters"`
 
+	// Application is what the replicas run. Programs that embed a replica and run
+	// nothing else may leave it out.
+	Application *Application `json:"application,omitempty"`
+
 	// AllowDominant permits members whose weight alone exceeds what the cluster
 	// tolerates as faulty. When such a member stops, the cluster stops.
 	AllowDominant bool `json:"allowDominant,omitempty"`
@@ -137,11 +141,15 @@ func (c *Cluster) AppendCanonical(b []byte) []byte {
 	for _, k := range c.Clients.Keys {
 		b = append(b, k[:]...)
 	}
+	b = canon.AppendBool(b, c.Application != nil)
+	if c.Application != nil {
+		b = c.Application.append(b)
+	}
 	return b
 }
 
 // Digest identifies this configuration: name, nonce, epoch, members, keys,
-// weights, parameters, clients; not the addresses.
+// weights, parameters, clients, application; not the addresses.
 func (c *Cluster) Digest() Digest { return Hash(domainCluster, c.AppendCanonical(nil)) }
 
 // ID is the cluster id that goes into every [Context]: the digest of the first

@@ -54,6 +54,11 @@ func (c *Cluster) check() error {
 	if err := c.Parameters.Validate(); err != nil {
 		return err
 	}
+	if c.Application != nil {
+		if err := c.Application.check(); err != nil {
+			return fmt.Errorf("application: %w", err)
+		}
+	}
 	if err := c.checkMembers(); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ type benchPoint struct {
 func (p benchPoint) open() bool { return p.rate > 0 }
 
 func newBench() *cobra.Command {
-	b := &bench{}
+	b := &bench{target: target{app: kvApplication.name}}
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure throughput and latency",

@@ -33,7 +33,7 @@ const (
 // get returns n connections.
 func (p *benchPool) get(ctx context.Context, n int) ([]*client.Client, error) {
 	if p.roster == nil {
-		ros, err := roster.Load(p.bench.cluster)
+		ros, err := p.bench.load()
 		if err != nil {
 			return nil, err
 		}

@@ -124,15 +124,22 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	me := invocation()
-	fmt.Fprintf(out, "\nTalk to it from another terminal:\n  %s put --dir %s colour green\n  %s get --dir %s colour\n  %s status --dir %s\n\nCtrl-C stops it.\n",
-		me, c.plan.dir, me, c.plan.dir, me, c.plan.dir)
+	app, err := findApplication(applicationName(ros.Cluster))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\nTalk to it from another terminal:")
+	for _, try := range append(app.tryout(c.plan.dir), "status --dir "+c.plan.dir) {
+		fmt.Fprintf(out, "  %s %s\n", me, try)
+	}
+	fmt.Fprintln(out, "\nCtrl-C stops it.")
 	return c.watch(cmd.Context(), s, ros, out)
 }
 
 // make makes the cluster unless there is one.
 func (c *clusterCommand) make(cmd *cobra.Command) error {
 	if _, err := os.Stat(clusterFilePath(c.plan.dir)); err == nil {
-		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port", "open", "client-keys"} {
+		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port", "open", "client-keys", "app", "genesis"} {
 			if cmd.Flags().Changed(name) {
 				return usagef(cmd, "--%s is for a new cluster, and %s exists: leave it out, or name another --dir", name, clusterFilePath(c.plan.dir))
 			}
@@ -149,6 +156,9 @@ func (c *clusterCommand) make(cmd *cobra.Command) error {
 			}
 		}
 	}
+	if err := c.plan.setApplication(); err != nil {
+		return usagef(cmd, "%v", err)
+	}
 	if err := c.plan.validate(); err != nil {
 		return usagef(cmd, "%v", err)
 	}
@@ -159,7 +169,7 @@ func (c *clusterCommand) make(cmd *cobra.Command) error {
 // readyTimeout is how long the first operation may take.
 const readyTimeout = time.Minute
 
-// firstOperation writes and reads one key.
+// firstOperation runs the application's first operation.
 func (c *clusterCommand) firstOperation(ctx context.Context, s *supervisor, out io.Writer, began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -183,22 +193,15 @@ func (c *clusterCommand) firstOperation(ctx context.Context, s *supervisor, out 
 		return fail(err)
 	}
 	defer session.close()
-	key, val := []byte("parley/hello"), []byte(time.Now().UTC().Format(time.RFC3339))
-	a, err := session.Do(ctx, kv.Put(key, val))
-	if err != nil {
-		return fail(err)
-	}
-	took := time.Since(began)
-	b, err := session.Do(ctx, kv.Get(key))
-	if err != nil {
-		return fail(err)
-	}
-	r, err := kv.DecodeResult(b.Result)
+	app, err := findApplication(applicationName(session.roster.Cluster))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Ready after %.1f s\n  put %s = %s   committed in block %d\n  get %s = %s   read in block %d\n",
-		took.Seconds(), key, val, a.Ref.Height, key, r.KV.Value, b.Ref.Height)
+	said, err := app.greet(ctx, session)
+	if err != nil {
+		return fail(err)
+	}
+	fmt.Fprintf(out, "Ready after %.1f s\n%s", time.Since(began).Seconds(), said)
 	return nil
 }
 
@@ -230,7 +233,7 @@ func (c *clusterCommand) watch(ctx context.Context, s *supervisor, ros *roster.R
 			}
 			return nil
 		}
-		line := statusLine(ros, &state, rate.update(ctx, d))
+		line := statusLine(ros, &state, rate.update(ctx, d, &state))
 		if enough := d.quorum(&state); enough == stalled {
 			stalled = !enough
 			if live {
@@ -278,26 +281,31 @@ func statusLine(ros *roster.Roster, s *clusterState, perSecond float64) string {
 		s.Reachable, ros.N(), tooFew, s.View, primary, s.Committed, lowest, s.Executed, perSecond)
 }
 
-// rateMeter measures how fast the store changes, by its revision.
+// rateMeter measures how fast the state changes: a key-value store by its revision,
+// other applications by the blocks that they executed.
 type rateMeter struct {
-	at       time.Time
-	revision uint64
+	at    time.Time
+	count uint64
 }
 
-func (m *rateMeter) update(ctx context.Context, d *directory) float64 {
+func (m *rateMeter) update(ctx context.Context, d *directory, s *clusterState) float64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	highest := m.revision
-	for i := range d.conns {
-		if r, _, err := d.query(ctx, i, kv.RevisionQuery()); err == nil {
-			highest = max(highest, r.Revision)
+	highest := m.count
+	if applicationName(d.roster.Cluster) == kvApplication.name {
+		for i := range d.conns {
+			if r, _, err := d.query(ctx, i, kv.RevisionQuery()); err == nil {
+				highest = max(highest, r.Revision)
+			}
 		}
+	} else {
+		highest = max(highest, s.Executed)
 	}
 	now := time.Now()
 	rate := 0.0
 	if !m.at.IsZero() {
-		rate = float64(highest-m.revision) / now.Sub(m.at).Seconds()
+		rate = float64(highest-m.count) / now.Sub(m.at).Seconds()
 	}
-	m.at, m.revision = now, highest
+	m.at, m.count = now, highest
 	return rate
 }

@@ -31,7 +31,7 @@ const maxAnswer = 72 << 20
 // under the key, so it may be one that another process uses; one that nobody uses is
 // better, since replicas bound the connections under a key.
 func (t *target) direct() (*directory, error) {
-	ros, err := roster.Load(t.cluster)
+	ros, err := t.load()
 	if err != nil {
 		return nil, err
 	}

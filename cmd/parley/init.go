@@ -49,6 +49,9 @@ again to repair a replica: start it with an empty data folder, and it rejoins.`,
 			if err := p.setClients(admit); err != nil {
 				return usagef(cmd, "%v", err)
 			}
+			if err := p.setApplication(); err != nil {
+				return usagef(cmd, "%v", err)
+			}
 			if err := p.validate(); err != nil {
 				return usagef(cmd, "%v", err)
 			}
@@ -96,6 +99,8 @@ func (p *clusterPlan) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&p.replicas, "replicas", 4, "number of replicas")
 	f.StringVar(&p.name, "name", "parley", "name of the cluster, for people")
+	f.StringVar(&p.app, "app", defaultApplication, "what the replicas run: "+applicationNames())
+	f.StringVar(&p.genesisFile, "genesis", "", "JSON file that says what the application starts with, where it takes that")
 	f.StringVar(&p.scheme, "scheme", "", "signatures of votes: ed25519 or bls (default by the number of replicas)")
 	f.Uint64Var(&p.checkpointEvery, "checkpoint-every", d.CheckpointEvery, "blocks between checkpoints with a snapshot")
 	f.Uint64Var(&p.window, "window", d.Window, "blocks that the order may run ahead of execution")

@@ -44,7 +44,7 @@ type loadSummary struct {
 }
 
 func newLoad() *cobra.Command {
-	f := &loadFlags{}
+	f := &loadFlags{target: target{app: kvApplication.name}}
 	cmd := &cobra.Command{
 		Use:   "load FILE",
 		Short: "Put many keys from a file",

@@ -30,6 +30,8 @@ type operation struct {
 	noProof *noProofError
 }
 
+func newOperation() *operation { return &operation{target: target{app: kvApplication.name}} }
+
 const operationTimeout = 15 * time.Second
 
 func (o *operation) flags(cmd *cobra.Command) {

@@ -37,6 +37,9 @@ type clusterPlan struct {
 	open            bool // serve any client; else those of clientKeys and admit
 	clientKeys      int
 	admit           []crypto.PublicKey
+	app             string // the application's name
+	genesisFile     string // or empty
+	application     *crypto.Application
 }
 
 // madeCluster is what write made.
@@ -65,6 +68,25 @@ func (p *clusterPlan) setClients(admit []string) error {
 			return fmt.Errorf("--admit: %q is no public key: write the 64 digits that 'parley keygen' prints", s)
 		}
 		p.admit = append(p.admit, k)
+	}
+	return nil
+}
+
+// setApplication reads what --app and --genesis name.
+func (p *clusterPlan) setApplication() error {
+	app, err := findApplication(p.app)
+	if err != nil {
+		return fmt.Errorf("--app: %w", err)
+	}
+	p.application = &crypto.Application{Name: app.name}
+	if p.genesisFile != "" {
+		if p.application.Genesis, err = os.ReadFile(p.genesisFile); err != nil {
+			return fmt.Errorf("--genesis: %w", err)
+		}
+	}
+	// Better now than when the replicas start.
+	if err := app.check(p.application.Genesis); err != nil {
+		return fmt.Errorf("--genesis: application %q: %w", app.name, err)
 	}
 	return nil
 }
@@ -115,7 +137,7 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 	}
 	c := &crypto.Cluster{
 		Format: crypto.ClusterFormat, Name: p.name, Epoch: crypto.FirstEpoch, VoteScheme: p.scheme,
-		Parameters: p.parameters(), AllowDominant: p.allowDominant,
+		Parameters: p.parameters(), AllowDominant: p.allowDominant, Application: p.application,
 		Clients: crypto.Clients{Admission: crypto.AdmitOpen},
 	}
 	if c.VoteScheme == "" {

@@ -49,7 +49,7 @@ func (o *operation) readOne(cmd *cobra.Command, replica int, q []byte) (kv.Resul
 }
 
 func newGet() *cobra.Command {
-	o := &operation{}
+	o := newOperation()
 	var replica int
 	var verbose bool
 	cmd := &cobra.Command{
@@ -96,7 +96,7 @@ such key.`,
 }
 
 func newRange() *cobra.Command {
-	o := &operation{}
+	o := newOperation()
 	var replica int
 	var prefix string
 	var limit uint32

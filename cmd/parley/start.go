@@ -19,7 +19,6 @@ import (
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
-	"github.com/parley-bft/parley/statemachine/kv"
 )
 
 // stopPatience is how long clients may take to leave when a replica stops.
@@ -41,7 +40,7 @@ func newStart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start --dir DIR/replica-N",
 		Short: "Run one replica",
-		Long: `Run one replica of the key-value store until it is told to stop (Ctrl-C, or
+		Long: `Run one replica of what its cluster file names (a key-value store by default) until it is told to stop (Ctrl-C, or
 SIGTERM), which syncs and closes everything. If that takes more than 30 seconds, or
 at a second signal, it ends at once, with exit code 1. That, a kill -9 or a power
 cut at any moment loses nothing that was acknowledged: start it again.
@@ -150,8 +149,13 @@ func (c localConfig) serverConfig(logger *slog.Logger) (replica.Config, error) {
 	if _, err := ros.FindSelf(keys.Public()); err != nil {
 		return replica.Config{}, fmt.Errorf("key file %s and cluster file %s: %w", c.Key, c.Cluster, err)
 	}
+	data := filepath.Clean(c.Data)
+	machine, err := openApplication(ros.Cluster, data)
+	if err != nil {
+		return replica.Config{}, fmt.Errorf("cluster file %s: %w", c.Cluster, err)
+	}
 	cfg := replica.Config{
-		Roster: ros, Keys: keys, DataDir: filepath.Clean(c.Data), Machine: kv.New(kv.DefaultLimits()),
+		Roster: ros, Keys: keys, DataDir: data, Machine: machine,
 		Listen: c.Listen, ClientListen: c.ClientListen, AdminListen: c.AdminListen, AdminRemote: c.AdminRemote, Pprof: c.Pprof, TraceBlocks: c.TraceBlocks,
 		Tick: time.Duration(c.Tick), Retain: pbft.Height(c.RetainBlocks), ReceiptRetain: c.ReceiptBlocks,
 		MaxPoolBytes: c.PoolMiB << 20, MaxPoolPerClient: c.PoolPerClient,

@@ -25,6 +25,7 @@ const dirVariable = "PARLEY_DIR"
 // target are the flags that say which cluster to talk to, as whom, and for how
 // long to wait.
 type target struct {
+	app               string // what the cluster must run, empty if any will do
 	dir, cluster, key string
 	timeout           time.Duration
 }
@@ -59,6 +60,19 @@ func (t *target) resolve(cmd *cobra.Command) error {
 		t.cluster = clusterFilePath(t.dir)
 	}
 	return nil
+}
+
+// load loads the cluster file, and refuses a cluster that runs something else than the
+// command is for.
+func (t *target) load() (*roster.Roster, error) {
+	ros, err := roster.Load(t.cluster)
+	if err != nil {
+		return nil, err
+	}
+	if runs := applicationName(ros.Cluster); t.app != "" && t.app != runs {
+		return nil, fmt.Errorf("the cluster of %s runs %q, and this command is for %q: name another cluster", t.cluster, runs, t.app)
+	}
+	return ros, nil
 }
 
 // identity is a client's key that no other process uses.
@@ -185,7 +199,7 @@ func (s *session) close() {
 
 // connect loads the files and dials. ctx bounds only that.
 func (t *target) connect(ctx context.Context, edit func(*client.Config)) (*session, error) {
-	ros, err := roster.Load(t.cluster)
+	ros, err := t.load()
 	if err != nil {
 		return nil, err
 	}

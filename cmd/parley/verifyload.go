@@ -44,7 +44,7 @@ type verifyRow struct {
 func (r *verifyRow) bad() int { return r.Missing + r.Differ + r.Versions }
 
 func newVerifyLoad() *cobra.Command {
-	v := &verifier{}
+	v := &verifier{target: target{app: kvApplication.name}}
 	cmd := &cobra.Command{
 		Use:   "verify-load FILE",
 		Short: "Read back what load wrote, and compare",

@@ -10,7 +10,7 @@ import (
 )
 
 func newPut() *cobra.Command {
-	o := &operation{}
+	o := newOperation()
 	cmd := &cobra.Command{
 		Use:   "put KEY VALUE",
 		Short: "Set a key",
@@ -48,7 +48,7 @@ When the command succeeds the write is durable on a quorum of replicas.`,
 }
 
 func newDelete() *cobra.Command {
-	o := &operation{}
+	o := newOperation()
 	cmd := &cobra.Command{
 		Use:     "del KEY",
 		Short:   "Remove a key",
@@ -82,7 +82,7 @@ func newDelete() *cobra.Command {
 }
 
 func newSwap() *cobra.Command {
-	o := &operation{}
+	o := newOperation()
 	var create bool
 	var revision uint64
 	cmd := &cobra.Command{
