@@ -8,10 +8,12 @@ import (
 )
 
 // Errors that the executor returns; test with errors.Is. After any of the first
-// four the executor refuses everything but Restore: the state may be half changed.
+// five the executor refuses everything but Restore: the state may be half changed.
 var (
 	// ErrApplicationPanic: the application panicked (see [PanicError]).
 	ErrApplicationPanic = errors.New("application panicked")
+	// ErrHalted: the application's own storage failed (see [Halt]).
+	ErrHalted = errors.New("application cannot go on")
 	// ErrResultCount: Apply did not return one result for each operation.
 	ErrResultCount = errors.New("application returned the wrong number of results")
 	// ErrStateMismatch: a restored state does not have the digest it should have.
@@ -66,3 +68,12 @@ func (e *MismatchError) Error() string {
 
 // Unwrap returns [ErrStateMismatch].
 func (e *MismatchError) Unwrap() error { return ErrStateMismatch }
+
+// Halt is a panic's value that says that the application cannot go on, through no
+// fault of an operation: its disk failed, say. Another replica's disk has not, so a
+// result for it would make replicas differ. [PerOp] passes it on, and [Executor] stops
+// with an error that wraps [ErrHalted] and it.
+type Halt interface {
+	error
+	HaltsReplica()
+}

@@ -93,7 +93,7 @@ func (e *Executor) Position() Position {
 
 // Execute runs the next block: its height must be one above the last, its time
 // not below the last. Errors: ErrOutOfOrder, with nothing changed; a
-// *[PanicError]; ErrResultCount; ErrBroken. After any but the first the
+// *[PanicError]; ErrHalted; ErrResultCount; ErrBroken. After any but the first the
 // replica must stop: its state may be half changed, and only a restart from a
 // snapshot (or Restore) makes it good.
 //
@@ -180,6 +180,9 @@ func (e *Executor) apply(b *RequestBlock) (results []Result, err error) {
 }
 
 func (e *Executor) panicked(during string, b *RequestBlock, value any) error {
+	if h, ok := value.(Halt); ok {
+		return fmt.Errorf("%w: %s after height %d: %w", ErrHalted, during, e.at.Height, h)
+	}
 	p := &PanicError{Height: e.at.Height, During: during, Op: -1, Value: value, Stack: debug.Stack()}
 	if b == nil {
 		return p

@@ -290,3 +290,15 @@ func TestSmallResultsAreCopied(t *testing.T) {
 	require.Equal(t, 5, cap(got[0].Data))
 	require.Equal(t, 1, cap(got[3].Data))
 }
+
+type broken struct{}
+
+func (broken) Error() string { return "disk" }
+func (broken) HaltsReplica() {}
+
+// A Halt is no result of an operation.
+func TestPerOpPassesOnHalt(t *testing.T) {
+	require.PanicsWithValue(t, broken{}, func() {
+		PerOp(Block{Ops: make([]Op, 1)}, func(Op) Result { panic(broken{}) }, func(Op, any) {})
+	})
+}

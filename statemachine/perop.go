@@ -18,7 +18,7 @@ import "fmt"
 // long as the panic is deterministic. The result carries no text of the panic,
 // because such text may differ between replicas (addresses).
 //
-// If recovered panics itself, the panic goes on and names the operation: the
+// A [Halt] is no panic of the operation, and goes on. If recovered panics itself, the panic goes on and names the operation: the
 // replica stops (see [PanicError]).
 func PerOp(b Block, apply func(Op) Result, recovered func(op Op, value any)) []Result {
 	results := make([]Result, len(b.Ops))
@@ -33,6 +33,9 @@ func applyOne(i int, op Op, apply func(Op) Result, recovered func(Op, any)) (r R
 		v := recover()
 		if v == nil {
 			return
+		}
+		if h, ok := v.(Halt); ok {
+			panic(h)
 		}
 		r = Result{Code: CodePanicked}
 		if recovered == nil {

@@ -71,6 +71,9 @@ func (e *Executor) restoreApp(r *stream.Reader, h *Header) (err error) {
 	if got != h.AppDigest {
 		return &MismatchError{Part: "application", Want: h.AppDigest, Got: got}
 	}
+	if a, ok := e.app.(HeightAware); ok {
+		a.Restored(h.Height)
+	}
 	return nil
 }
 

@@ -75,6 +75,13 @@ type Snapshot interface {
 	io.Closer
 }
 
+// HeightAware is implemented by applications that want to know the height of a state
+// that was restored, which the bytes of a snapshot do not say.
+type HeightAware interface {
+	// Restored is called after a Restore whose digest was right.
+	Restored(height uint64)
+}
+
 // Querier is implemented by applications that can answer reads without the log.
 //
 // Query is called from any number of goroutines at once, also while Apply,

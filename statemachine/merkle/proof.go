@@ -84,27 +84,38 @@ var someNode = new(node)
 // whether the trie has the key; its value is then p.Value. It relies on root
 // being the root of a trie that this package built.
 func (p *Proof) Verify(root, key crypto.Digest) (present, valid bool) {
+	got, present, ok := p.Root(key)
+	if !ok || got != root {
+		return false, false
+	}
+	return present, true
+}
+
+// Root returns the root that p leads to if it is taken for a proof for key, and
+// whether it then says that the key is present. It is not ok if p is a proof for key
+// under no root.
+func (p *Proof) Root(key crypto.Digest) (root crypto.Digest, present, ok bool) {
 	on := child{key: p.Key, digest: p.Value} // the child on the way
 	if p.Nothing && (len(p.Steps) == 0 || p.Key != crypto.Digest{} || p.Value != crypto.Digest{}) {
-		return false, false
+		return root, false, false
 	}
 	below := digits
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		if int(s.Digit) >= below || len(s.Siblings) != bits.OnesCount16(s.Present) {
-			return false, false
+			return root, false, false
 		}
 		below = int(s.Digit)
 		d := digit(&key, below)
 		if s.Present>>d&1 == 1 {
-			return false, false
+			return root, false, false
 		}
 		n := node{digit: s.Digit}
 		for j := range s.Siblings {
 			c := child{key: s.Siblings[j].Key, digest: s.Siblings[j].Digest}
 			if !s.Siblings[j].Leaf {
 				if c.inner = someNode; c.key != (crypto.Digest{}) {
-					return false, false
+					return root, false, false
 				}
 			}
 			n.insert(nth(s.Present, j), c)
@@ -113,15 +124,12 @@ func (p *Proof) Verify(root, key crypto.Digest) (present, valid bool) {
 			// The asked key must take the same turn, or the search for it would not have
 			// ended at this leaf.
 			if !p.Nothing && digit(&p.Key, below) != d {
-				return false, false
+				return root, false, false
 			}
 			n.insert(d, on)
 		}
 		on = child{inner: someNode}
 		on.digest, _ = hashNode(nil, &n)
 	}
-	if on.asRoot() != root {
-		return false, false
-	}
-	return !p.Nothing && p.Key == key, true
+	return on.asRoot(), !p.Nothing && p.Key == key, true
 }

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// Handler is an application's operations and queries. Everything that it knows is in
+// the store: it keeps no state of its own (caches of what the store says aside), for
+// what it kept would be in no digest and in no snapshot.
+type Handler interface {
+	// Apply runs one operation in a transaction of its own. If the result's code is
+	// CodeOK the changes are kept, else they are discarded, and so they are if Apply
+	// panics (the result is then CodePanicked). An operation that is rejected and changes
+	// something nevertheless, a fee say, calls t.Commit itself.
+	//
+	// b is the operation's block; op.Data is valid until Apply returns. The result may
+	// share memory with either and with what t returned.
+	Apply(t Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result
+	// Query answers a query from the state after a block. See [statemachine.Querier].
+	Query(ctx context.Context, r Reader, q []byte) ([]byte, error)
+}
+
+// Blocks is implemented by handlers that do something at the beginning and the end of
+// each block, in the block's own transaction. A panic there stops the replica.
+type Blocks interface {
+	BeginBlock(t Txn, b *statemachine.Block)
+	EndBlock(t Txn, b *statemachine.Block)
+}
+
+// Founder is implemented by handlers whose state before the first block is not empty.
+// All replicas must found the same.
+type Founder interface {
+	Found(t Txn)
+}
+
+// Machine makes a statemachine.StateMachine, and Querier, of a store and a handler.
+type Machine struct {
+	store   *Store
+	handler Handler
+	blocks  Blocks // nil if the handler has none
+}
+
+var (
+	_ statemachine.StateMachine = (*Machine)(nil)
+	_ statemachine.Querier      = (*Machine)(nil)
+	_ statemachine.HeightAware  = (*Machine)(nil)
+)
+
+// NewMachine returns a machine whose state is s, which nobody else writes to. An empty
+// store is founded.
+func NewMachine(s *Store, h Handler) (*Machine, error) {
+	m := &Machine{store: s, handler: h}
+	m.blocks, _ = h.(Blocks)
+	if f, ok := h.(Founder); ok && s.isNew() {
+		if err := Catch(func() { f.Found(s.Block()) }); err != nil {
+			return nil, err
+		}
+		if err := s.Commit(0); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Store returns the store.
+func (m *Machine) Store() *Store { return m.store }
+
+// Apply runs a block and commits it.
+func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
+	t := m.store.Block()
+	t.Discard() // what an earlier attempt left, after which the executor was restored
+	if m.blocks != nil {
+		m.blocks.BeginBlock(t, &b)
+	}
+	results := statemachine.PerOp(b, func(op statemachine.Op) statemachine.Result { return m.apply(t, &b, &op) }, nil)
+	if m.blocks != nil {
+		m.blocks.EndBlock(t, &b)
+	}
+	halt("commit", m.store.Commit(b.Height))
+	return results
+}
+
+func (m *Machine) apply(block Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	t := block.Begin()
+	defer t.Discard() // also after a panic
+	r := m.handler.Apply(t, b, op)
+	if open := block.(*txn).o.levels; r.Code == statemachine.CodeOK && len(open) > 1 && open[1] == t {
+		t.Commit()
+	}
+	r.Data = bytes.Clone(r.Data)
+	return r
+}
+
+// halt stops the replica if there is an error.
+func halt(op string, err error) {
+	var f *Failure
+	switch {
+	case err == nil:
+	case errors.As(err, &f):
+		panic(f)
+	default:
+		panic(&Failure{Op: op, Err: err})
+	}
+}
+
+// Digest is the store's.
+func (m *Machine) Digest() crypto.Digest {
+	d, err := m.store.Digest()
+	halt("digest", err)
+	return d
+}
+
+// Snapshot is the store's.
+func (m *Machine) Snapshot() (statemachine.Snapshot, error) { return m.store.Snapshot() }
+
+// Restore is the store's.
+func (m *Machine) Restore(r io.Reader) error { return m.store.Restore(r) }
+
+// Restored notes the height of a restored state.
+func (m *Machine) Restored(height uint64) { m.store.SetHeight(height) }
+
+// Query answers a [ProofQuery] itself and leaves all others to the handler.
+func (m *Machine) Query(ctx context.Context, q []byte) (answer []byte, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if rest, ok := bytes.CutPrefix(q, proofMagic); ok {
+		return m.prove(rest)
+	}
+	v, err := m.store.Last()
+	if err != nil {
+		return nil, err
+	}
+	failed := Catch(func() { answer, err = m.handler.Query(ctx, v, q) })
+	if failed != nil {
+		return nil, fmt.Errorf("query: %w", failed)
+	}
+	return answer, err
+}
