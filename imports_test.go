@@ -42,8 +42,8 @@ var allowed = map[string][]string{
 var outside = map[string][]string{
 	"github.com/cloudflare/circl":             {"crypto/bls"},
 	"github.com/oasisprotocol/curve25519-voi": {"crypto/ed25519"},
-	"github.com/cometbft/cometbft-db":         {"replica"},
-	"github.com/cockroachdb/pebble":           {"replica"},
+	"github.com/cometbft/cometbft-db":         {"replica", "statemachine/store"},
+	"github.com/cockroachdb/pebble":           {"replica", "statemachine/store"},
 	"github.com/anishathalye/porcupine":       {"chaos"},
 	"github.com/stretchr/testify":             {"client/internal", "crypto/internal", "statemachine/statetest"},
 	"google.golang.org/grpc":                  {"transport/grpc", "client", "replica", "cmd"},

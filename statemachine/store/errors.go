@@ -21,6 +21,8 @@ var (
 	ErrClosed = errors.New("store is closed")
 	// ErrSnapshot is wrapped by the errors of a restore that its bytes cause.
 	ErrSnapshot = errors.New("store snapshot")
+	// ErrCorrupt: the database does not hold what was written to it.
+	ErrCorrupt = errors.New("store is damaged")
 	// ErrFailed is wrapped by every [Failure].
 	ErrFailed = errors.New("store failed")
 )

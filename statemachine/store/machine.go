@@ -134,10 +134,11 @@ func (m *Machine) Query(ctx context.Context, q []byte) (answer []byte, err error
 	if rest, ok := bytes.CutPrefix(q, proofMagic); ok {
 		return m.prove(rest)
 	}
-	v, err := m.store.Last()
+	v, release, err := m.store.held()
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	failed := Catch(func() { answer, err = m.handler.Query(ctx, v, q) })
 	if failed != nil {
 		return nil, fmt.Errorf("query: %w", failed)

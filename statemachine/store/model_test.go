@@ -67,7 +67,16 @@ func checkReads(t *rapid.T, r Reader, m model) {
 // TestModel plays transactions within transactions, blocks, digests and reads at kept
 // heights against a model that copies whole maps.
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { runModel(t, func() *Store { return open(t, memory(4)) }) })
+	rapid.Check(t, func(t *rapid.T) { runModel(t, func() *Store { return open(t, memory(4)) }, 4) })
+}
+
+// The same with a database that gets everything soon.
+func TestModelFlushed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := memory(4)
+		c.FlushBytes = 1 << 10
+		runModel(t, func() *Store { return open(t, c) }, 4)
+	})
 }
 
 func memory(keep uint64) Config {
@@ -82,7 +91,7 @@ func open(t require.TestingT, c Config) *Store {
 	return s
 }
 
-func runModel(t *rapid.T, open func() *Store) {
+func runModel(t *rapid.T, open func() *Store, keep uint64) {
 	s := open()
 	defer func() { require.NoError(t, s.Close()) }()
 	type level struct {
@@ -93,6 +102,7 @@ func runModel(t *rapid.T, open func() *Store) {
 	committed := map[uint64]model{0: {}}
 	digests := map[uint64]crypto.Digest{}
 	height := uint64(0)
+	require.NoError(t, s.Commit(0))
 	top := func() *level { return &levels[len(levels)-1] }
 	t.Repeat(map[string]func(*rapid.T){
 		"set": func(t *rapid.T) {
@@ -128,19 +138,15 @@ func runModel(t *rapid.T, open func() *Store) {
 			gone.t.Discard() // does nothing
 		},
 		"block": func(t *rapid.T) {
-			last := height
-			height += rapid.Uint64Range(1, 3).Draw(t, "step")
+			height++
 			m := levels[0].m // what is open above it is discarded
 			require.NoError(t, s.Commit(height))
-			// Heights that were left out have the state of the one below.
-			for h := last + 1; h < height; h++ {
-				committed[h] = committed[last]
-				if d, ok := digests[last]; ok {
-					digests[h] = d
-				}
-			}
 			committed[height] = maps.Clone(m)
 			levels = []level{{s.Block(), maps.Clone(m)}}
+		},
+		"flush": func(t *rapid.T) {
+			require.NoError(t, s.Flush())
+			require.Equal(t, height, s.Durable())
 		},
 		"digest": func(t *rapid.T) {
 			d, err := s.Digest()
@@ -156,7 +162,7 @@ func runModel(t *rapid.T, open func() *Store) {
 			case h > height:
 				require.ErrorIs(t, err, ErrFuture)
 				return
-			case h+4 < height:
+			case h+keep < height:
 				require.ErrorIs(t, err, ErrPruned)
 				return
 			}
@@ -166,8 +172,10 @@ func runModel(t *rapid.T, open func() *Store) {
 			p, err := v.Prove([]byte("a"))
 			d, taken := digests[h]
 			if !taken {
-				require.ErrorIs(t, err, ErrNoProof)
-				return
+				if d = digestOf(t, committed[h]); err != nil { // a flush takes one, too
+					require.ErrorIs(t, err, ErrNoProof)
+					return
+				}
 			}
 			require.NoError(t, err)
 			require.NoError(t, p.Verify(d, []byte("a")))

@@ -2,28 +2,63 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store/proof"
 	"github.com/parley-bft/parley/statemachine/stream"
-	"github.com/tidwall/btree"
 )
 
-// A snapshot is, in the encoding of package stream: magic, then a one, key and value
-// for each entry by ascending key, then a zero.
+// A snapshot is, in the encoding of package stream: magic, the state's digest, then a
+// one, key and value for each entry by ascending key, then a zero.
 
 const snapshotMagic = uint64(0x7061726c65797331) // "parleys1"
 
-type frozen struct{ v *View }
+// keepSnapshots is how many snapshots' heights can be returned to: as many as a replica
+// keeps that are certified, and one that is not yet.
+const keepSnapshots = 3
 
-// Snapshot freezes the last committed state at a constant cost.
+type frozen struct {
+	v       *View
+	digest  crypto.Digest
+	release func()
+}
+
+// Snapshot freezes the last committed state, at the cost of [Store.Digest]; on a disk
+// also that of [Store.Flush], and the height stays readable until some snapshots later,
+// so that [Store.Restore] can return to it.
 func (s *Store) Snapshot() (statemachine.Snapshot, error) {
-	v, err := s.Last()
+	d, err := s.Digest()
 	if err != nil {
 		return nil, err
 	}
-	return &frozen{v}, nil
+	v, release, err := s.held()
+	if err != nil {
+		return nil, err
+	}
+	if s.cfg.Dir != "" && s.begun {
+		s.note(v.height)
+		if err := s.flush(); err != nil {
+			release()
+			return nil, err
+		}
+		v.flushes = s.flushes.Load() // only what it knows already
+		v.last, v.history = s.pend.last, s.pend.history
+	}
+	return &frozen{v, d, release}, nil
+}
+
+// note keeps the height of a snapshot.
+func (s *Store) note(height uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.snapshots); n > 0 && s.snapshots[n-1] == height {
+		return
+	}
+	s.snapshots = append(s.snapshots, height)
+	s.snapshots = s.snapshots[max(0, len(s.snapshots)-keepSnapshots):]
+	s.prune()
 }
 
 // WriteTo writes the snapshot.
@@ -31,6 +66,7 @@ func (f *frozen) WriteTo(dst io.Writer) (n int64, err error) {
 	w := stream.NewWriter(dst)
 	failed := Catch(func() {
 		w.Uint64(snapshotMagic)
+		w.Fixed(f.digest[:])
 		for k, v := range f.v.Range(nil, nil) {
 			w.Uint8(1)
 			w.Bytes(k)
@@ -46,42 +82,50 @@ func (f *frozen) WriteTo(dst io.Writer) (n int64, err error) {
 }
 
 // Close lets the state go.
-func (f *frozen) Close() error { f.v = nil; return nil }
+func (f *frozen) Close() error { f.release(); return nil }
 
 // Restore replaces everything by a snapshot, at a height that is not known until
 // [Store.SetHeight] or the next Commit. After an error that the bytes cause, or r, the
-// store is as it was.
+// store is as it was; such an error wraps [ErrSnapshot] unless it is r's own.
+//
+// If the store still has a height with the same digest, it returns to that, at the cost
+// of what changed since.
 func (s *Store) Restore(src io.Reader) error {
+	if err := s.err(); err != nil {
+		return err
+	}
 	r := stream.NewReader(src)
 	if magic := r.Uint64(); r.Err() == nil && magic != snapshotMagic {
 		r.Fail("it begins with %016x", magic)
 	}
-	content, last := new(btree.Map[string, []byte]), ""
-	for more := r.Uint8(); more != 0 && r.Err() == nil; more = r.Uint8() {
-		key, value := string(r.Bytes(MaxKeyBytes)), r.Bytes(MaxValueBytes)
-		switch {
-		case r.Err() != nil:
-		case more != 1:
-			r.Fail("mark %d", more)
-		case key <= last:
-			r.Fail("keys out of order at %q", key)
-		}
-		content.Load(key, value)
-		last = key
-	}
-	if err := r.End(); err != nil {
-		if errors.Is(err, stream.ErrMalformed) {
-			return fmt.Errorf("%w: %w", ErrSnapshot, err)
-		}
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return ErrClosed
+	var digest crypto.Digest
+	if r.Fixed(digest[:]); r.Err() != nil {
+		return snapshotError(r.Err())
 	}
 	s.block.reset()
-	s.replace(content)
-	s.begun = false
-	return nil
+	for i := len(s.tree.seals) - 1; i >= 0; i-- {
+		t := s.tree.seals[i]
+		if t.height >= s.oldest.Load() && proof.StateDigest(rootOf(t.root)) == digest && s.begun {
+			if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
+				return err
+			}
+			return s.rollback(t)
+		}
+	}
+	l := loader{s: s, r: r, digest: digest}
+	if err := l.load(); err != nil {
+		return errors.Join(snapshotError(err), l.abandon())
+	}
+	if !s.users.shut() {
+		return errors.Join(ErrClosed, l.abandon())
+	}
+	defer s.users.open()
+	return l.adopt()
+}
+
+func snapshotError(err error) error {
+	if errors.Is(err, stream.ErrMalformed) {
+		return errors.Join(ErrSnapshot, err)
+	}
+	return err
 }

@@ -1,61 +1,48 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-bft/parley/crypto"
-	"github.com/parley-bft/parley/statemachine/merkle"
 	"github.com/parley-bft/parley/statemachine/store/proof"
-	"github.com/tidwall/btree"
 )
 
-// Config says where a store is and what it keeps.
-type Config struct {
-	// Dir is the folder of the database; it is made if it is not there. Empty keeps
-	// everything in memory.
-	Dir string
-	// Keep is how many heights below the last one can still be read.
-	Keep uint64
-}
-
-// DefaultConfig is a store in memory that keeps the last 128 heights.
-func DefaultConfig() Config { return Config{Keep: 128} }
-
-// Validate names the first field that is out of range, its value and the remedy.
-func (c Config) Validate() error {
-	if c.Keep > 1<<32 {
-		return fmt.Errorf("%w: Keep is %d: set 0 to %d", ErrConfig, c.Keep, 1<<32)
-	}
-	return nil
-}
-
-// Store is the state of an application. Begin, Commit, Digest, Restore, SetHeight and
-// Close belong to one goroutine, and so do transactions; everything else may be called
-// from any goroutine at any time.
+// Store is the state of an application. Block and its transactions, Commit, Digest,
+// Flush, Snapshot, Restore, SetHeight and Close belong to one goroutine; everything else
+// may be called from any goroutine at any time.
 type Store struct {
 	cfg   Config
+	disks disks
 	block *overlay
 
-	mu      sync.Mutex
-	content *btree.Map[string, []byte]
-	trie    merkle.Trie
-	dirty   map[string]struct{} // about which the trie is out of date
-	last    uint64
-	begun   bool     // something was committed or restored
-	states  []*state // kept, in ascending order of height
-	closed  bool
-}
+	users  users
+	failed atomic.Pointer[Failure]
+	// oldest is the lowest height that can be read; whoever reads a lower one learns so
+	// after the read.
+	oldest atomic.Uint64
+	// epoch counts the times at which all heights became others (Restore).
+	epoch atomic.Uint64
+	// flushes counts what changed the database.
+	flushes atomic.Uint64
 
-// state is the content after a block.
-type state struct {
-	height  uint64
-	content *btree.Map[string, []byte]
-	tree    *merkle.View // nil if nobody asked for the digest
+	// mu is held for writing by whatever changes the fields below. The goroutine that
+	// the store belongs to reads them without.
+	mu    sync.RWMutex
+	db    database
+	cache *nodeCache
+	last  uint64
+	begun bool // something was committed or restored
+	pend  pending
+	tree  tree
+	pins  map[uint64]int // heights that are not to be pruned
+	// snapshots are the heights of the last snapshots, which are not pruned either.
+	snapshots []uint64
+	dead      []nodeID // to be deleted from the database
+	durable   uint64   // the height that the database has
 }
 
 // Open opens the store, or makes it.
@@ -66,168 +53,313 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if cfg.Dir != "" {
-		return nil, errors.New("store: on disk: not yet")
+	s := &Store{cfg: cfg, pins: make(map[uint64]int)}
+	s.block = newOverlay((*present)(s))
+	open := newDisks
+	if cfg.disks != nil {
+		open = cfg.disks
 	}
-	s := &Store{cfg: cfg}
-	s.replace(new(btree.Map[string, []byte]))
-	s.block = newOverlay((*current)(s))
+	var err error
+	if s.disks, err = open(cfg, s.broke); err != nil {
+		return nil, s.fail("open", err)
+	}
+	db, err := s.disks.current()
+	if err != nil {
+		return nil, s.fail("open", err)
+	}
+	if err := s.use(db); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
 	return s, nil
 }
 
-// replace makes content the state, of unknown height.
-func (s *Store) replace(content *btree.Map[string, []byte]) {
-	s.content, s.trie, s.last = content, merkle.Trie{}, 0
-	s.dirty = make(map[string]struct{})
-	content.Scan(func(k string, _ []byte) bool { s.dirty[k] = struct{}{}; return true })
-	s.states = []*state{{content: content.Copy()}}
+// use makes db the database, and what is in it the state.
+func (s *Store) use(db database) error {
+	b, err := db.get([]byte{spaceHead})
+	if err != nil {
+		return s.fail("open", err)
+	}
+	var h head
+	if b != nil {
+		if h, err = decodeHead(b); err != nil {
+			return s.fail("open", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes)), nil
+	s.pend = newPending()
+	s.last, s.durable, s.begun = h.last, h.last, h.begun
+	s.tree = tree{version: h.version, seals: h.seals, dirty: make(map[string]struct{})}
+	s.snapshots = h.snapshots
+	clear(s.pins)
+	s.oldest.Store(h.oldest)
+	s.epoch.Add(1)
+	return nil
 }
 
-// current is what a block begins with.
-type current Store
+// broke notes that the database failed.
+func (s *Store) broke(err error) { _ = s.fail("database", err) }
 
-func (c *current) get(key []byte) ([]byte, bool) { return c.content.Get(string(key)) }
-
-func (c *current) cursor(from, to []byte, reverse bool) cursor {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &contentCursor{newMapCursor(c.content.Copy(), from, to, reverse)}
+// fail notes the first failure, which all are from then on.
+func (s *Store) fail(op string, err error) error {
+	var f *Failure
+	if !errors.As(err, &f) {
+		f = &Failure{Op: op, Err: err}
+	}
+	s.failed.CompareAndSwap(nil, f)
+	return s.failed.Load()
 }
 
-type contentCursor struct{ *mapCursor[[]byte] }
+// stop is fail for where no error can be returned.
+func (s *Store) stop(op string, err error) { panic(s.fail(op, err)) }
 
-func (c *contentCursor) value() []byte { return c.entry() }
+// err is the failure of the store, or that it is closed.
+func (s *Store) err() error {
+	if f := s.failed.Load(); f != nil {
+		return f
+	}
+	if s.users.isShut() {
+		return ErrClosed
+	}
+	return nil
+}
 
 // Block returns the transaction of the next block. What it and those within it have
 // written is kept by [Store.Commit].
 func (s *Store) Block() Txn { return s.block.block() }
 
-// Commit makes what the transaction of the block holds the state after the block of
-// the given height, which must be above the last one (heights between have the state of
-// the last one). The state before the first block
-// may be committed as height 0. Transactions within it that are open are discarded.
-func (s *Store) Commit(height uint64) error {
-	for len(s.block.levels) > 1 {
-		s.block.levels[1].Discard()
+// present is the last committed state, as a block begins with it.
+type present Store
+
+func (p *present) find(key string) record {
+	s := (*Store)(p)
+	if r, ok := s.pend.last.Get(key); ok {
+		return r
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return ErrClosed
-	case s.begun && height <= s.last:
-		return fmt.Errorf("store: height %d is committed after %d", height, s.last)
+	r, err := s.stored(key)
+	if err != nil {
+		s.stop("read", err)
 	}
-	s.block.writes.Scan(func(k string, w write) bool {
-		s.dirty[k] = struct{}{}
-		if w.deleted {
-			s.content.Delete(k)
-		} else {
-			s.content.Set(k, w.value)
-		}
-		return true
-	})
-	s.block.reset()
-	s.begun, s.last = true, height
-	s.states = append(s.states, &state{height: height, content: s.content.Copy()})
-	s.prune()
-	return nil
+	return r
 }
 
-// prune lets go of states that are not needed to read a height that is kept.
-func (s *Store) prune() {
-	oldest := s.last - min(s.cfg.Keep, s.last)
-	n := 0
-	for n+1 < len(s.states) && s.states[n+1].height <= oldest {
-		n++
+// stored is the last record of a key in the database.
+func (s *Store) stored(key string) (record, error) {
+	b, err := s.db.get(lastKey(key))
+	if err != nil || b == nil {
+		return record{deleted: true}, err
 	}
-	s.states = slices.Delete(s.states, 0, n)
+	return decodeRecord(b)
 }
 
-// Digest is the digest of the last committed state. It costs hashing for the keys that
-// changed since it was last asked for, and nothing if it was asked for since the last
-// block; proofs are there for the heights at which it was asked for.
-func (s *Store) Digest() (crypto.Digest, error) {
+func (p *present) cursor(from, to []byte, reverse bool) cursor {
+	s := (*Store)(p)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return crypto.Digest{}, ErrClosed
+	over := recordCursor{newMapCursor(s.pend.last.Copy(), from, to, reverse)}
+	s.mu.Unlock()
+	under, err := s.iterate(spaceLast, from, to, reverse)
+	if err != nil {
+		s.stop("iterate", err)
 	}
-	st := s.states[len(s.states)-1]
-	if st.tree == nil {
-		for k := range s.dirty {
-			if v, ok := s.content.Get(k); ok {
-				s.trie.Set(proof.Path([]byte(k)), proof.ValueDigest(v))
-			} else {
-				s.trie.Delete(proof.Path([]byte(k)))
-			}
-		}
-		clear(s.dirty)
-		st.tree = s.trie.View()
+	return &layered{over, under, reverse}
+}
+
+// iterate walks over the names in [from, to) of a space.
+func (s *Store) iterate(space byte, from, to []byte, reverse bool) (*dbCursor, error) {
+	end := []byte{space + 1}
+	if to != nil {
+		end = append([]byte{space}, to...)
 	}
-	return proof.StateDigest(st.tree.Root()), nil
+	it, err := s.db.iterate(append([]byte{space}, from...), end, reverse)
+	if err != nil {
+		return nil, err
+	}
+	return &dbCursor{it: it, fail: s.stop}, nil
 }
 
 // Heights returns the oldest and the last height that can be read.
 func (s *Store) Heights() (oldest, last uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.heights()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.oldest.Load(), s.last
 }
 
-func (s *Store) heights() (oldest, last uint64) {
-	return max(s.states[0].height, s.last-min(s.cfg.Keep, s.last)), s.last
+// Durable returns the last height that is on the disk: what a crash leaves. After a
+// restart blocks are executed again from there, or from the last snapshot.
+func (s *Store) Durable() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.durable
 }
 
-// At returns the state after the block of a height. The error is a *[HeightError] or
-// ErrClosed.
+// At returns the state after the block of a height. The error is a *[HeightError],
+// [ErrClosed] or a *[Failure].
 func (s *Store) At(height uint64) (*View, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	oldest, last := s.heights()
+	oldest := s.oldest.Load()
 	switch {
-	case s.closed:
-		return nil, ErrClosed
-	case height > last:
-		return nil, &HeightError{height, oldest, last, ErrFuture}
+	case height > s.last:
+		return nil, &HeightError{height, oldest, s.last, ErrFuture}
 	case height < oldest:
-		return nil, &HeightError{height, oldest, last, ErrPruned}
+		return nil, &HeightError{height, oldest, s.last, ErrPruned}
 	}
-	i, _ := slices.BinarySearchFunc(s.states, height+1, func(st *state, h uint64) int { return cmp.Compare(st.height, h) })
-	return &View{s: s, height: height, st: s.states[i-1]}, nil
+	return s.view(height), nil
 }
 
 // Last returns the state after the last block. Before the first block and after
 // [Store.Restore], until [Store.SetHeight], its height is 0.
 func (s *Store) Last() (*View, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, ErrClosed
+	return s.view(s.last), nil
+}
+
+// view makes a view. mu is held.
+func (s *Store) view(height uint64) *View {
+	v := &View{s: s, height: height, epoch: s.epoch.Load(), last: s.pend.last.Copy()}
+	if height == s.last {
+		v.newest, v.flushes = true, s.flushes.Load()
 	}
-	return &View{s: s, height: s.last, st: s.states[len(s.states)-1]}, nil
+	v.history = s.pend.history.Copy()
+	return v
+}
+
+// held is Last with a height that is not pruned until release is called.
+func (s *Store) held() (v *View, release func(), err error) {
+	if err := s.err(); err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v = s.view(s.last)
+	s.pins[v.height]++
+	var once sync.Once
+	return v, func() { once.Do(func() { s.unpin(v) }) }, nil
+}
+
+func (s *Store) unpin(v *View) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.epoch != s.epoch.Load() {
+		return
+	}
+	if s.pins[v.height]--; s.pins[v.height] == 0 {
+		delete(s.pins, v.height)
+	}
 }
 
 // SetHeight says of which height the state is that was restored.
 func (s *Store) SetHeight(height uint64) {
+	if s.begun {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.states) == 1 && s.last == 0 {
-		s.last, s.states[0].height, s.begun = height, height, true
+	s.last, s.begun = height, true
+	s.oldest.Store(height)
+	for i := range s.tree.seals {
+		s.tree.seals[i].height = height
 	}
 }
 
-// Close closes the store. Views cannot be read any more.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	return nil
+// isNew tells whether nothing was ever committed or restored.
+func (s *Store) isNew() bool { return !s.begun && s.tree.root() == nil }
+
+// Digest is the digest of the last committed state. It costs hashing for the keys that
+// changed since it was last asked for, and nothing if it was asked for since the last
+// block; proofs are there for the heights at which it was asked for.
+func (s *Store) Digest() (d crypto.Digest, err error) {
+	if err := s.err(); err != nil {
+		return d, err
+	}
+	if failed := Catch(s.seal); failed != nil {
+		return d, failed
+	}
+	return proof.StateDigest(rootOf(s.tree.root())), nil
 }
 
-// isNew tells whether nothing was ever committed or restored.
-func (s *Store) isNew() bool {
+// Close waits for the reads that are under way, makes durable what was committed, and
+// closes the store. Views cannot be read any more. A second Close does nothing.
+func (s *Store) Close() error {
+	if !s.users.shut() {
+		return nil
+	}
+	var err error
+	if s.failed.Load() == nil {
+		err = s.flush()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.begun && s.content.Len() == 0
+	if cerr := s.db.close(); cerr != nil && err == nil {
+		err = fmt.Errorf("close the store: %w", cerr)
+	}
+	return err
+}
+
+// users counts the reads that need the database.
+type users struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	last   chan struct{} // closed when the last one is gone; nil unless somebody waits
+}
+
+func (u *users) isShut() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.closed
+}
+
+// enter returns false if the database is closed, or is being replaced.
+func (u *users) enter() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return false
+	}
+	u.n++
+	return true
+}
+
+func (u *users) leave() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n--; u.n == 0 && u.last != nil {
+		close(u.last)
+		u.last = nil
+	}
+}
+
+// shut lets nobody in any more and waits for those who are in. It returns false if it
+// was called before.
+func (u *users) shut() bool {
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		return false
+	}
+	u.closed = true
+	wait := make(chan struct{})
+	if u.n == 0 {
+		close(wait)
+	} else {
+		u.last = wait
+	}
+	u.mu.Unlock()
+	<-wait
+	return true
+}
+
+func (u *users) open() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = false
 }

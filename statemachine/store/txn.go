@@ -8,41 +8,27 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// write is what a transaction did to a key last.
-type write struct {
-	value   []byte // nil: deleted
-	deleted bool
-}
-
 // overlay is what the transaction of a block, and all within it, have written. All
 // levels write to the same tree; what a level replaced is noted, and put back if the
 // level is discarded.
 type overlay struct {
 	base   base
-	writes btree.Map[string, write]
+	reads  map[string]record // what the block has read of the base
+	writes btree.Map[string, record]
 	levels []*txn // open, the block's first
 	undo   []undo // of the levels above the block's
 }
 
 // base is what a transaction begins with.
 type base interface {
-	get(key []byte) ([]byte, bool)
+	find(key string) record
 	// cursor stands at the first (reverse: last) key in [from, to).
 	cursor(from, to []byte, reverse bool) cursor
 }
 
-// cursor walks over entries in order.
-type cursor interface {
-	valid() bool
-	key() string
-	value() []byte
-	next()
-	close()
-}
-
 type undo struct {
 	key string
-	was write
+	was record
 	had bool
 }
 
@@ -53,7 +39,7 @@ type txn struct {
 }
 
 func newOverlay(b base) *overlay {
-	o := &overlay{base: b}
+	o := &overlay{base: b, reads: make(map[string]record)}
 	o.levels = append(o.levels, &txn{o: o})
 	return o
 }
@@ -86,7 +72,18 @@ func (t *txn) Get(key []byte) ([]byte, bool) {
 	if w, ok := t.o.writes.Get(string(key)); ok {
 		return w.value, !w.deleted
 	}
-	return t.o.base.get(key)
+	r := t.o.read(string(key))
+	return r.value, !r.deleted
+}
+
+// read returns what the block began with.
+func (o *overlay) read(key string) record {
+	r, ok := o.reads[key]
+	if !ok {
+		r = o.base.find(key)
+		o.reads[key] = r
+	}
+	return r
 }
 
 func (t *txn) Set(key, value []byte) {
@@ -94,15 +91,15 @@ func (t *txn) Set(key, value []byte) {
 	if len(value) > MaxValueBytes {
 		panic(fmt.Sprintf("store: a value of %d bytes, where %d are allowed", len(value), MaxValueBytes))
 	}
-	t.put(string(key), write{value: append(make([]byte, 0, len(value)), value...)})
+	t.put(string(key), record{value: append(make([]byte, 0, len(value)), value...)})
 }
 
 func (t *txn) Delete(key []byte) {
 	checkKey(key)
-	t.put(string(key), write{deleted: true})
+	t.put(string(key), record{deleted: true})
 }
 
-func (t *txn) put(key string, w write) {
+func (t *txn) put(key string, w record) {
 	t.check()
 	was, had := t.o.writes.Set(key, w)
 	if len(t.o.levels) > 1 {
@@ -165,7 +162,8 @@ func (o *overlay) forget(n int) {
 
 // reset drops everything and ends all levels but the block's.
 func (o *overlay) reset() {
-	o.writes = btree.Map[string, write]{}
+	o.writes = btree.Map[string, record]{}
+	clear(o.reads)
 	o.forget(0)
 	clear(o.levels[1:])
 	o.levels = o.levels[:1]
@@ -179,87 +177,17 @@ func (t *txn) seq(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		t.check()
 		under := t.o.base.cursor(from, to, reverse)
-		defer under.close()
-		over := newMapCursor(t.o.writes.Copy(), from, to, reverse)
-		for under.valid() || over.valid() {
-			order := 1 // of under after over
-			switch {
-			case !over.valid():
-				order = -1
-			case under.valid():
-				if order = compareStrings(under.key(), over.key()); reverse {
-					order = -order
-				}
-			}
-			if order < 0 {
-				if !yield([]byte(under.key()), under.value()) {
-					return
-				}
-				under.next()
-				continue
-			}
-			if w := over.entry(); !w.deleted && !yield([]byte(over.key()), w.value) {
-				return
-			}
-			if order == 0 {
-				under.next()
-			}
-			over.next()
+		over := recordCursor{newMapCursor(t.o.writes.Copy(), from, to, reverse)}
+		yieldAll(&layered{over, under, reverse}, yield)
+	}
+}
+
+// yieldAll ends the walk of c.
+func yieldAll(c cursor, yield func(k, v []byte) bool) {
+	defer c.close()
+	for ; c.valid(); c.next() {
+		if r := c.record(); !r.deleted && !yield([]byte(c.name()), r.value) {
+			return
 		}
 	}
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// mapCursor walks over a tree that does not change.
-type mapCursor[V any] struct {
-	it       btree.MapIter[string, V]
-	from, to string
-	open     bool // no upper bound
-	reverse  bool
-	ok       bool
-}
-
-func newMapCursor[V any](m *btree.Map[string, V], from, to []byte, reverse bool) *mapCursor[V] {
-	c := &mapCursor[V]{it: m.Iter(), from: string(from), to: string(to), open: to == nil, reverse: reverse}
-	switch {
-	case !reverse:
-		c.ok = c.it.Seek(c.from)
-	case c.open:
-		c.ok = c.it.Last()
-	case c.it.Seek(c.to):
-		c.ok = c.it.Prev()
-	default:
-		c.ok = c.it.Last()
-	}
-	c.bound()
-	return c
-}
-
-func (c *mapCursor[V]) bound() {
-	if c.ok && (c.reverse && c.it.Key() < c.from || !c.reverse && !c.open && c.it.Key() >= c.to) {
-		c.ok = false
-	}
-}
-
-func (c *mapCursor[V]) valid() bool { return c.ok }
-func (c *mapCursor[V]) key() string { return c.it.Key() }
-func (c *mapCursor[V]) entry() V    { return c.it.Value() }
-func (c *mapCursor[V]) close()      {}
-
-func (c *mapCursor[V]) next() {
-	if c.reverse {
-		c.ok = c.it.Prev()
-	} else {
-		c.ok = c.it.Next()
-	}
-	c.bound()
 }

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Config says where a store is and what it keeps.
+type Config struct {
+	// Dir is the folder of the database; it is made if it is not there. Empty keeps
+	// everything in memory.
+	Dir string
+	// Keep is how many heights below the last one can still be read.
+	Keep uint64
+	// CacheBytes bounds the nodes of the tree that are kept in memory. The upper levels of
+	// the tree should fit: 100 MiB for 10 million keys.
+	CacheBytes int64
+	// FlushBytes is how much of what was committed is kept in memory before it is written
+	// to the database. What is overwritten and pruned by then is never written.
+	FlushBytes int64
+
+	// DatabaseCacheBytes bounds the database's own cache of what it has read.
+	DatabaseCacheBytes int64
+	// Logger hears what the database complains about; nil hears nothing.
+	Logger *slog.Logger
+
+	// disks replaces newDisks in tests.
+	disks func(cfg Config, broken func(error)) (disks, error)
+}
+
+// DefaultConfig is a store in memory that keeps the last 128 heights.
+func DefaultConfig() Config {
+	return Config{
+		Keep:       128,
+		CacheBytes: 128 << 20, FlushBytes: 32 << 20, DatabaseCacheBytes: 64 << 20,
+	}
+}
+
+// Validate names the first field that is out of range, its value and the remedy.
+func (c Config) Validate() error {
+	switch {
+	case c.Keep > 1<<32:
+		return fmt.Errorf("%w: Keep is %d: set 0 to %d", ErrConfig, c.Keep, 1<<32)
+	case c.CacheBytes < 1<<20 || c.CacheBytes > 1<<40:
+		return fmt.Errorf("%w: CacheBytes is %d: set %d to %d", ErrConfig, c.CacheBytes, 1<<20, 1<<40)
+	case c.FlushBytes < 1<<10 || c.FlushBytes > 1<<32:
+		return fmt.Errorf("%w: FlushBytes is %d: set %d to %d", ErrConfig, c.FlushBytes, 1<<10, 1<<32)
+	case c.DatabaseCacheBytes < 1<<20 || c.DatabaseCacheBytes > 1<<40:
+		return fmt.Errorf("%w: DatabaseCacheBytes is %d: set %d to %d", ErrConfig, c.DatabaseCacheBytes, 1<<20, 1<<40)
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble"
+	"github.com/cockroachdb/pebble/bloom"
+	"github.com/cockroachdb/pebble/vfs"
+	db "github.com/cometbft/cometbft-db"
+)
+
+// This file and its test are all that know which database is on the disk.
+
+// pebbleDB is a database on a disk.
+type pebbleDB struct {
+	db    *db.PebbleDB
+	cache *pebble.Cache
+	log   *pebbleLogger
+}
+
+// pebbleLogger takes what the database says.
+type pebbleLogger struct {
+	log    *slog.Logger // nil: nobody listens
+	broken func(error)
+}
+
+func (l *pebbleLogger) Infof(string, ...any) {}
+
+func (l *pebbleLogger) Errorf(format string, args ...any) {
+	if l.log != nil {
+		l.log.Error("state: " + fmt.Sprintf(format, args...))
+	}
+}
+
+// fatal unwinds the database to the call of ours that it is in.
+type fatal struct{ error }
+
+// Fatalf is called where the database cannot go on, and must not return. A call of ours
+// fails; a goroutine of the database's own is held for ever, with the locks that it has:
+// the store has failed, and the replica stops.
+func (l *pebbleLogger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.broken(err)
+	pcs := make([]uintptr, 256)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for more := true; more; {
+		var f runtime.Frame
+		if f, more = frames.Next(); strings.Contains(f.Function, "store.(*pebble") {
+			panic(fatal{err})
+		}
+	}
+	select {}
+}
+
+// rescue makes an error of what the database panics with.
+func rescue(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case fatal:
+		*err = p.error
+	case error:
+		*err = p
+	default:
+		panic(p)
+	}
+}
+
+// memTable is how much the database gathers in memory before it writes a file.
+const memTable = 32 << 20
+
+func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *pebbleDB, err error) {
+	defer rescue(&err)
+	l := &pebbleLogger{cfg.Logger, broken}
+	cache := pebble.NewCache(cfg.DatabaseCacheBytes)
+	opts := &pebble.Options{
+		Cache: cache, Logger: l, FS: files,
+		MemTableSize: memTable, MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, LBaseMaxBytes: 128 << 20,
+		MaxOpenFiles:             4096,
+		EventListener:            &pebble.EventListener{BackgroundError: broken},
+		MaxConcurrentCompactions: func() int { return max(1, runtime.GOMAXPROCS(0)/2) },
+	}
+	opts.Levels = make([]pebble.LevelOptions, 7)
+	for i := range opts.Levels {
+		l := &opts.Levels[i]
+		l.BlockSize, l.IndexBlockSize = 8<<10, 64<<10
+		l.TargetFileSize = 4 << 20 << min(i, 4)
+		if i < 6 { // most of what is asked for is there, so the last level needs none
+			l.FilterPolicy, l.FilterType = bloom.FilterPolicy(10), pebble.TableFilter
+		}
+		l.EnsureDefaults()
+	}
+	d, err := db.NewPebbleDBWithOpts("state", dir, opts)
+	if err != nil {
+		cache.Unref()
+		return nil, err
+	}
+	p = &pebbleDB{d, cache, l}
+	// The database does not make its own folder's name durable.
+	for _, parent := range []string{dir, files.PathDir(dir)} {
+		if err := syncFolder(files, parent); err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+	}
+	return p, nil
+}
+
+func syncFolder(files vfs.FS, dir string) error {
+	d, err := files.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (p *pebbleDB) get(key []byte) (v []byte, err error) {
+	defer rescue(&err)
+	return p.db.Get(key)
+}
+
+func (p *pebbleDB) iterate(from, to []byte, reverse bool) (it dbIterator, err error) {
+	defer rescue(&err)
+	var i db.Iterator
+	if reverse {
+		i, err = p.db.ReverseIterator(from, to)
+	} else {
+		i, err = p.db.Iterator(from, to)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &pebbleIterator{i: i}, nil
+}
+
+func (p *pebbleDB) newBatch() batch { return &pebbleBatch{b: p.db.NewBatch()} }
+
+func (p *pebbleDB) close() (err error) {
+	defer rescue(&err)
+	defer p.cache.Unref()
+	return p.db.Close()
+}
+
+// pebbleIterator remembers an error and is at its end then.
+type pebbleIterator struct {
+	i   db.Iterator
+	err error
+}
+
+func (i *pebbleIterator) valid() (ok bool) {
+	defer rescue(&i.err)
+	return i.err == nil && i.i.Valid()
+}
+
+func (i *pebbleIterator) key() []byte   { return i.i.Key() }
+func (i *pebbleIterator) value() []byte { return i.i.Value() }
+
+func (i *pebbleIterator) next() {
+	defer rescue(&i.err)
+	i.i.Next()
+}
+
+func (i *pebbleIterator) close() (err error) {
+	defer rescue(&err)
+	return errors.Join(i.err, i.i.Error(), i.i.Close())
+}
+
+// pebbleBatch remembers an error until it is written.
+type pebbleBatch struct {
+	b     db.Batch
+	bytes int
+	err   error
+}
+
+func (b *pebbleBatch) set(key, value []byte) {
+	b.bytes += len(key) + len(value)
+	if b.err == nil {
+		b.err = b.b.Set(key, value)
+	}
+}
+
+func (b *pebbleBatch) delete(key []byte) {
+	b.bytes += len(key)
+	if b.err == nil {
+		b.err = b.b.Delete(key)
+	}
+}
+
+func (b *pebbleBatch) size() int { return b.bytes }
+
+func (b *pebbleBatch) write(sync bool) (err error) {
+	defer rescue(&err)
+	switch {
+	case b.err != nil:
+		return errors.Join(b.err, b.b.Close())
+	case sync:
+		return b.b.WriteSync()
+	}
+	return b.b.Write()
+}
+
+// folder makes databases in folders of one folder: CURRENT names the one in use.
+type folder struct {
+	dir    string
+	cfg    Config
+	files  vfs.FS // of the databases
+	broken func(error)
+	inUse  int
+	next   int // 0: none
+}
+
+const (
+	currentFile = "CURRENT"
+	scratchDir  = "scratch"
+)
+
+func newDisks(cfg Config, broken func(error)) (disks, error) {
+	if cfg.Dir == "" {
+		return new(inMemory), nil
+	}
+	f := &folder{dir: cfg.Dir, cfg: cfg, files: vfs.Default, broken: broken, inUse: 1}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(cfg.Dir, currentFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := f.point(f.inUse); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if f.inUse, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil || f.inUse < 1 {
+			return nil, fmt.Errorf("%w: %s says %q", ErrCorrupt, filepath.Join(cfg.Dir, currentFile), b)
+		}
+	}
+	return f, f.sweep()
+}
+
+func (f *folder) path(n int) string { return filepath.Join(f.dir, strconv.Itoa(n)) }
+
+// sweep removes what a crash left.
+func (f *folder) sweep() error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if e.Name() == scratchDir || err == nil && n != f.inUse {
+			if err := os.RemoveAll(filepath.Join(f.dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// point makes n the one in use, durably.
+func (f *folder) point(n int) error {
+	name := filepath.Join(f.dir, currentFile)
+	tmp, err := os.Create(name + ".tmp")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(tmp, n)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		return err
+	}
+	return errors.Join(syncFolder(f.files, f.dir), syncFolder(f.files, filepath.Dir(f.dir)))
+}
+
+func (f *folder) current() (database, error) {
+	return openPebble(f.path(f.inUse), &f.cfg, f.files, f.broken)
+}
+
+func (f *folder) fresh() (database, error) {
+	f.next = f.inUse + 1
+	if err := os.RemoveAll(f.path(f.next)); err != nil {
+		return nil, err
+	}
+	return openPebble(f.path(f.next), &f.cfg, f.files, f.broken)
+}
+
+func (f *folder) scratch() (database, error) {
+	dir := filepath.Join(f.dir, scratchDir)
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	return openPebble(dir, &f.cfg, f.files, f.broken)
+}
+
+func (f *folder) adopt() error {
+	if err := errors.Join(syncFolder(f.files, f.path(f.next)), f.point(f.next)); err != nil {
+		return err
+	}
+	f.inUse, f.next = f.next, 0
+	return nil
+}
+
+func (f *folder) drop() error { f.next = 0; return f.sweep() }

@@ -1,0 +1,208 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine/store/proof"
+	"github.com/parley-bft/parley/statemachine/stream"
+)
+
+// loader reads a snapshot into a fresh database. The keys come in their own order and
+// the tree is built in that of their paths, so they go through a scratch database, which
+// sorts them: memory does not depend on the size of the state.
+type loader struct {
+	s      *Store
+	r      *stream.Reader
+	digest crypto.Digest // that it must have
+
+	db, scratch database
+	b, sb       batch
+}
+
+// loadBatch is about how many bytes are written at once.
+const loadBatch = 4 << 20
+
+func (l *loader) load() (err error) {
+	if l.db, err = l.s.disks.fresh(); err != nil {
+		return err
+	}
+	if l.scratch, err = l.s.disks.scratch(); err != nil {
+		return err
+	}
+	l.b, l.sb = l.db.newBatch(), l.scratch.newBatch()
+	if err := l.entries(); err != nil {
+		return err
+	}
+	if err := l.sb.write(false); err != nil {
+		return err
+	}
+	root, err := l.tree()
+	if err != nil {
+		return err
+	}
+	if got := proof.StateDigest(rootOf(root)); got != l.digest {
+		l.r.Fail("its state has digest %v, it says %v", got, l.digest)
+		return l.r.Err()
+	}
+	h := head{version: 1, seals: []seal{{0, 1, root}}}
+	l.b.set([]byte{spaceHead}, h.encode())
+	return l.b.write(true)
+}
+
+func (l *loader) entries() error {
+	r, last := l.r, ""
+	for more := r.Uint8(); more != 0 && r.Err() == nil; more = r.Uint8() {
+		key, value := string(r.Bytes(MaxKeyBytes)), r.Bytes(MaxValueBytes)
+		switch {
+		case r.Err() != nil:
+		case more != 1:
+			r.Fail("mark %d", more)
+		case key <= last:
+			r.Fail("keys out of order at %q", key)
+		}
+		if r.Err() != nil {
+			break
+		}
+		rec := record{value: value}
+		l.b.set(lastKey(key), rec.encode())
+		path, digest := proof.Path([]byte(key)), proof.ValueDigest(value)
+		l.sb.set(path[:], append(digest[:], key...))
+		if err := errors.Join(spill(&l.b, l.db), spill(&l.sb, l.scratch)); err != nil {
+			return err
+		}
+		last = key
+	}
+	return r.End()
+}
+
+// spill writes a batch that is large enough.
+func spill(b *batch, db database) error {
+	if (*b).size() < loadBatch {
+		return nil
+	}
+	err := (*b).write(false)
+	*b = db.newBatch()
+	return err
+}
+
+func (l *loader) tree() (root *child, err error) {
+	build := builder{version: 1, emit: func(id *nodeID, n *node) error {
+		l.b.set(id.key(), n.append(nil))
+		return spill(&l.b, l.db)
+	}}
+	it, err := l.scratch.iterate([]byte{0}, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.close()) }()
+	for ; it.valid(); it.next() {
+		c := child{leaf: true}
+		copy(c.place[:], it.key())
+		v := it.value()
+		c.name = string(v[copy(c.digest[:], v):])
+		if err := build.add(c); err != nil {
+			return nil, err
+		}
+	}
+	return build.finish()
+}
+
+// adopt makes the fresh database the one in use.
+func (l *loader) adopt() error {
+	s := l.s
+	if err := errors.Join(s.db.close(), s.disks.adopt(), l.scratch.close(), s.disks.drop()); err != nil {
+		return s.fail("replace the state", err)
+	}
+	s.flushes.Add(1)
+	return s.use(l.db)
+}
+
+// abandon forgets what was loaded.
+func (l *loader) abandon() error {
+	var err error
+	for _, db := range []database{l.db, l.scratch} {
+		if db != nil {
+			err = errors.Join(err, db.close())
+		}
+	}
+	return errors.Join(err, l.s.disks.drop())
+}
+
+// rollback returns to a height that is kept.
+func (s *Store) rollback(to seal) error {
+	if to.height == s.last {
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if !s.users.shut() {
+		return ErrClosed
+	}
+	defer s.users.open()
+	if err := s.undo(to); err != nil {
+		return s.fail("return to an earlier height", err)
+	}
+	s.flushes.Add(1)
+	return s.use(s.db)
+}
+
+// undo puts back what the blocks above a height changed, in one batch.
+func (s *Store) undo(to seal) error {
+	b := s.db.newBatch()
+	seen := make(map[string]struct{}) // keys come in ascending order of their changes
+	err := s.journals(to.height+1, ^uint64(0), func(key []byte, j *journal) error {
+		for _, k := range j.keys {
+			name := inSpace(spaceHistory, historyName(k, j.height))
+			if _, done := seen[k]; !done {
+				seen[k] = struct{}{}
+				v, err := s.db.get(name)
+				if err != nil {
+					return err
+				}
+				r, err := decodeRecord(v)
+				if err != nil {
+					return fmt.Errorf("%w: %w", ErrCorrupt, err)
+				}
+				if r.deleted {
+					b.delete(lastKey(k))
+				} else {
+					b.set(lastKey(k), r.encode())
+				}
+			}
+			b.delete(name)
+		}
+		b.delete(key)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// The nodes of later versions.
+	first := nodeID{version: to.version + 1}
+	it, err := s.db.iterate(first.key(), []byte{spaceNodes + 1}, false)
+	if err != nil {
+		return err
+	}
+	for ; it.valid(); it.next() {
+		b.delete(it.key())
+	}
+	if err := it.close(); err != nil {
+		return err
+	}
+	h := head{begun: true, last: to.height, oldest: s.oldest.Load(), version: s.tree.version}
+	for _, t := range s.tree.seals {
+		if t.height <= to.height {
+			h.seals = append(h.seals, t)
+		}
+	}
+	for _, height := range s.snapshots {
+		if height <= to.height {
+			h.snapshots = append(h.snapshots, height)
+		}
+	}
+	b.set([]byte{spaceHead}, h.encode())
+	return b.write(true)
+}
