@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
-	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
 )
 
@@ -24,7 +22,10 @@ type Client struct {
 	context crypto.Context
 	epoch   pbft.Epoch
 	logger  *slog.Logger
-	links   []*link
+
+	transport *Transport
+	private   bool // nobody else uses it: it ends with the client
+	links     []*link
 
 	ctx     context.Context // ends with Close
 	cancels context.CancelFunc
@@ -61,6 +62,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg, _ = cfg.carried()
 	cfg = cfg.withDefaults()
 	public := cfg.Key.Public()
 	if !cfg.Roster.Admits(public) {
@@ -70,14 +72,20 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := tlsid.Certificate(cfg.Key)
-	if err != nil {
-		return nil, err
+	transport, private := cfg.Transport, false
+	if transport == nil {
+		private = true
+		transport, err = NewTransport(TransportConfig{
+			Roster: cfg.Roster, Key: cfg.Key, BackoffMin: cfg.BackoffMin, BackoffMax: cfg.BackoffMax, Dial: cfg.Dial, Logger: cfg.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	first := cfg.FirstSequence
 	orDefault(&first, max(1, uint64(pbft.TimeOf(cfg.Now()))))
 	c := &Client{
-		cfg: cfg, quorums: quorums, signer: ed25519.NewSigner(cfg.Key), context: cfg.Roster.Context(crypto.KindRequest),
+		cfg: cfg, transport: transport, private: private, quorums: quorums, signer: ed25519.NewSigner(cfg.Key), context: cfg.Roster.Context(crypto.KindRequest),
 		epoch: pbft.Epoch(cfg.Roster.Cluster.Epoch), logger: cfg.Logger, kick: make(chan struct{}, 1),
 		requests:  make(map[pbft.Digest]*pending),
 		numbers:   numbers{next: first, window: uint64(cfg.Roster.Cluster.Parameters.MaxInFlight)},
@@ -86,16 +94,12 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		connected: make(chan struct{}),
 	}
 	c.ctx, c.cancels = context.WithCancel(context.Background())
-	for id := range cfg.Roster.N() {
-		l, err := newLink(c, pbft.ReplicaID(id), certificate)
-		if err != nil {
-			_ = c.Close()
-			return nil, err
+	if err := transport.add(c); err != nil {
+		c.cancels()
+		if private {
+			_ = transport.Close()
 		}
-		c.links = append(c.links, l)
-	}
-	for _, l := range c.links {
-		c.running.Go(l.run)
+		return nil, err
 	}
 	c.running.Go(c.run)
 	if err := c.awaitLinks(ctx); err != nil {
@@ -150,11 +154,11 @@ func (c *Client) Close() error {
 	c.cancels()
 	c.running.Wait()
 	c.closing.Do(func() {
-		var errs []error
-		for _, l := range c.links {
-			errs = append(errs, l.close())
+		if c.private {
+			c.closeErr = c.transport.Close()
+		} else {
+			c.transport.remove(c)
 		}
-		c.closeErr = errors.Join(errs...)
 	})
 	return c.closeErr
 }

@@ -19,8 +19,12 @@ type Config struct {
 	// weights and client addresses, and the limits.
 	Roster *roster.Roster
 	// Key is this client's private key. It signs the requests and authenticates the
-	// connections. One Client at a time may use it.
+	// connections, or its place on those of Transport. One Client at a time may use it.
 	Key *ed25519.PrivateKey
+
+	// Transport, if it is set, carries this client beside others. Roster, Dial and the
+	// pauses before dialing are then the transport's: leave them out.
+	Transport *Transport
 
 	// Life is for how long from now a request may run, in block time; after it has
 	// passed, ErrExpired is possible. At most the cluster's maxRequestLife; by
@@ -81,6 +85,28 @@ func orDefault[T comparable](v *T, d T) {
 	}
 }
 
+func orDefaultDial(dial *func(ctx context.Context, address string) (net.Conn, error)) {
+	if *dial == nil {
+		*dial = func(ctx context.Context, address string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+}
+
+// carried returns the configuration with what the transport decides.
+func (c Config) carried() (Config, error) {
+	t := c.Transport
+	if t == nil {
+		return c, nil
+	}
+	if c.Roster != nil && c.Roster.ID != t.cfg.Roster.ID {
+		return c, configError("Roster", c.Roster.ID.Hex(), "the transport is one to cluster %s: leave Roster out", t.cfg.Roster.ID.Hex())
+	}
+	c.Roster, c.Dial, c.BackoffMin, c.BackoffMax = t.cfg.Roster, t.cfg.Dial, t.cfg.BackoffMin, t.cfg.BackoffMax
+	return c, nil
+}
+
 // withDefaults needs the Roster.
 func (c Config) withDefaults() Config {
 	p := &c.Roster.Cluster.Parameters
@@ -94,12 +120,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxWaitingBytes, max(64<<20, int(p.MaxOperationBytes)))
 	orDefault(&c.BackoffMin, 50*time.Millisecond)
 	orDefault(&c.BackoffMax, max(5*time.Second, c.BackoffMin))
-	if c.Dial == nil {
-		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "tcp", address)
-		}
-	}
+	orDefaultDial(&c.Dial)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -112,7 +133,10 @@ func (c Config) withDefaults() Config {
 // Validate checks the configuration with its defaults filled in. Every error
 // wraps [ErrConfig] and names the field, its value and the remedy.
 func (c Config) Validate() error {
+	c, err := c.carried()
 	switch {
+	case err != nil:
+		return err
 	case c.Roster == nil:
 		return configError("Roster", nil, "load the cluster file with roster.Load")
 	case c.Key == nil:
@@ -151,8 +175,12 @@ func (c Config) Validate() error {
 			return configError(f.name, f.value, "set %v to %v", f.low, f.high)
 		}
 	}
-	for i := range c.Roster.Cluster.Members {
-		m := &c.Roster.Cluster.Members[i]
+	return checkAddresses(c.Roster)
+}
+
+func checkAddresses(r *roster.Roster) error {
+	for i := range r.Cluster.Members {
+		m := &r.Cluster.Members[i]
 		if _, _, err := net.SplitHostPort(m.ClientAddress); err != nil {
 			return configError(fmt.Sprintf("Roster: clientAddress of %q", m.Name), m.ClientAddress, "write host:port into the cluster file")
 		}

@@ -35,6 +35,21 @@
 // Operations of one request run together and in the order of their submission; the
 // order of operations submitted at the same time is not defined.
 //
+// # Many clients in one process
+//
+// A gateway, or a bank's front end, holds the keys of many clients. Each is a Client of
+// its own, whose requests it signs and nobody else does; but a [Transport] can carry all of
+// them over one connection to each replica:
+//
+//	t, err := client.NewTransport(client.TransportConfig{Roster: roster})
+//	alice, err := client.Dial(ctx, client.Config{Transport: t, Key: aliceKey})
+//	bob, err := client.Dial(ctx, client.Config{Transport: t, Key: bobKey})
+//
+// What is sent at about the same time to one replica is one message then, and so is
+// what comes back, which costs a fraction of as many connections. Nobody hears or
+// asks more through it than over connections of his own: each key proves itself to each
+// replica, by a signature that is good on that one connection.
+//
 // # Sequence numbers
 //
 // The cluster runs at most one request under each number of a client's key, and

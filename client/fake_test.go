@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/client/api"
@@ -83,12 +84,15 @@ type fakeReplica struct {
 	hang    bool // does not even greet
 
 	sessions map[*fakeSession]bool
+	full     bool // attaches nobody
+	attached int  // so many attachments were asked for
 }
 
 type fakeSession struct {
-	client crypto.PublicKey
-	out    chan *api.ReplicaMessage
-	end    context.CancelFunc
+	client  crypto.PublicKey
+	carried map[crypto.PublicKey]uint32
+	out     chan *api.ReplicaMessage
+	end     context.CancelFunc
 }
 
 func newFakeCluster(t *testing.T, weights []uint64, edit func(*crypto.Cluster)) *fakeCluster {
@@ -214,7 +218,7 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	s := &fakeSession{client: key, out: make(chan *api.ReplicaMessage, 1<<12), end: cancel}
+	s := &fakeSession{client: key, carried: map[crypto.PublicKey]uint32{key: 0}, out: make(chan *api.ReplicaMessage, 1<<12), end: cancel}
 	f := r.cluster
 	f.mu.Lock()
 	primary, hang := r.primary, r.hang
@@ -257,6 +261,9 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 				received <- err
 				return
 			}
+			for _, a := range m.Attach {
+				r.attach(s, stream.Context(), a)
+			}
 			for _, b := range m.Requests {
 				q, err := pbft.DecodeRequest(b)
 				if err != nil {
@@ -265,6 +272,7 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 				}
 				r.arrived(s, q)
 			}
+			r.detach(s, m.Detach)
 		}
 	}()
 	select {
@@ -275,18 +283,52 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 	}
 }
 
+// attach checks the signature as a replica does.
+func (r *fakeReplica) attach(s *fakeSession, ctx context.Context, a *api.Attachment) {
+	p, _ := peer.FromContext(ctx)
+	binding, err := tlsid.Binding(p.AuthInfo.(credentials.TLSInfo).State)
+	if err != nil {
+		panic(err)
+	}
+	f, key := r.cluster, crypto.PublicKey(a.Client)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.attached++
+	if !f.verifier.Verify(key, f.Roster.Context(crypto.KindAttach), binding, crypto.Signature(a.Signature)) || a.Identity == 0 {
+		panic("an attachment that proves nothing")
+	}
+	answer := &api.Attached{Identity: a.Identity}
+	if r.full {
+		answer.Reason = api.Reason_REASON_BUSY
+	} else {
+		s.carried[key] = a.Identity
+	}
+	s.out <- &api.ReplicaMessage{Primary: r.primary, Attached: []*api.Attached{answer}}
+}
+
+func (r *fakeReplica) detach(s *fakeSession, identities []uint32) {
+	r.cluster.mu.Lock()
+	defer r.cluster.mu.Unlock()
+	for key, identity := range s.carried {
+		if slices.Contains(identities, identity) {
+			delete(s.carried, key)
+		}
+	}
+}
+
 func (r *fakeReplica) arrived(s *fakeSession, q *pbft.Request) {
 	f := r.cluster
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := q.Digest()
-	if q.Client != s.client || !f.verifier.Verify(q.Client, f.Roster.Context(crypto.KindRequest), d[:], q.Signature) {
+	identity, ours := s.carried[q.Client]
+	if !ours || !f.verifier.Verify(q.Client, f.Roster.Context(crypto.KindRequest), d[:], q.Signature) {
 		panic("a client sent what it may not")
 	}
 	f.arrivals <- arrival{r.id, q}
 	switch {
 	case r.refuse != api.Reason_REASON_UNSPECIFIED:
-		s.out <- &api.ReplicaMessage{Primary: r.primary, Refusals: []*api.Refusal{{Request: d[:], Reason: r.refuse, RetryAfterMs: 1}}}
+		s.out <- &api.ReplicaMessage{Primary: r.primary, Refusals: []*api.Refusal{{Identity: identity, Request: d[:], Reason: r.refuse, RetryAfterMs: 1}}}
 		return
 	case r.deaf:
 		return
@@ -344,7 +386,9 @@ func (r *fakeReplica) say(reply statemachine.Reply) {
 		r.lie(m)
 	}
 	for s := range r.sessions {
-		if s.client == reply.Client {
+		if identity, ours := s.carried[reply.Client]; ours {
+			m := proto.Clone(m).(*api.Reply)
+			m.Identity = identity
 			if r.noise != nil {
 				s.out <- r.noise
 			}

@@ -113,7 +113,7 @@ func (c *Client) QueryReplica(ctx context.Context, id pbft.ReplicaID, q []byte) 
 	if err != nil {
 		return ReplicaAnswer{}, err
 	}
-	m, err := l.api.Query(ctx, &api.QueryRequest{Query: q})
+	m, err := l.line.api.Query(ctx, &api.QueryRequest{Query: q})
 	if err != nil {
 		return ReplicaAnswer{}, fmt.Errorf("query replica %d (%s): %w", id, l.name, err)
 	}
@@ -127,7 +127,7 @@ func (c *Client) ReplicaStatus(ctx context.Context, id pbft.ReplicaID) (*api.Sta
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.api.Status(ctx, new(api.StatusRequest))
+	m, err := l.line.api.Status(ctx, new(api.StatusRequest))
 	if err != nil {
 		return nil, fmt.Errorf("status of replica %d (%s): %w", id, l.name, err)
 	}

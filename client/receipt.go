@@ -71,7 +71,7 @@ const receiptTimeout = 5 * time.Second
 func (c *Client) receiptFrom(ctx context.Context, l *link, ref Ref, op []byte) (r *receipt.Receipt, none bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
 	defer cancel()
-	m, err := l.api.Receipt(ctx, &api.ReceiptRequest{Height: uint64(ref.Height), Request: ref.Request[:], Operation: uint32(ref.Op)},
+	m, err := l.line.api.Receipt(ctx, &api.ReceiptRequest{Height: uint64(ref.Height), Request: ref.Request[:], Operation: uint32(ref.Op)},
 		grpc.MaxCallRecvMsgSize(2*maxReceive)) // the result and the request
 	if err != nil {
 		return nil, false, err

@@ -12,12 +12,74 @@ import (
 )
 
 // receive takes a message of one replica. Nothing in it is believed.
-func (l *link) receive(m *api.ReplicaMessage) {
-	c := l.client
-	c.mu.Lock()
-	c.primary.hint(l.id, pbft.ReplicaID(min(m.Primary, crypto.MaxReplicas)))
-	l.heard = l.heard[:0]
+func (l *line) receive(m *api.ReplicaMessage) {
+	l.address(m)
+	for i := 0; i < len(m.Replies); {
+		// Those of one client are taken together.
+		k, end := l.links[i], i+1
+		for end < len(m.Replies) && l.links[end] == k {
+			end++
+		}
+		if k != nil {
+			k.replies(m.Replies[i:end])
+		}
+		i = end
+	}
+	rest := l.links[len(m.Replies):]
+	for i, r := range m.Refusals {
+		if k := rest[i]; k != nil {
+			k.refusal(r)
+		}
+	}
+	rest = rest[len(m.Refusals):]
+	for i, a := range m.Attached {
+		if k := rest[i]; k != nil {
+			k.attached(a.Reason, m.Primary)
+		}
+	}
+	clear(l.links)
+}
+
+// address finds out for whom the entries of a message are, and passes on whom the
+// replica takes for the primary, if that is new.
+func (l *line) address(m *api.ReplicaMessage) {
+	var all []*link
+	l.mu.Lock()
+	l.links = l.links[:0]
 	for _, r := range m.Replies {
+		l.links = append(l.links, l.clients[r.Identity])
+	}
+	for _, r := range m.Refusals {
+		l.links = append(l.links, l.clients[r.Identity])
+	}
+	for _, a := range m.Attached {
+		l.links = append(l.links, l.clients[a.Identity])
+	}
+	if m.Primary != l.primary {
+		l.primary = m.Primary
+		for _, k := range l.clients {
+			all = append(all, k)
+		}
+	}
+	l.mu.Unlock()
+	for _, k := range all {
+		k.client.mu.Lock()
+		k.client.hint(l.id, m.Primary)
+		k.client.mu.Unlock()
+	}
+}
+
+// hint notes whom a replica takes for the primary. The mutex is held.
+func (c *Client) hint(from pbft.ReplicaID, primary uint32) {
+	c.primary.hint(from, pbft.ReplicaID(min(primary, crypto.MaxReplicas)))
+}
+
+// replies takes replies that are said to be to requests of ours.
+func (k *link) replies(list []*api.Reply) {
+	c, l := k.client, k.line
+	c.mu.Lock()
+	l.heard = l.heard[:0]
+	for _, r := range list {
 		// What is not found is known by now, or nothing of ours.
 		if p := c.find(r.Request); p != nil {
 			l.heard = append(l.heard, heard{request: p, message: r})
@@ -30,13 +92,10 @@ func (l *link) receive(m *api.ReplicaMessage) {
 	if len(l.heard) > 0 {
 		c.mu.Lock()
 		for i := range l.heard {
-			c.hear(l.id, &l.heard[i])
+			c.hear(k.id, &l.heard[i])
 		}
 		c.mu.Unlock()
 		clear(l.heard)
-	}
-	for _, r := range m.Refusals {
-		l.refusal(r)
 	}
 }
 
@@ -182,8 +241,8 @@ func (c *Client) fence(err error) {
 	c.waiting, c.waitingBytes, c.withdrawn = nil, 0, 0
 }
 
-func (l *link) refusal(m *api.Refusal) {
-	c := l.client
+func (k *link) refusal(m *api.Refusal) {
+	c := k.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Refusals++
@@ -193,16 +252,16 @@ func (l *link) refusal(m *api.Refusal) {
 	}
 	switch m.Reason {
 	case api.Reason_REASON_BUSY, api.Reason_REASON_CLIENT_BUSY, api.Reason_REASON_UNAVAILABLE:
-		p.refused[l.id] = m.Reason
+		p.refused[k.id] = m.Reason
 		p.reason = &RefusedError{m.Reason}
-		if p.attempts == 1 && p.target == l.id {
+		if p.attempts == 1 && p.target == k.id {
 			hint := time.Duration(m.RetryAfterMs) * time.Millisecond
 			p.next = c.cfg.Now().Add(jitter(min(max(hint, 10*time.Millisecond), c.cfg.MaxRetry)))
 			c.wake()
 		}
 	case api.Reason_REASON_MALFORMED, api.Reason_REASON_BAD_SIGNATURE, api.Reason_REASON_FOREIGN_CLIENT,
 		api.Reason_REASON_NOT_ADMITTED, api.Reason_REASON_TOO_LARGE, api.Reason_REASON_EXPIRED:
-		if p.isRefused(c.quorums, l.id, m.Reason) {
+		if p.isRefused(c.quorums, k.id, m.Reason) {
 			c.drop(p, &RefusedError{m.Reason})
 			c.wake()
 		}

@@ -16,6 +16,7 @@ const (
 	KindNewView    Kind = 7
 	KindPossession Kind = 8 // proof of possession of a BLS key; made under its own ciphersuite as well
 	KindHandshake  Kind = 9
+	KindAttach     Kind = 10 // a client's signature over the binding of a connection that carries it
 )
 
 // Context is what every signature is bound to beside its message: what is signed

@@ -28,11 +28,16 @@ type ClientLimits struct {
 	HandshakeTimeout time.Duration
 	// StreamsPerConnection bounds calls and sessions at once on one connection.
 	StreamsPerConnection int
+	// IdentitiesPerSession bounds the clients that one session carries beside its own,
+	// MaxIdentities those of all sessions.
+	IdentitiesPerSession int
+	MaxIdentities        int
 	// MaxMessageBytes bounds one message of a client.
 	MaxMessageBytes int
 
 	// SessionEntries and SessionBytes bound what waits for one session: beyond,
-	// its connection is closed. Execution never waits for a reader.
+	// its connection is closed. For each client that it carries, 16 entries more may
+	// wait. Execution never waits for a reader.
 	SessionEntries int
 	SessionBytes   int
 
@@ -58,7 +63,7 @@ type ClientLimits struct {
 func DefaultClientLimits() ClientLimits {
 	return ClientLimits{
 		MaxConnections: 4096, ConnectionsPerClient: 4, MaxHandshakes: 256, AcceptRate: 100, AcceptBurst: 1024, HandshakeTimeout: 5 * time.Second,
-		StreamsPerConnection: 16, MaxMessageBytes: 16 << 20,
+		StreamsPerConnection: 16, IdentitiesPerSession: 4096, MaxIdentities: 65536, MaxMessageBytes: 16 << 20,
 		SessionEntries: 4096, SessionBytes: 16 << 20,
 		ClientRequests: 1024, ClientBytes: 16 << 20, TotalRequests: 65536, TotalBytes: 256 << 20,
 		Verifiers: max(1, runtime.GOMAXPROCS(0)/2),
@@ -80,6 +85,8 @@ func (l ClientLimits) Validate() error {
 		{"AcceptRate", l.AcceptRate, 1, 1 << 20},
 		{"AcceptBurst", l.AcceptBurst, 1, 1 << 20},
 		{"StreamsPerConnection", l.StreamsPerConnection, 2, 1024},
+		{"IdentitiesPerSession", l.IdentitiesPerSession, 1, 1 << 16},
+		{"MaxIdentities", l.MaxIdentities, 1, 1 << 24},
 		{"MaxMessageBytes", l.MaxMessageBytes, 64 << 10, 256 << 20},
 		{"SessionEntries", l.SessionEntries, 1, 1 << 20},
 		{"SessionBytes", l.SessionBytes, 64 << 10, 1 << 30},
@@ -119,6 +126,8 @@ func (l ClientLimits) withDefaults(p crypto.Parameters) ClientLimits {
 	orDefault(&l.AcceptBurst, d.AcceptBurst)
 	orDefault(&l.HandshakeTimeout, d.HandshakeTimeout)
 	orDefault(&l.StreamsPerConnection, d.StreamsPerConnection)
+	orDefault(&l.IdentitiesPerSession, d.IdentitiesPerSession)
+	orDefault(&l.MaxIdentities, d.MaxIdentities)
 	orDefault(&l.MaxMessageBytes, d.MaxMessageBytes)
 	orDefault(&l.SessionEntries, d.SessionEntries)
 	orDefault(&l.SessionBytes, d.SessionBytes)

@@ -61,6 +61,10 @@ func frontendOf(cfg *Config) (frontend, error) {
 	})
 }
 
+// verifyAtOnce is how many requests' signatures are checked together, if so many
+// wait: a signature in a batch of 256 costs a tenth less than in one of 64.
+const verifyAtOnce = 256
+
 // verifierKeys is how many clients' expanded keys are kept: 1.5 KiB each.
 const verifierKeys = 4096
 
@@ -136,14 +140,15 @@ func (s *clientServer) start(b backend) error {
 		MaxConnections: l.MaxConnections, AcceptRate: l.AcceptRate, AcceptBurst: l.AcceptBurst,
 	})
 	s.ingress = newIngress(ingressLimits{
-		Workers: l.Verifiers, Batch: 64, ClientRequests: l.ClientRequests, ClientBytes: l.ClientBytes,
+		Workers: l.Verifiers, Batch: verifyAtOnce, ClientRequests: l.ClientRequests, ClientBytes: l.ClientBytes,
 		TotalRequests: l.TotalRequests, TotalBytes: l.TotalBytes,
 	}, c.Roster, c.Requests, b, s.replyRouter, &s.counters)
 	s.ingress.trace = c.trace
 	s.service = &clientService{
 		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
-		calls: callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
-		where: statusCache{get: b.Status, now: time.Now},
+		calls:       callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
+		where:       statusCache{get: b.Status, now: time.Now},
+		attachments: ed25519.NewVerifier(1), attaching: make(chan struct{}, l.Verifiers),
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(s.gate),

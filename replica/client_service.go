@@ -31,7 +31,12 @@ type clientService struct {
 	router  *replyRouter
 	calls   callLimiter
 	where   statusCache
-	readers sync.WaitGroup
+	// attachments checks the signatures of attachments, attaching bounds how many do
+	// so at once. It is not the verifier of requests, which remembers who has sent bad
+	// ones: anybody can attach in anybody's name.
+	attachments crypto.RequestVerifier
+	attaching   chan struct{}
+	readers     sync.WaitGroup
 }
 
 // maxRequestsPerMessage bounds the requests in one message of a client.
@@ -62,7 +67,7 @@ func (s *clientService) Session(stream grpc.BidiStreamingServer[api.ClientMessag
 
 	received := make(chan error, 1)
 	// Ends soon after the handler returns, because that ends the stream.
-	s.readers.Go(func() { received <- s.read(stream, auth.Owner) })
+	s.readers.Go(func() { received <- s.read(stream, auth, session) })
 	select {
 	case err = <-received:
 		if errors.Is(err, io.EOF) {
@@ -77,7 +82,9 @@ func (s *clientService) Session(stream grpc.BidiStreamingServer[api.ClientMessag
 	}
 }
 
-func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage], client crypto.PublicKey) error {
+func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage], auth connguard.Auth[crypto.PublicKey],
+	session *replySession) error {
+	carries := func(client crypto.PublicKey) bool { return s.router.carries(session, client) }
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -86,7 +93,13 @@ func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, 
 		if len(m.Requests) > maxRequestsPerMessage {
 			return status.Errorf(codes.InvalidArgument, "%d requests in a message, at most %d", len(m.Requests), maxRequestsPerMessage)
 		}
-		s.ingress.accept(client, m.Requests)
+		if err := s.attachAll(session, auth.State, m.Attach); err != nil {
+			return err
+		}
+		s.ingress.accept(auth.Owner, carries, m.Requests)
+		if len(m.Detach) > 0 {
+			s.router.detach(session, m.Detach)
+		}
 	}
 }
 

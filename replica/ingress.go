@@ -96,15 +96,15 @@ func (g *ingress) close() {
 	g.workers.Wait()
 }
 
-// accept takes encoded requests that came over a channel authenticated as client.
-// It never blocks.
-func (g *ingress) accept(client crypto.PublicKey, encoded [][]byte) {
+// accept takes encoded requests that came over a channel authenticated as client,
+// and as those others for which carries, if it is not nil, says so. It never blocks.
+func (g *ingress) accept(client crypto.PublicKey, carries func(crypto.PublicKey) bool, encoded [][]byte) {
 	for _, b := range encoded {
-		g.acceptOne(client, b)
+		g.acceptOne(client, carries, b)
 	}
 }
 
-func (g *ingress) acceptOne(client crypto.PublicKey, encoded []byte) {
+func (g *ingress) acceptOne(client crypto.PublicKey, carries func(crypto.PublicKey) bool, encoded []byte) {
 	came := g.trace.now()
 	g.counters.requests.Add(1)
 	if len(encoded) > int(g.params.MaxBlockBytes) {
@@ -115,6 +115,9 @@ func (g *ingress) acceptOne(client crypto.PublicKey, encoded []byte) {
 	if err != nil {
 		g.refuse(client, pbft.Digest{}, api.Reason_REASON_MALFORMED)
 		return
+	}
+	if r.Client != client && carries != nil && carries(r.Client) {
+		client = r.Client
 	}
 	if why := g.inspect(client, r); why != api.Reason_REASON_UNSPECIFIED {
 		g.refuse(client, r.Digest(), why)

@@ -66,9 +66,9 @@ func TestIngressIsFair(t *testing.T) {
 	g, rec := newTestIngress(t, c, newFakeBackend(), smallIngress())
 	flood, honest := clientTestKey(1), clientTestKey(2)
 	for i := range 100 {
-		g.accept(flood.Public(), [][]byte{c.request(flood, uint64(i+1), make([]byte, 6000)).Encode()})
+		g.accept(flood.Public(), nil, [][]byte{c.request(flood, uint64(i+1), make([]byte, 6000)).Encode()})
 	}
-	g.accept(honest.Public(), [][]byte{c.request(honest, 1).Encode()})
+	g.accept(honest.Public(), nil, [][]byte{c.request(honest, 1).Encode()})
 	require.Empty(t, rec.count)
 	batch := g.take()
 	require.Less(t, len(batch), 9)
@@ -103,7 +103,7 @@ func TestIngressTakesRequestsLargerThanATurn(t *testing.T) {
 	c := newClientTestCluster(t, nil)
 	g, _ := newTestIngress(t, c, newFakeBackend(), smallIngress())
 	k := clientTestKey(1)
-	g.accept(k.Public(), [][]byte{c.request(k, 1, make([]byte, 200<<10)).Encode()})
+	g.accept(k.Public(), nil, [][]byte{c.request(k, 1, make([]byte, 200<<10)).Encode()})
 	require.Len(t, g.take(), 1)
 }
 
@@ -115,7 +115,7 @@ func TestIngressBounds(t *testing.T) {
 	for client := range byte(3) {
 		k := clientTestKey(client)
 		for i := range 12 {
-			g.accept(k.Public(), [][]byte{c.request(k, uint64(i+1)).Encode()})
+			g.accept(k.Public(), nil, [][]byte{c.request(k, uint64(i+1)).Encode()})
 		}
 	}
 	// Two full queues of 10; the third client took 5 free places and then pushed
@@ -164,11 +164,11 @@ func TestIngressBytesBound(t *testing.T) {
 	g, rec := newTestIngress(t, c, newFakeBackend(), limits)
 	a, b := clientTestKey(1), clientTestKey(2)
 	for i := range 4 {
-		g.accept(a.Public(), [][]byte{c.request(a, uint64(i+1), make([]byte, 100<<10)).Encode()})
+		g.accept(a.Public(), nil, [][]byte{c.request(a, uint64(i+1), make([]byte, 100<<10)).Encode()})
 	}
 	require.Equal(t, 2, rec.count[api.Reason_REASON_CLIENT_BUSY])
 	for i := range 3 {
-		g.accept(b.Public(), [][]byte{c.request(b, uint64(i+1), make([]byte, 70<<10)).Encode()})
+		g.accept(b.Public(), nil, [][]byte{c.request(b, uint64(i+1), make([]byte, 70<<10)).Encode()})
 	}
 	_, bytes, _ := g.load()
 	require.LessOrEqual(t, bytes, 500<<10)
@@ -191,14 +191,14 @@ func TestIngressRefuses(t *testing.T) {
 	unlisted := clientTestKey(2)
 	tooLarge := c.request(listed, 3, make([]byte, 60), make([]byte, 41))
 	tooMany := c.request(listed, 4, nil, nil, nil, nil)
-	g.accept(listed.Public(), [][]byte{
+	g.accept(listed.Public(), nil, [][]byte{
 		{}, make([]byte, 200), good.Encode()[:100], append(good.Encode()[:len(good.Encode()):len(good.Encode())], 0),
 		bad.Encode(), tooLarge.Encode(), tooMany.Encode(),
 		c.request(unlisted, 1).Encode(), // of another client
 		make([]byte, 2<<20),
 		good.Encode(),
 	})
-	g.accept(unlisted.Public(), [][]byte{c.request(unlisted, 2).Encode()})
+	g.accept(unlisted.Public(), nil, [][]byte{c.request(unlisted, 2).Encode()})
 	require.Equal(t, good.Digest(), (<-b.offered).Digest())
 	for range 10 {
 		<-rec.changed
@@ -221,10 +221,10 @@ func TestIngressAnswersFromRecord(t *testing.T) {
 	owner, thief := clientTestKey(1), clientTestKey(2)
 	r := c.request(owner, 5)
 	b.executed[r.Digest()] = executedReply(r, 17, []byte("secret"))
-	g.accept(thief.Public(), [][]byte{r.Encode()})
+	g.accept(thief.Public(), nil, [][]byte{r.Encode()})
 	require.Empty(t, rec.answers)
 	require.Equal(t, api.Reason_REASON_FOREIGN_CLIENT, rec.reason(r.Digest()))
-	g.accept(owner.Public(), [][]byte{r.Encode()})
+	g.accept(owner.Public(), nil, [][]byte{r.Encode()})
 	require.Len(t, rec.answers, 1)
 	require.Equal(t, uint64(17), rec.answers[0].Height)
 	n, _, _ := g.load()
@@ -243,7 +243,7 @@ func TestIngressKnowsWhatItChecked(t *testing.T) {
 	b.known = map[string]bool{string(known.Encode()): true}
 	g.start()
 	defer g.close()
-	g.accept(k.Public(), [][]byte{other.Encode(), known.Encode(), c.request(k, 2).Encode()})
+	g.accept(k.Public(), nil, [][]byte{other.Encode(), known.Encode(), c.request(k, 2).Encode()})
 	require.Equal(t, known.Signature, (<-b.offered).Signature)
 	require.Equal(t, uint64(2), (<-b.offered).Seq)
 	<-rec.changed
@@ -260,7 +260,7 @@ func FuzzIngress(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		g, rec := newTestIngress(t, c, newFakeBackend(), smallIngress())
-		g.accept(k.Public(), [][]byte{encoded})
+		g.accept(k.Public(), nil, [][]byte{encoded})
 		n, _, _ := g.load()
 		require.Equal(t, 1, n+len(rec.changed), "queued or refused, nothing else")
 	})

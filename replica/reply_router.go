@@ -11,7 +11,8 @@ import (
 
 // replyRouter passes what becomes of requests to the open sessions of the client
 // that signed them, and to nobody else: a session belongs to the key that its
-// connection was authenticated with. It never waits: what comes from execution is
+// connection was authenticated with, and to those that proved themselves over it
+// (see attach). It never waits: what comes from execution is
 // put into a session's bounded queue, and a session whose queue is full is cut.
 type replyRouter struct {
 	limits   ClientLimits
@@ -20,47 +21,63 @@ type replyRouter struct {
 
 	mu       sync.RWMutex
 	epoch    pbft.Epoch
-	sessions map[crypto.PublicKey][]*replySession
+	sessions map[crypto.PublicKey][]replyRoute
+	attached int // in all sessions
 	closed   bool
 }
 
+// replyRoute is a session of a client, and what the client is called there.
+type replyRoute struct {
+	session  *replySession
+	identity uint32 // 0: the connection is its own
+}
+
 func newReplyRouter(epoch pbft.Epoch, limits ClientLimits, counters *clientCounters) *replyRouter {
-	return &replyRouter{epoch: epoch, limits: limits, counters: counters, sessions: make(map[crypto.PublicKey][]*replySession)}
+	return &replyRouter{epoch: epoch, limits: limits, counters: counters, sessions: make(map[crypto.PublicKey][]replyRoute)}
 }
 
 // open adds a session of client; cut ends its connection and must not block for
 // long. It returns nil when the router is closed.
 func (t *replyRouter) open(client crypto.PublicKey, cut func()) *replySession {
-	s := &replySession{client: client, router: t, cut: cut, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &replySession{client: client, router: t, cut: cut, ready: make(chan struct{}, 1), done: make(chan struct{}), entries: t.limits.SessionEntries}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return nil
 	}
-	t.sessions[client] = append(t.sessions[client], s)
+	t.sessions[client] = append(t.sessions[client], replyRoute{session: s})
 	t.counters.sessions.Add(1)
 	return s
 }
 
-// forget removes a session.
+// forget removes a session, with all that are attached to it.
 func (t *replyRouter) forget(s *replySession) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := t.sessions[s.client]
-	for i, x := range list {
-		if x != s {
-			continue
-		}
-		// A new slice: deliver may be going over the old one.
-		rest := make([]*replySession, 0, len(list)-1)
-		rest = append(append(rest, list[:i]...), list[i+1:]...)
-		if len(rest) == 0 {
-			delete(t.sessions, s.client)
-		} else {
-			t.sessions[s.client] = rest
-		}
-		t.counters.sessions.Add(-1)
+	if s.forgotten {
 		return
+	}
+	s.forgotten = true
+	t.unroute(s.client, s, 0)
+	for identity := range s.carried {
+		t.detachLocked(s, identity)
+	}
+	t.counters.sessions.Add(-1)
+}
+
+// unroute takes one way to a client out. The mutex is held.
+func (t *replyRouter) unroute(client crypto.PublicKey, s *replySession, identity uint32) {
+	// A new slice: deliver may be going over the old one.
+	var rest []replyRoute
+	for _, r := range t.sessions[client] {
+		if r.session != s || r.identity != identity {
+			rest = append(rest, r)
+		}
+	}
+	if len(rest) == 0 {
+		delete(t.sessions, client)
+	} else {
+		t.sessions[client] = rest
 	}
 }
 
@@ -71,7 +88,11 @@ func (t *replyRouter) close() {
 	t.closed = true
 	var all []*replySession
 	for _, list := range t.sessions {
-		all = append(all, list...)
+		for _, r := range list {
+			if r.identity == 0 {
+				all = append(all, r.session)
+			}
+		}
 	}
 	t.mu.Unlock()
 	for _, s := range all {
@@ -79,7 +100,7 @@ func (t *replyRouter) close() {
 	}
 }
 
-func (t *replyRouter) of(client crypto.PublicKey) []*replySession {
+func (t *replyRouter) of(client crypto.PublicKey) []replyRoute {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.sessions[client]
@@ -100,7 +121,7 @@ func (t *replyRouter) Deliver(epoch pbft.Epoch, height pbft.Height, replies []st
 			t.trace.queued(height)
 		}
 		for _, s := range list {
-			s.put(replyEntry{epoch: epoch, reply: *r, traced: traced})
+			s.session.put(replyEntry{epoch: epoch, identity: s.identity, reply: *r, traced: traced})
 		}
 	}
 }
@@ -134,24 +155,26 @@ func (t *replyRouter) answer(client crypto.PublicKey, r statemachine.Reply) {
 	epoch := t.epoch
 	t.mu.RUnlock()
 	for _, s := range t.of(client) {
-		s.put(replyEntry{epoch: epoch, reply: r})
+		s.session.put(replyEntry{epoch: epoch, identity: s.identity, reply: r})
 	}
 }
 
 // refuse implements ingressSink.
 func (t *replyRouter) refuse(client crypto.PublicKey, digest pbft.Digest, why api.Reason) {
 	for _, s := range t.of(client) {
-		s.put(replyEntry{reason: why, refused: digest})
+		s.session.put(replyEntry{identity: s.identity, reason: why, refused: digest})
 	}
 }
 
-// replyEntry is a reply, or a refusal if reason is set.
+// replyEntry is a reply; a refusal if reason is set; or what became of an attachment.
 type replyEntry struct {
-	epoch   pbft.Epoch
-	reply   statemachine.Reply
-	traced  pbft.Height // of the block whose first request this answers, else 0
-	reason  api.Reason
-	refused pbft.Digest
+	epoch    pbft.Epoch
+	identity uint32
+	attached bool
+	reply    statemachine.Reply
+	traced   pbft.Height // of the block whose first request this answers, else 0
+	reason   api.Reason
+	refused  pbft.Digest
 }
 
 // size is about what the entry takes on the wire.
@@ -165,9 +188,15 @@ type replySession struct {
 	ready  chan struct{} // has a token when there is something to send
 	done   chan struct{} // closed by finish
 
+	// Guarded by the router's mutex.
+	carried   map[uint32]crypto.PublicKey // attached to it
+	names     map[crypto.PublicKey]uint32 // the same by key
+	forgotten bool
+
 	mu       sync.Mutex
 	queue    []replyEntry
 	bytes    int
+	entries  int // how many may wait
 	finished bool
 }
 
@@ -180,7 +209,7 @@ func (s *replySession) put(e replyEntry) {
 		s.mu.Unlock()
 		return
 	}
-	if len(s.queue) >= s.router.limits.SessionEntries || len(s.queue) > 0 && s.bytes+size > s.router.limits.SessionBytes {
+	if len(s.queue) >= s.entries || len(s.queue) > 0 && s.bytes+size > s.router.limits.SessionBytes {
 		s.finished = true
 		s.queue, s.bytes = nil, 0
 		close(s.done)
@@ -231,8 +260,12 @@ func replyMessage(entries []replyEntry) *api.ReplicaMessage {
 	m := &api.ReplicaMessage{Replies: make([]*api.Reply, 0, len(entries))}
 	for i := range entries {
 		e := &entries[i]
+		if e.attached {
+			m.Attached = append(m.Attached, &api.Attached{Identity: e.identity, Reason: e.reason})
+			continue
+		}
 		if e.reason != api.Reason_REASON_UNSPECIFIED {
-			f := &api.Refusal{Reason: e.reason, RetryAfterMs: retryAfter(e.reason)}
+			f := &api.Refusal{Reason: e.reason, RetryAfterMs: retryAfter(e.reason), Identity: e.identity}
 			if !e.refused.IsZero() {
 				f.Request = e.refused[:]
 			}
@@ -241,7 +274,7 @@ func replyMessage(entries []replyEntry) *api.ReplicaMessage {
 		}
 		r := &api.Reply{
 			Epoch: uint64(e.epoch), Height: e.reply.Height, Request: e.reply.Request[:], Seq: e.reply.Seq,
-			Outcome: api.Outcome(e.reply.Status),
+			Outcome: api.Outcome(e.reply.Status), Identity: e.identity,
 		}
 		if n := statemachine.ResultsSize(e.reply.Results); n > 0 {
 			r.Results = statemachine.AppendResults(make([]byte, 0, n), e.reply.Results)

@@ -51,7 +51,7 @@ func BenchmarkIngress(b *testing.B) {
 			g.start()
 			round := func() {
 				for i := range keys {
-					g.accept(keys[i], encoded[i])
+					g.accept(keys[i], nil, encoded[i])
 				}
 				for left := n; left > 0; {
 					left -= <-back.taken

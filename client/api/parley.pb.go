@@ -12,6 +12,19 @@
 // key is the "tlsKey" of that member in the cluster file. The client's key is the
 // client's identity: the key that also signs its requests.
 //
+// CARRIERS. A process that holds many clients' keys may carry all of them over one
+// connection, which is then that of a key of its own (which the cluster must admit
+// like any other): it attaches each client to the session. What a client signs for
+// that is no secret and of no use elsewhere: it is under the context
+//
+//   signed = "parley/v1" || 0x0a || cluster id || epoch, 8 bytes || binding
+//
+// where the binding is 32 bytes of keying material that this very TLS connection
+// exports (RFC 8446, section 7.5) under the label "EXPORTER-parley-attach" and no
+// context. So the client's key proves itself to the replica over this connection as it
+// would have in the handshake of one of its own, and the requests and the replies of a
+// client pass through connections of its choosing only.
+//
 // TRUST. Nothing that one replica says is to be believed, and nothing here needs
 // it. A client connects to all replicas, and an outcome counts when replicas that
 // together weigh more than F, the weight that may be faulty, have sent the same: of
@@ -56,7 +69,8 @@
 //
 // LIMITS. One message of a client: 16 MiB. One operation, the operations of one
 // request, and their number: parameters of the cluster. Requests in one message:
-// 1024. Streams on one connection: 16; connections of one client: 4.
+// 1024. Streams on one connection: 16; connections of one client: 4. Clients attached
+// to one session: 4096, and to all sessions of a replica: 65536.
 //
 // Fields that are not listed here must be ignored, so that they can be added.
 
@@ -291,14 +305,19 @@ func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReceiptResponse_State.Descriptor instead.
 func (ReceiptResponse_State) EnumDescriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{7, 0}
+	return file_parley_proto_rawDescGZIP(), []int{9, 0}
 }
 
 type ClientMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Encoded requests, as above, at most 1024. Their client must be the key of the
-	// connection.
-	Requests      [][]byte `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// connection, or one that is attached to the session.
+	Requests [][]byte `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Clients to attach, at most 1024, before the requests are looked at; each is
+	// answered with an Attached. A signature that is not good ends the session.
+	Attach []*Attachment `protobuf:"bytes,2,rep,name=attach,proto3" json:"attach,omitempty"`
+	// Identities to detach, at most 1024, after the requests.
+	Detach        []uint32 `protobuf:"varint,3,rep,packed,name=detach,proto3" json:"detach,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -340,21 +359,100 @@ func (x *ClientMessage) GetRequests() [][]byte {
 	return nil
 }
 
+func (x *ClientMessage) GetAttach() []*Attachment {
+	if x != nil {
+		return x.Attach
+	}
+	return nil
+}
+
+func (x *ClientMessage) GetDetach() []uint32 {
+	if x != nil {
+		return x.Detach
+	}
+	return nil
+}
+
+// Attachment makes a session one of this client as well. An earlier one of the same
+// client to the same session ends.
+type Attachment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How replies name the client: not 0, which is the key of the connection, and
+	// never used before on the session.
+	Identity      uint32 `protobuf:"varint,1,opt,name=identity,proto3" json:"identity,omitempty"`
+	Client        []byte `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`       // the key
+	Signature     []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"` // see above
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attachment) Reset() {
+	*x = Attachment{}
+	mi := &file_parley_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attachment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attachment) ProtoMessage() {}
+
+func (x *Attachment) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
+func (*Attachment) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Attachment) GetIdentity() uint32 {
+	if x != nil {
+		return x.Identity
+	}
+	return 0
+}
+
+func (x *Attachment) GetClient() []byte {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *Attachment) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type ReplicaMessage struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Replies  []*Reply               `protobuf:"bytes,1,rep,name=replies,proto3" json:"replies,omitempty"`
 	Refusals []*Refusal             `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty"`
 	// The replica's opinion on who is primary now, in every message: where to send
 	// the next request. A wrong one costs the client a timeout and nothing else.
-	View          uint64 `protobuf:"varint,3,opt,name=view,proto3" json:"view,omitempty"`
-	Primary       uint32 `protobuf:"varint,4,opt,name=primary,proto3" json:"primary,omitempty"` // index of the member
+	View          uint64      `protobuf:"varint,3,opt,name=view,proto3" json:"view,omitempty"`
+	Primary       uint32      `protobuf:"varint,4,opt,name=primary,proto3" json:"primary,omitempty"` // index of the member
+	Attached      []*Attached `protobuf:"bytes,5,rep,name=attached,proto3" json:"attached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReplicaMessage) Reset() {
 	*x = ReplicaMessage{}
-	mi := &file_parley_proto_msgTypes[1]
+	mi := &file_parley_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +464,7 @@ func (x *ReplicaMessage) String() string {
 func (*ReplicaMessage) ProtoMessage() {}
 
 func (x *ReplicaMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[1]
+	mi := &file_parley_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +477,7 @@ func (x *ReplicaMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaMessage.ProtoReflect.Descriptor instead.
 func (*ReplicaMessage) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{1}
+	return file_parley_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ReplicaMessage) GetReplies() []*Reply {
@@ -410,6 +508,67 @@ func (x *ReplicaMessage) GetPrimary() uint32 {
 	return 0
 }
 
+func (x *ReplicaMessage) GetAttached() []*Attached {
+	if x != nil {
+		return x.Attached
+	}
+	return nil
+}
+
+// Attached answers an Attachment. If the reason is not 0, it was refused:
+// REASON_NOT_ADMITTED, or REASON_BUSY when the replica has no room.
+type Attached struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Identity      uint32                 `protobuf:"varint,1,opt,name=identity,proto3" json:"identity,omitempty"`
+	Reason        Reason                 `protobuf:"varint,2,opt,name=reason,proto3,enum=parley.v1.Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attached) Reset() {
+	*x = Attached{}
+	mi := &file_parley_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attached) ProtoMessage() {}
+
+func (x *Attached) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attached.ProtoReflect.Descriptor instead.
+func (*Attached) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Attached) GetIdentity() uint32 {
+	if x != nil {
+		return x.Identity
+	}
+	return 0
+}
+
+func (x *Attached) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
 // Reply says what became of a request when its block was executed.
 type Reply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -428,14 +587,16 @@ type Reply struct {
 	//
 	// with numbers as in a request. There are as many as operations, and nothing
 	// follows. Else it is empty. testdata/results_vector.json has an example.
-	Results       []byte `protobuf:"bytes,6,opt,name=results,proto3" json:"results,omitempty"`
+	Results []byte `protobuf:"bytes,6,opt,name=results,proto3" json:"results,omitempty"`
+	// Whose the request is: as it was attached, or 0 for the key of the connection.
+	Identity      uint32 `protobuf:"varint,7,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_parley_proto_msgTypes[2]
+	mi := &file_parley_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +608,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[2]
+	mi := &file_parley_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +621,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{2}
+	return file_parley_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Reply) GetEpoch() uint64 {
@@ -505,6 +666,13 @@ func (x *Reply) GetResults() []byte {
 	return nil
 }
 
+func (x *Reply) GetIdentity() uint32 {
+	if x != nil {
+		return x.Identity
+	}
+	return 0
+}
+
 // Refusal says that this replica did not take a request. It proves nothing about
 // what others do with it, or have done.
 type Refusal struct {
@@ -513,13 +681,14 @@ type Refusal struct {
 	Reason  Reason                 `protobuf:"varint,2,opt,name=reason,proto3,enum=parley.v1.Reason" json:"reason,omitempty"`
 	// When to try again, if that can help; a hint.
 	RetryAfterMs  uint32 `protobuf:"varint,3,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	Identity      uint32 `protobuf:"varint,4,opt,name=identity,proto3" json:"identity,omitempty"` // as in Reply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_parley_proto_msgTypes[3]
+	mi := &file_parley_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +700,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[3]
+	mi := &file_parley_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +713,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{3}
+	return file_parley_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Refusal) GetRequest() []byte {
@@ -568,6 +737,13 @@ func (x *Refusal) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+func (x *Refusal) GetIdentity() uint32 {
+	if x != nil {
+		return x.Identity
+	}
+	return 0
+}
+
 type QueryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Query         []byte                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"` // in the application's encoding; at most 1 MiB
@@ -577,7 +753,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_parley_proto_msgTypes[4]
+	mi := &file_parley_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +765,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[4]
+	mi := &file_parley_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +778,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{4}
+	return file_parley_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *QueryRequest) GetQuery() []byte {
@@ -623,7 +799,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_parley_proto_msgTypes[5]
+	mi := &file_parley_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +811,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[5]
+	mi := &file_parley_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +824,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{5}
+	return file_parley_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *QueryResponse) GetAnswer() []byte {
@@ -676,7 +852,7 @@ type ReceiptRequest struct {
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_parley_proto_msgTypes[6]
+	mi := &file_parley_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +864,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[6]
+	mi := &file_parley_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +877,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{6}
+	return file_parley_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReceiptRequest) GetHeight() uint64 {
@@ -736,7 +912,7 @@ type ReceiptResponse struct {
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_parley_proto_msgTypes[7]
+	mi := &file_parley_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +924,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[7]
+	mi := &file_parley_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +937,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{7}
+	return file_parley_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReceiptResponse) GetState() ReceiptResponse_State {
@@ -786,7 +962,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_parley_proto_msgTypes[8]
+	mi := &file_parley_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +974,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[8]
+	mi := &file_parley_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +987,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{8}
+	return file_parley_proto_rawDescGZIP(), []int{10}
 }
 
 type StatusResponse struct {
@@ -843,7 +1019,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_parley_proto_msgTypes[9]
+	mi := &file_parley_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +1031,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[9]
+	mi := &file_parley_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +1044,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{9}
+	return file_parley_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatusResponse) GetCluster() []byte {
@@ -1029,7 +1205,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1217,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1230,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{10}
+	return file_parley_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -1086,7 +1262,7 @@ type ClusterRequest struct {
 
 func (x *ClusterRequest) Reset() {
 	*x = ClusterRequest{}
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1274,7 @@ func (x *ClusterRequest) String() string {
 func (*ClusterRequest) ProtoMessage() {}
 
 func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1287,7 @@ func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRequest.ProtoReflect.Descriptor instead.
 func (*ClusterRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{11}
+	return file_parley_proto_rawDescGZIP(), []int{13}
 }
 
 type ClusterResponse struct {
@@ -1125,7 +1301,7 @@ type ClusterResponse struct {
 
 func (x *ClusterResponse) Reset() {
 	*x = ClusterResponse{}
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1313,7 @@ func (x *ClusterResponse) String() string {
 func (*ClusterResponse) ProtoMessage() {}
 
 func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1326,7 @@ func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterResponse.ProtoReflect.Descriptor instead.
 func (*ClusterResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{12}
+	return file_parley_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClusterResponse) GetCluster() []byte {
@@ -1178,25 +1354,38 @@ var File_parley_proto protoreflect.FileDescriptor
 
 const file_parley_proto_rawDesc = "" +
 	"\n" +
-	"\fparley.proto\x12\tparley.v1\"+\n" +
+	"\fparley.proto\x12\tparley.v1\"r\n" +
 	"\rClientMessage\x12\x1a\n" +
-	"\brequests\x18\x01 \x03(\fR\brequests\"\x9a\x01\n" +
+	"\brequests\x18\x01 \x03(\fR\brequests\x12-\n" +
+	"\x06attach\x18\x02 \x03(\v2\x15.parley.v1.AttachmentR\x06attach\x12\x16\n" +
+	"\x06detach\x18\x03 \x03(\rR\x06detach\"^\n" +
+	"\n" +
+	"Attachment\x12\x1a\n" +
+	"\bidentity\x18\x01 \x01(\rR\bidentity\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\fR\x06client\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xcb\x01\n" +
 	"\x0eReplicaMessage\x12*\n" +
 	"\areplies\x18\x01 \x03(\v2\x10.parley.v1.ReplyR\areplies\x12.\n" +
 	"\brefusals\x18\x02 \x03(\v2\x12.parley.v1.RefusalR\brefusals\x12\x12\n" +
 	"\x04view\x18\x03 \x01(\x04R\x04view\x12\x18\n" +
-	"\aprimary\x18\x04 \x01(\rR\aprimary\"\xa9\x01\n" +
+	"\aprimary\x18\x04 \x01(\rR\aprimary\x12/\n" +
+	"\battached\x18\x05 \x03(\v2\x13.parley.v1.AttachedR\battached\"Q\n" +
+	"\bAttached\x12\x1a\n" +
+	"\bidentity\x18\x01 \x01(\rR\bidentity\x12)\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x11.parley.v1.ReasonR\x06reason\"\xc5\x01\n" +
 	"\x05Reply\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\fR\arequest\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12,\n" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x12.parley.v1.OutcomeR\aoutcome\x12\x18\n" +
-	"\aresults\x18\x06 \x01(\fR\aresults\"t\n" +
+	"\aresults\x18\x06 \x01(\fR\aresults\x12\x1a\n" +
+	"\bidentity\x18\a \x01(\rR\bidentity\"\x90\x01\n" +
 	"\aRefusal\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12)\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x11.parley.v1.ReasonR\x06reason\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"$\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\x12\x1a\n" +
+	"\bidentity\x18\x04 \x01(\rR\bidentity\"$\n" +
 	"\fQueryRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\fR\x05query\"?\n" +
 	"\rQueryResponse\x12\x16\n" +
@@ -1291,47 +1480,52 @@ func file_parley_proto_rawDescGZIP() []byte {
 }
 
 var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_parley_proto_goTypes = []any{
 	(Outcome)(0),               // 0: parley.v1.Outcome
 	(Reason)(0),                // 1: parley.v1.Reason
 	(ReceiptResponse_State)(0), // 2: parley.v1.ReceiptResponse.State
 	(*ClientMessage)(nil),      // 3: parley.v1.ClientMessage
-	(*ReplicaMessage)(nil),     // 4: parley.v1.ReplicaMessage
-	(*Reply)(nil),              // 5: parley.v1.Reply
-	(*Refusal)(nil),            // 6: parley.v1.Refusal
-	(*QueryRequest)(nil),       // 7: parley.v1.QueryRequest
-	(*QueryResponse)(nil),      // 8: parley.v1.QueryResponse
-	(*ReceiptRequest)(nil),     // 9: parley.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),    // 10: parley.v1.ReceiptResponse
-	(*StatusRequest)(nil),      // 11: parley.v1.StatusRequest
-	(*StatusResponse)(nil),     // 12: parley.v1.StatusResponse
-	(*Peer)(nil),               // 13: parley.v1.Peer
-	(*ClusterRequest)(nil),     // 14: parley.v1.ClusterRequest
-	(*ClusterResponse)(nil),    // 15: parley.v1.ClusterResponse
+	(*Attachment)(nil),         // 4: parley.v1.Attachment
+	(*ReplicaMessage)(nil),     // 5: parley.v1.ReplicaMessage
+	(*Attached)(nil),           // 6: parley.v1.Attached
+	(*Reply)(nil),              // 7: parley.v1.Reply
+	(*Refusal)(nil),            // 8: parley.v1.Refusal
+	(*QueryRequest)(nil),       // 9: parley.v1.QueryRequest
+	(*QueryResponse)(nil),      // 10: parley.v1.QueryResponse
+	(*ReceiptRequest)(nil),     // 11: parley.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),    // 12: parley.v1.ReceiptResponse
+	(*StatusRequest)(nil),      // 13: parley.v1.StatusRequest
+	(*StatusResponse)(nil),     // 14: parley.v1.StatusResponse
+	(*Peer)(nil),               // 15: parley.v1.Peer
+	(*ClusterRequest)(nil),     // 16: parley.v1.ClusterRequest
+	(*ClusterResponse)(nil),    // 17: parley.v1.ClusterResponse
 }
 var file_parley_proto_depIdxs = []int32{
-	5,  // 0: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
-	6,  // 1: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
-	0,  // 2: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
-	1,  // 3: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
-	2,  // 4: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
-	13, // 5: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
-	3,  // 6: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
-	7,  // 7: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
-	9,  // 8: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
-	11, // 9: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
-	14, // 10: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
-	4,  // 11: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
-	8,  // 12: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
-	10, // 13: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
-	12, // 14: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
-	15, // 15: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	4,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
+	7,  // 1: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
+	8,  // 2: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
+	6,  // 3: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
+	1,  // 4: parley.v1.Attached.reason:type_name -> parley.v1.Reason
+	0,  // 5: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
+	1,  // 6: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
+	2,  // 7: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
+	15, // 8: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	3,  // 9: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
+	9,  // 10: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
+	11, // 11: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
+	13, // 12: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
+	16, // 13: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
+	5,  // 14: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
+	10, // 15: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
+	12, // 16: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
+	14, // 17: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
+	17, // 18: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_parley_proto_init() }
@@ -1345,7 +1539,7 @@ func file_parley_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_proto_rawDesc), len(file_parley_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

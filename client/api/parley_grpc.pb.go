@@ -12,6 +12,19 @@
 // key is the "tlsKey" of that member in the cluster file. The client's key is the
 // client's identity: the key that also signs its requests.
 //
+// CARRIERS. A process that holds many clients' keys may carry all of them over one
+// connection, which is then that of a key of its own (which the cluster must admit
+// like any other): it attaches each client to the session. What a client signs for
+// that is no secret and of no use elsewhere: it is under the context
+//
+//   signed = "parley/v1" || 0x0a || cluster id || epoch, 8 bytes || binding
+//
+// where the binding is 32 bytes of keying material that this very TLS connection
+// exports (RFC 8446, section 7.5) under the label "EXPORTER-parley-attach" and no
+// context. So the client's key proves itself to the replica over this connection as it
+// would have in the handshake of one of its own, and the requests and the replies of a
+// client pass through connections of its choosing only.
+//
 // TRUST. Nothing that one replica says is to be believed, and nothing here needs
 // it. A client connects to all replicas, and an outcome counts when replicas that
 // together weigh more than F, the weight that may be faulty, have sent the same: of
@@ -56,7 +69,8 @@
 //
 // LIMITS. One message of a client: 16 MiB. One operation, the operations of one
 // request, and their number: parameters of the cluster. Requests in one message:
-// 1024. Streams on one connection: 16; connections of one client: 4.
+// 1024. Streams on one connection: 16; connections of one client: 4. Clients attached
+// to one session: 4096, and to all sessions of a replica: 65536.
 //
 // Fields that are not listed here must be ignored, so that they can be added.
 
@@ -88,9 +102,10 @@ const (
 type ParleyClient interface {
 	// Session carries requests to the replica, and to the client everything that
 	// becomes of its requests, through whichever replica and stream they came:
-	// every open session of a client's key gets every reply. The replica's first
-	// message comes at once, with or without replies in it. A session that is not
-	// read is cut off when 16 MiB or 4096 entries wait for it.
+	// every open session of a client's key, and every one that the client is attached
+	// to, gets every reply. The replica's first message comes at once, with or without
+	// replies in it. A session that is not read is cut off when 16 MiB wait for it, or
+	// 4096 entries and 16 for each client attached.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClientMessage, ReplicaMessage], error)
 	// Query asks the application on this replica alone. The answer may be stale and
 	// may be a lie: it is for diagnosis and for data that proves itself.
@@ -170,9 +185,10 @@ func (c *parleyClient) Cluster(ctx context.Context, in *ClusterRequest, opts ...
 type ParleyServer interface {
 	// Session carries requests to the replica, and to the client everything that
 	// becomes of its requests, through whichever replica and stream they came:
-	// every open session of a client's key gets every reply. The replica's first
-	// message comes at once, with or without replies in it. A session that is not
-	// read is cut off when 16 MiB or 4096 entries wait for it.
+	// every open session of a client's key, and every one that the client is attached
+	// to, gets every reply. The replica's first message comes at once, with or without
+	// replies in it. A session that is not read is cut off when 16 MiB wait for it, or
+	// 4096 entries and 16 for each client attached.
 	Session(grpc.BidiStreamingServer[ClientMessage, ReplicaMessage]) error
 	// Query asks the application on this replica alone. The answer may be stale and
 	// may be a lie: it is for diagnosis and for data that proves itself.

@@ -18,6 +18,9 @@ type bench struct {
 	// connections is how many identities share the operations, each with its own
 	// key, signatures and connections; 0 until validate has decided.
 	connections int
+	// transports is how many client.Transports carry the identities; 0 if each has
+	// connections of its own.
+	transports int
 
 	size    int
 	keys    int
@@ -64,7 +67,9 @@ lowest and the highest. --plot draws throughput against latency.
 --connections says how many identities share the operations. Each has a key, its own
 signed requests and a connection to each replica; operations of one identity share
 requests. With one (the default) that is how a service uses Parley; with as many as
-clients (--identities distinct) there is nothing to share. Beyond the keys that the
+clients (--identities distinct) there is nothing to share. With --transports the
+identities still sign each for itself, but travel together, as those of a gateway or a
+bank's front end do: a transport is one connection to each replica. Beyond the keys that the
 cluster lists it must serve anybody (--open of init and cluster).
 
 If the replicas run on this machine, as 'parley cluster --dir' starts them, their
@@ -74,6 +79,7 @@ The keys begin with "bench/" and stay in the store.`,
 		Example: `  parley bench --dir demo
   parley bench --dir demo --clients 1,16,128,1024 --connections 16 --runs 3 --plot bench.svg
   parley bench --dir demo --clients 1024 --identities distinct --json
+  parley bench --dir demo --clients 1024 --identities distinct --transports 1
   parley bench --dir demo --rate 1000,5000,20000 --connections 16`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,6 +96,7 @@ The keys begin with "bench/" and stay in the store.`,
 	f.StringVar(&b.arrivals, "arrivals", "poisson", "of the open loop: poisson or even")
 	f.IntVar(&b.connections, "connections", 0, "identities that share the operations (default 1)")
 	f.StringVar(&b.identities, "identities", "shared", "shared or distinct: --connections 1, or one for each client")
+	f.IntVar(&b.transports, "transports", 0, "shared connections to each replica that carry the identities; 0: each has its own")
 	f.IntVar(&b.size, "size", 256-operationOverhead, "bytes in a value")
 	f.IntVar(&b.keys, "keys", 10_000, "different keys")
 	f.Float64Var(&b.seconds, "seconds", 10, "how long to measure")

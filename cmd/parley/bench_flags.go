@@ -94,6 +94,8 @@ func (b *bench) readConnections(cmd *cobra.Command) error {
 		return usagef(cmd, "--identities is %s and --connections %d: give one of them", b.identities, b.connections)
 	case given && (b.connections < 1 || b.connections > maxIdentities):
 		return usagef(cmd, "--connections is %d: give 1 to %d", b.connections, maxIdentities)
+	case b.transports < 0 || b.transports > maxIdentities:
+		return usagef(cmd, "--transports is %d: give 0 to %d", b.transports, maxIdentities)
 	case b.identities == "distinct" && b.rateList != "":
 		return usagef(cmd, "--identities is distinct, and an open loop (--rate) has no clients to count: say with --connections how many identities share the operations")
 	}

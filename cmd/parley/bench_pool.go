@@ -18,6 +18,7 @@ import (
 type benchPool struct {
 	bench      *bench
 	roster     *roster.Roster
+	transports []*client.Transport
 	clients    []*client.Client
 	identities []*identity // reserved key files
 }
@@ -59,8 +60,13 @@ func (p *benchPool) dial(ctx context.Context, n int) error {
 			group.Go(func() error { return err })
 			break
 		}
+		t, err := p.transport(len(p.clients)+i, k)
+		if err != nil {
+			group.Go(func() error { return err })
+			break
+		}
 		group.Go(func() (err error) {
-			made[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing, MaxWaiting: max(1024, min(65536, maxBenchWaiting/n))})
+			made[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing, Transport: t, MaxWaiting: max(1024, min(65536, maxBenchWaiting/n))})
 			return err
 		})
 	}
@@ -71,6 +77,22 @@ func (p *benchPool) dial(ctx context.Context, n int) error {
 		}
 	}
 	return err
+}
+
+// transport is what carries the i-th connection, with its key if it is the first that
+// it carries; nil if it has connections of its own.
+func (p *benchPool) transport(i int, k *keyfile.Client) (*client.Transport, error) {
+	if p.bench.transports == 0 {
+		return nil, nil
+	}
+	if i < p.bench.transports {
+		t, err := client.NewTransport(client.TransportConfig{Roster: p.roster, Key: k.Signing})
+		if err != nil {
+			return nil, err
+		}
+		p.transports = append(p.transports, t)
+	}
+	return p.transports[i%p.bench.transports], nil
 }
 
 // key is the key of the i-th connection. Of an open cluster's any but the first is
@@ -112,6 +134,9 @@ func (p *benchPool) why(i int) string {
 func (p *benchPool) close() {
 	for _, c := range p.clients {
 		_ = c.Close()
+	}
+	for _, t := range p.transports {
+		_ = t.Close()
 	}
 	for _, id := range p.identities {
 		id.close()

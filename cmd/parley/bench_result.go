@@ -19,6 +19,7 @@ type benchResult struct {
 	Clients        int     `json:"clients,omitempty"`
 	Rate           float64 `json:"rate,omitempty"`
 	Connections    int     `json:"connections"`
+	Transports     int     `json:"transports,omitempty"` // that carry the connections; 0: each is its own
 	ValueBytes     int     `json:"valueBytes"`
 	OperationBytes int     `json:"operationBytes"`
 	Seconds        float64 `json:"seconds"`
@@ -164,13 +165,13 @@ func (b *bench) print(out io.Writer, results []*benchResult) error {
 	if first.Mode == "open" {
 		header[0] = "RATE"
 	}
-	header = append(header, "CONNECTIONS", "OP/S")
+	header = append(header, "CONNECTIONS", "TRANSPORTS", "OP/S")
 	if runs != "" {
 		header = append(header, "LOW..HIGH")
 	}
 	t := newTable(out, append(header, "MEAN MS", "P50", "P90", "P99", "P99.9", "MAX", "OPS/REQUEST", "CPU S/1000", "CLIENT", "PEAK MIB", "B WRITTEN/OP", "ERRORS", "REPEATED")...)
 	for _, r := range results {
-		cells := []any{r.load(), r.Connections, fmt.Sprintf("%.0f", r.PerSecond)}
+		cells := []any{r.load(), r.Connections, r.carriers(), fmt.Sprintf("%.0f", r.PerSecond)}
 		if s := r.Spread; s != nil {
 			cells = append(cells, fmt.Sprintf("%.0f..%.0f", s.PerSecond[0], s.PerSecond[1]))
 		}
@@ -192,6 +193,14 @@ func (b *bench) print(out io.Writer, results []*benchResult) error {
 		printTrouble(out, r)
 	}
 	return nil
+}
+
+// carriers says what carries the connections.
+func (r *benchResult) carriers() string {
+	if r.Transports == 0 {
+		return "own"
+	}
+	return strconv.Itoa(r.Transports)
 }
 
 // printTrouble says what went wrong at a point, if anything.

@@ -58,7 +58,7 @@ func (b *bench) measure(cmd *cobra.Command, p benchPoint, connections []*client.
 	window := benchWindow{from: begin.Add(seconds(b.warmup))}
 	window.until = window.from.Add(seconds(b.seconds))
 	r := &benchResult{
-		Mode: "closed", Clients: p.clients, Rate: p.rate, Connections: len(connections),
+		Mode: "closed", Clients: p.clients, Rate: p.rate, Connections: len(connections), Transports: min(b.transports, len(connections)),
 		ValueBytes: b.size, OperationBytes: b.size + operationOverhead, Seconds: b.seconds,
 	}
 

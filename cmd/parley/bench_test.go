@@ -202,6 +202,7 @@ func TestBenchFlags(t *testing.T) {
 		{[]string{"--connections", "0"}, "--connections is 0"},
 		{[]string{"--connections", "4000"}, "--connections is 4000: give 1 to 2048"},
 		{[]string{"--connections", "4", "--identities", "distinct"}, "give one of them"},
+		{[]string{"--transports", "-1"}, "--transports is -1: give 0 to 2048"},
 		{[]string{"--runs", "0"}, "--runs is 0"},
 		{[]string{"--size", "-1"}, "--size is -1"},
 		{[]string{"--warmup", "-1"}, "--warmup is -1"},
