@@ -78,7 +78,7 @@ const killLoad = 64
 func (b *bench) killed(ctx context.Context) error {
 	for range b.repeats {
 		for _, s := range b.systems {
-			if s.Name == "parley-distinct" || s.Name == "smartbft-signed" {
+			if s.Name == "parley-distinct" || s.Name == "parley-carried" || s.Name == "smartbft-signed" {
 				continue
 			}
 			k, err := b.killLeader(ctx, s)

@@ -27,7 +27,8 @@ type Parley struct {
 	programs *Programs
 	cluster  string // its folder
 	roster   *roster.Roster
-	distinct bool
+	distinct bool // each client is an identity of its own
+	carried  bool // and all are carried by one transport
 	// strategies are how replicas betray, by number; none for an honest one.
 	strategies map[int]string
 }
@@ -40,6 +41,14 @@ func startParleyDistinct(ctx context.Context, cfg Config) (Cluster, error) {
 	p, err := NewParley(ctx, cfg, nil)
 	if err == nil {
 		p.distinct = true
+	}
+	return p, err
+}
+
+func startParleyCarried(ctx context.Context, cfg Config) (Cluster, error) {
+	p, err := NewParley(ctx, cfg, nil)
+	if err == nil {
+		p.distinct, p.carried = true, true
 	}
 	return p, err
 }
@@ -119,12 +128,21 @@ func (p *Parley) Clients(ctx context.Context, n, connections int) (ops []load.Op
 	if p.distinct {
 		connections = n
 	}
-	clients, err := p.dial(ctx, min(n, connections))
+	var transport *client.Transport
+	if p.carried {
+		if transport, err = client.NewTransport(client.TransportConfig{Roster: p.roster}); err != nil {
+			return nil, nil, err
+		}
+	}
+	clients, err := p.dial(ctx, min(n, connections), transport)
 	end = func() {
 		for _, c := range clients {
 			if c != nil {
 				_ = c.Close()
 			}
+		}
+		if transport != nil {
+			_ = transport.Close()
 		}
 	}
 	if err != nil {
@@ -146,8 +164,9 @@ func (p *Parley) Clients(ctx context.Context, n, connections int) (ops []load.Op
 // dialsAtOnce is below what replicas permit of unfinished handshakes.
 const dialsAtOnce = 32
 
-// dial connects n identities. Where it fails some are nil.
-func (p *Parley) dial(ctx context.Context, n int) ([]*client.Client, error) {
+// dial connects n identities, by connections of their own if there is no transport.
+// Where it fails some are nil.
+func (p *Parley) dial(ctx context.Context, n int, transport *client.Transport) ([]*client.Client, error) {
 	clients, errs := make([]*client.Client, n), make([]error, n)
 	room := make(chan struct{}, dialsAtOnce)
 	var wg sync.WaitGroup
@@ -157,7 +176,7 @@ func (p *Parley) dial(ctx context.Context, n int) ([]*client.Client, error) {
 			defer func() { <-room }()
 			k, err := keyfile.GenerateClient(rand.Reader)
 			if err == nil {
-				clients[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing})
+				clients[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing, Transport: transport})
 			}
 			errs[i] = err
 		})

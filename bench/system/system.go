@@ -58,6 +58,7 @@ type System struct {
 var All = []System{
 	{"parley", "Parley", 4, "n = 4, f = 1; mutual TLS; each request signed by its client (Ed25519), checked by every replica; both phases' votes and every block on disk before they count; f+1 equal replies; a client's operations share signed requests", startParley},
 	{"parley-distinct", "Parley, one identity a client", 4, "as above, but each client has its own key and connections, so that nothing is shared: one signature for each operation", startParleyDistinct},
+	{"parley-carried", "Parley, one identity a client, one transport", 4, "as above, but one process carries all clients, as a gateway does, over one connection to each replica: still one signature for each operation", startParleyCarried},
 	{"smartbft", "SmartBFT, tuned", 4, "n = 4, f = 1; mutual TLS between replicas, Ed25519 votes, its write-ahead log and the ledger synced; clients neither sign nor use TLS; f+1 replicas executed", startSmart},
 	{"smartbft-signed", "SmartBFT, clients sign", 4, "as above, and each command is signed by one of 64 clients (Ed25519), checked on arrival and in the proposal", startSmartSigned},
 	{"cometbft", "CometBFT, tuned, bare TCP front", 4, "n = 4, f = 1; its authenticated links, its write-ahead log and stores as it syncs them; clients neither sign nor use TLS, and use no JSON-RPC; f+1 replicas executed", startComet},
