@@ -40,8 +40,14 @@ func (c *Client) step(now time.Time) time.Duration {
 		if p.live == 0 {
 			return
 		}
+		if p.attempts == 1 && !p.check.After(now) {
+			c.checkReplies(p, now)
+		}
 		if p.next.After(now) || c.attempt(p, now) {
 			wait = min(wait, p.next.Sub(now))
+			if p.attempts == 1 {
+				wait = min(wait, p.check.Sub(now))
+			}
 		}
 	}
 	for _, p := range c.numbers.open { // in their order, as far as that is up to us
@@ -151,8 +157,11 @@ func (c *Client) attempt(p *pending, now time.Time) bool {
 			sent = true
 		}
 	} else {
+		if p.lacking {
+			c.transport.disappointed(func(id pbft.ReplicaID) bool { return p.said.Of(id).IsZero() })
+		}
 		for _, l := range c.links {
-			if l.up {
+			if l.up && !(p.lacking && !p.said.Of(l.id).IsZero()) {
 				l.send(p.request)
 				sent = true
 			}
@@ -163,19 +172,29 @@ func (c *Client) attempt(p *pending, now time.Time) bool {
 		return false
 	}
 	if p.attempts == 0 {
-		p.sent = now
+		p.sent, p.check = now, now.Add(c.patience.usual+c.patience.lacking())
 		c.stats.Requests++
 		c.stats.Operations += uint64(len(p.request.Ops))
 	} else {
 		c.stats.Retries++
-		if p.attempts == 1 && p.numbered {
+		if p.attempts == 1 && p.numbered && !p.lacking {
 			c.primary.disappoints(p.target)
 		}
 	}
 	p.attempts++
+	p.lacking = false
 	p.next = now.Add(jitter(p.pause))
 	p.pause = min(2*p.pause, c.cfg.MaxRetry)
 	return true
+}
+
+// checkReplies has the other replicas asked for their replies if there are some and
+// they do not suffice yet.
+func (c *Client) checkReplies(p *pending, now time.Time) {
+	p.check = now.Add(c.patience.lacking())
+	if p.said.Any() {
+		p.lacking, p.next = true, now
+	}
 }
 
 // jitter spreads pauses by a quarter, so that clients that were refused together

@@ -9,6 +9,12 @@
 // very same; one of them is honest then. What any single replica says changes
 // where and when the next message goes, and nothing else.
 //
+// So that not all replicas send what is thrown away, a client tells all but the primary
+// and as many others as make more than F weight to speak when they are asked. They
+// are asked for a reply at once when those that came differ, or one of the chosen goes
+// away, and else when it is overdue by what outcomes usually take; who was missed
+// or lied then is no longer among the chosen.
+//
 // # What an error means
 //
 // An operation that was handed to a replica may run until its deadline, whatever

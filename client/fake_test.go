@@ -91,6 +91,8 @@ type fakeReplica struct {
 type fakeSession struct {
 	client  crypto.PublicKey
 	carried map[crypto.PublicKey]uint32
+	quiet   bool                 // it wants the replies that it asked for
+	asked   map[pbft.Digest]bool // these
 	out     chan *api.ReplicaMessage
 	end     context.CancelFunc
 }
@@ -218,7 +220,7 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	s := &fakeSession{client: key, carried: map[crypto.PublicKey]uint32{key: 0}, out: make(chan *api.ReplicaMessage, 1<<12), end: cancel}
+	s := &fakeSession{client: key, carried: map[crypto.PublicKey]uint32{key: 0}, asked: make(map[pbft.Digest]bool), out: make(chan *api.ReplicaMessage, 1<<12), end: cancel}
 	f := r.cluster
 	f.mu.Lock()
 	primary, hang := r.primary, r.hang
@@ -260,6 +262,11 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 			if err != nil {
 				received <- err
 				return
+			}
+			if m.Replies != api.Replies_REPLIES_UNSPECIFIED {
+				f.mu.Lock()
+				s.quiet = m.Replies == api.Replies_REPLIES_ASKED
+				f.mu.Unlock()
 			}
 			for _, a := range m.Attach {
 				r.attach(s, stream.Context(), a)
@@ -326,6 +333,7 @@ func (r *fakeReplica) arrived(s *fakeSession, q *pbft.Request) {
 		panic("a client sent what it may not")
 	}
 	f.arrivals <- arrival{r.id, q}
+	s.asked[d] = true
 	switch {
 	case r.refuse != api.Reason_REASON_UNSPECIFIED:
 		s.out <- &api.ReplicaMessage{Primary: r.primary, Refusals: []*api.Refusal{{Identity: identity, Request: d[:], Reason: r.refuse, RetryAfterMs: 1}}}
@@ -386,7 +394,7 @@ func (r *fakeReplica) say(reply statemachine.Reply) {
 		r.lie(m)
 	}
 	for s := range r.sessions {
-		if identity, ours := s.carried[reply.Client]; ours {
+		if identity, ours := s.carried[reply.Client]; ours && (!s.quiet || s.asked[reply.Request]) {
 			m := proto.Clone(m).(*api.Reply)
 			m.Identity = identity
 			if r.noise != nil {

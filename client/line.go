@@ -48,10 +48,12 @@ type line struct {
 	mu       sync.Mutex
 	clients  map[uint32]*link // by what they are called here
 	up       bool
-	primary  uint32   // whom the replica named last
-	unproved []*link  // to be attached
-	gone     []uint32 // to be detached
-	busy     []*link  // those that have something to send
+	primary  uint32      // whom the replica named last
+	wants    api.Replies // what the replica was told, or will be with the next message
+	telling  bool        // it will be
+	unproved []*link     // to be attached
+	gone     []uint32    // to be detached
+	busy     []*link     // those that have something to send
 }
 
 func newLine(t *Transport, id pbft.ReplicaID, certificate tls.Certificate) (*line, error) {
@@ -151,6 +153,7 @@ func bindingOf(ctx context.Context) ([]byte, error) {
 func (l *line) cameUp(primary uint32) {
 	l.mu.Lock()
 	l.up, l.primary = true, primary
+	l.wants, l.telling = api.Replies_REPLIES_ALL, false
 	owner := l.clients[0]
 	for _, k := range l.clients {
 		if k != owner {
@@ -159,6 +162,7 @@ func (l *line) cameUp(primary uint32) {
 	}
 	l.mu.Unlock()
 	l.kick()
+	l.transport.choose()
 	if owner != nil {
 		owner.cameUp(primary)
 	}
@@ -176,9 +180,11 @@ func (l *line) down(err error) {
 	for _, k := range l.clients {
 		all = append(all, k)
 	}
+	favourite := l.wants == api.Replies_REPLIES_ALL
 	l.mu.Unlock()
+	l.transport.choose()
 	for _, k := range all {
-		k.down(err)
+		k.down(err, favourite)
 	}
 }
 
@@ -253,6 +259,9 @@ func (l *line) take() (m *api.ClientMessage, attach []*link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m = new(api.ClientMessage)
+	if l.telling {
+		m.Replies, l.telling = l.wants, false
+	}
 	attach = l.unproved[:min(len(l.unproved), maxSendAttach)]
 	if l.unproved = l.unproved[len(attach):]; len(l.unproved) == 0 {
 		l.unproved = nil
@@ -291,7 +300,7 @@ func (l *line) sendAll(ctx context.Context, stream grpc.BidiStreamingClient[api.
 			key := k.client.signer.Public()
 			m.Attach = append(m.Attach, &api.Attachment{Identity: k.identity, Client: key[:], Signature: k.client.signer.Sign(context, binding)})
 		}
-		if len(m.Requests) == 0 && len(m.Attach) == 0 && len(m.Detach) == 0 {
+		if len(m.Requests) == 0 && len(m.Attach) == 0 && len(m.Detach) == 0 && m.Replies == api.Replies_REPLIES_UNSPECIFIED {
 			select {
 			case <-l.ready:
 				continue

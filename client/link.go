@@ -47,9 +47,9 @@ func (k *link) cameUp(primary uint32) {
 	c.wake()
 }
 
-// down tells the client that the replica cannot be used: what was sent only there
-// goes to everybody at once.
-func (k *link) down(err error) {
+// down tells the client that the replica cannot be used: what was sent only there, and
+// what a favourite was to answer, goes to everybody at once.
+func (k *link) down(err error, favourite bool) {
 	c := k.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +57,7 @@ func (k *link) down(err error) {
 		c.logger.Info("session ended", "replica", k.name, "error", err)
 		now := c.cfg.Now()
 		for _, p := range c.requests {
-			if p.attempts == 1 && p.target == k.id {
+			if p.attempts == 1 && (p.target == k.id || favourite) {
 				p.next = now
 			}
 		}
@@ -74,6 +74,6 @@ func (k *link) attached(why api.Reason, primary uint32) {
 		k.cameUp(primary)
 		return
 	}
-	k.down(&RefusedError{why})
+	k.down(&RefusedError{why}, false)
 	k.line.attachAgain(k)
 }

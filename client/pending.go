@@ -21,6 +21,8 @@ type pending struct {
 	said     answers.Answers
 	refused  []api.Reason // by replica
 	attempts int
+	check    time.Time      // when to see whether replies lack, before the second attempt
+	lacking  bool           // the next attempt is because they do, and not for want of execution
 	target   pbft.ReplicaID // of the first attempt
 	sent     time.Time      // at the first attempt
 	next     time.Time      // of the next attempt
@@ -45,6 +47,7 @@ func (p *pending) isRefused(q *pbft.QuorumSystem, from pbft.ReplicaID, why api.R
 func (p *pending) forgetAnswers() {
 	p.said.Forget()
 	clear(p.refused)
+	p.lacking = false
 }
 
 // numbers hands out sequence numbers and knows the lowest whose answer is wanted.

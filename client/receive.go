@@ -55,13 +55,17 @@ func (l *line) address(m *api.ReplicaMessage) {
 	for _, a := range m.Attached {
 		l.links = append(l.links, l.clients[a.Identity])
 	}
-	if m.Primary != l.primary {
+	changed := m.Primary != l.primary
+	if changed {
 		l.primary = m.Primary
 		for _, k := range l.clients {
 			all = append(all, k)
 		}
 	}
 	l.mu.Unlock()
+	if changed {
+		l.transport.choose()
+	}
 	for _, k := range all {
 		k.client.mu.Lock()
 		k.client.hint(l.id, m.Primary)
@@ -144,8 +148,12 @@ func (c *Client) hear(from pbft.ReplicaID, h *heard) {
 	switch {
 	case h.strange:
 		c.stats.Strange++
+		c.distrust(p)
 	case c.requests[p.digest] != p: // its outcome became known meanwhile
 	case !p.said.Hear(c.quorums, from, h.key):
+		if p.said.Others(h.key) > 0 {
+			c.distrust(p)
+		}
 	case pbft.Epoch(h.message.Epoch) != c.epoch:
 		c.fence(ErrOtherEpoch)
 		c.drop(p, ErrOtherEpoch)
@@ -157,9 +165,21 @@ func (c *Client) hear(from pbft.ReplicaID, h *heard) {
 	}
 }
 
+// distrust has the other replicas asked for their replies at once: what was heard of a
+// request shows that somebody lies, or that one of them is behind. The mutex is held.
+func (c *Client) distrust(p *pending) {
+	if p.attempts == 1 && c.requests[p.digest] == p {
+		p.lacking, p.next = true, c.cfg.Now()
+		c.wake()
+	}
+}
+
 // settle acts on a reply that is true. The mutex is held.
 func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
-	c.stats.Disagreement += uint64(p.said.Others(key))
+	if others := p.said.Others(key); others > 0 {
+		c.stats.Disagreement += uint64(others)
+		c.transport.disappointed(func(id pbft.ReplicaID) bool { said := p.said.Of(id); return !said.IsZero() && said != key })
+	}
 	switch answers.Of(r.Status) {
 	case answers.Ran:
 		c.gaps = 0

@@ -23,7 +23,9 @@ import (
 type Transport struct {
 	cfg     TransportConfig
 	key     crypto.PublicKey
+	quorums *pbft.QuorumSystem
 	lines   []*line
+	favour  favourites
 	cancels context.CancelFunc
 	running sync.WaitGroup
 
@@ -78,7 +80,12 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Transport{cfg: cfg, key: cfg.Key.Public(), clients: make(map[crypto.PublicKey]uint32)}
+	quorums, err := pbft.NewQuorumSystem(cfg.Roster.Weights())
+	if err != nil {
+		return nil, err
+	}
+	t := &Transport{cfg: cfg, key: cfg.Key.Public(), quorums: quorums, clients: make(map[crypto.PublicKey]uint32)}
+	t.favour = newFavourites(quorums, t.key)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.cancels = cancel
 	for id := range cfg.Roster.N() {

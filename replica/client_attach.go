@@ -105,10 +105,10 @@ func (t *replyRouter) detachLocked(s *replySession, identity uint32) {
 	t.attached--
 }
 
-// carries tells whether the client is attached to the session.
-func (t *replyRouter) carries(s *replySession, client crypto.PublicKey) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+// carries implements ingressSource.
+func (s *replySession) carries(client crypto.PublicKey) bool {
+	s.router.mu.RLock()
+	defer s.router.mu.RUnlock()
 	_, ok := s.names[client]
 	return ok
 }

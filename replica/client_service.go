@@ -84,7 +84,6 @@ func (s *clientService) Session(stream grpc.BidiStreamingServer[api.ClientMessag
 
 func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, api.ReplicaMessage], auth connguard.Auth[crypto.PublicKey],
 	session *replySession) error {
-	carries := func(client crypto.PublicKey) bool { return s.router.carries(session, client) }
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -93,10 +92,11 @@ func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, 
 		if len(m.Requests) > maxRequestsPerMessage {
 			return status.Errorf(codes.InvalidArgument, "%d requests in a message, at most %d", len(m.Requests), maxRequestsPerMessage)
 		}
+		session.want(m.Replies)
 		if err := s.attachAll(session, auth.State, m.Attach); err != nil {
 			return err
 		}
-		s.ingress.accept(auth.Owner, carries, m.Requests)
+		s.ingress.accept(auth.Owner, session, m.Requests)
 		if len(m.Detach) > 0 {
 			s.router.detach(session, m.Detach)
 		}

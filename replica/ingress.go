@@ -96,15 +96,23 @@ func (g *ingress) close() {
 	g.workers.Wait()
 }
 
-// accept takes encoded requests that came over a channel authenticated as client,
-// and as those others for which carries, if it is not nil, says so. It never blocks.
-func (g *ingress) accept(client crypto.PublicKey, carries func(crypto.PublicKey) bool, encoded [][]byte) {
+// ingressSource is a session that requests come through.
+type ingressSource interface {
+	// carries tells whether it is authenticated as that client too.
+	carries(client crypto.PublicKey) bool
+	// asks notes that the reply to a request is wanted there.
+	asks(request pbft.Digest)
+}
+
+// accept takes encoded requests that came over a channel authenticated as client; the
+// source may be nil. It never blocks.
+func (g *ingress) accept(client crypto.PublicKey, source ingressSource, encoded [][]byte) {
 	for _, b := range encoded {
-		g.acceptOne(client, carries, b)
+		g.acceptOne(client, source, b)
 	}
 }
 
-func (g *ingress) acceptOne(client crypto.PublicKey, carries func(crypto.PublicKey) bool, encoded []byte) {
+func (g *ingress) acceptOne(client crypto.PublicKey, source ingressSource, encoded []byte) {
 	came := g.trace.now()
 	g.counters.requests.Add(1)
 	if len(encoded) > int(g.params.MaxBlockBytes) {
@@ -116,12 +124,15 @@ func (g *ingress) acceptOne(client crypto.PublicKey, carries func(crypto.PublicK
 		g.refuse(client, pbft.Digest{}, api.Reason_REASON_MALFORMED)
 		return
 	}
-	if r.Client != client && carries != nil && carries(r.Client) {
+	if r.Client != client && source != nil && source.carries(r.Client) {
 		client = r.Client
 	}
 	if why := g.inspect(client, r); why != api.Reason_REASON_UNSPECIFIED {
 		g.refuse(client, r.Digest(), why)
 		return
+	}
+	if source != nil {
+		source.asks(r.Digest()) // before Lookup: what runs in between is heard of one way or the other
 	}
 	// The channel proves who asks, and the answer is on record under its key and
 	// this very request: no signature need be checked for it.

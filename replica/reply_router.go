@@ -115,13 +115,14 @@ func (t *replyRouter) Deliver(epoch pbft.Epoch, height pbft.Height, replies []st
 			t.counters.unheard.Add(1)
 			continue
 		}
-		traced := pbft.Height(0)
-		if i == 0 {
-			traced = height
+		e := replyEntry{epoch: epoch, reply: *r, spare: len(replies) >= spareFrom}
+		if i == 0 && anyWants(list, &e) {
+			e.traced, e.spare = height, false
 			t.trace.queued(height)
 		}
 		for _, s := range list {
-			s.session.put(replyEntry{epoch: epoch, identity: s.identity, reply: *r, traced: traced})
+			e.identity = s.identity
+			s.session.put(e)
 		}
 	}
 }
@@ -171,6 +172,7 @@ type replyEntry struct {
 	epoch    pbft.Epoch
 	identity uint32
 	attached bool
+	spare    bool // may be left out where it was not asked for
 	reply    statemachine.Reply
 	traced   pbft.Height // of the block whose first request this answers, else 0
 	reason   api.Reason
@@ -196,7 +198,8 @@ type replySession struct {
 	mu       sync.Mutex
 	queue    []replyEntry
 	bytes    int
-	entries  int // how many may wait
+	entries  int                  // how many may wait
+	asked    map[pbft.Digest]bool // the client will not miss other replies; nil: it wants them all
 	finished bool
 }
 
@@ -205,7 +208,7 @@ type replySession struct {
 func (s *replySession) put(e replyEntry) {
 	size := e.size()
 	s.mu.Lock()
-	if s.finished {
+	if s.finished || !s.wanted(&e) {
 		s.mu.Unlock()
 		return
 	}

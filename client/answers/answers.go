@@ -87,6 +87,19 @@ func (a Answers) Hear(q *pbft.QuorumSystem, from pbft.ReplicaID, key crypto.Dige
 	return q.IsBlocking(set)
 }
 
+// Of returns the key of what a replica said, zero if it said nothing.
+func (a Answers) Of(from pbft.ReplicaID) crypto.Digest { return a.said[from] }
+
+// Any tells whether anything was said.
+func (a Answers) Any() bool {
+	for id := range a.said {
+		if !a.said[id].IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // Others is how many replicas said something else than key.
 func (a Answers) Others(key crypto.Digest) (n int) {
 	for id := range a.said {

@@ -91,6 +91,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Replies says which replies a session wants. A client that believes F+1 equal ones
+// needs no more than so many replicas that answer without being asked.
+type Replies int32
+
+const (
+	Replies_REPLIES_UNSPECIFIED Replies = 0 // as before
+	// Every reply: so it is at first.
+	Replies_REPLIES_ALL Replies = 1
+	// Those to requests that came over this session. The replica may leave out the
+	// others, and does so when it has many at once. A client that gets too few sends the
+	// request here.
+	Replies_REPLIES_ASKED Replies = 2
+)
+
+// Enum value maps for Replies.
+var (
+	Replies_name = map[int32]string{
+		0: "REPLIES_UNSPECIFIED",
+		1: "REPLIES_ALL",
+		2: "REPLIES_ASKED",
+	}
+	Replies_value = map[string]int32{
+		"REPLIES_UNSPECIFIED": 0,
+		"REPLIES_ALL":         1,
+		"REPLIES_ASKED":       2,
+	}
+)
+
+func (x Replies) Enum() *Replies {
+	p := new(Replies)
+	*p = x
+	return p
+}
+
+func (x Replies) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Replies) Descriptor() protoreflect.EnumDescriptor {
+	return file_parley_proto_enumTypes[0].Descriptor()
+}
+
+func (Replies) Type() protoreflect.EnumType {
+	return &file_parley_proto_enumTypes[0]
+}
+
+func (x Replies) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Replies.Descriptor instead.
+func (Replies) EnumDescriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{0}
+}
+
 type Outcome int32
 
 const (
@@ -154,11 +209,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[0].Descriptor()
+	return file_parley_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[0]
+	return &file_parley_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -167,7 +222,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{0}
+	return file_parley_proto_rawDescGZIP(), []int{1}
 }
 
 type Reason int32
@@ -233,11 +288,11 @@ func (x Reason) String() string {
 }
 
 func (Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[1].Descriptor()
+	return file_parley_proto_enumTypes[2].Descriptor()
 }
 
 func (Reason) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[1]
+	return &file_parley_proto_enumTypes[2]
 }
 
 func (x Reason) Number() protoreflect.EnumNumber {
@@ -246,7 +301,7 @@ func (x Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reason.Descriptor instead.
 func (Reason) EnumDescriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{1}
+	return file_parley_proto_rawDescGZIP(), []int{2}
 }
 
 type ReceiptResponse_State int32
@@ -292,11 +347,11 @@ func (x ReceiptResponse_State) String() string {
 }
 
 func (ReceiptResponse_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[2].Descriptor()
+	return file_parley_proto_enumTypes[3].Descriptor()
 }
 
 func (ReceiptResponse_State) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[2]
+	return &file_parley_proto_enumTypes[3]
 }
 
 func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
@@ -317,7 +372,10 @@ type ClientMessage struct {
 	// answered with an Attached. A signature that is not good ends the session.
 	Attach []*Attachment `protobuf:"bytes,2,rep,name=attach,proto3" json:"attach,omitempty"`
 	// Identities to detach, at most 1024, after the requests.
-	Detach        []uint32 `protobuf:"varint,3,rep,packed,name=detach,proto3" json:"detach,omitempty"`
+	Detach []uint32 `protobuf:"varint,3,rep,packed,name=detach,proto3" json:"detach,omitempty"`
+	// Which replies the session is to get from now on, decided before the rest of the
+	// message is looked at.
+	Replies       Replies `protobuf:"varint,4,opt,name=replies,proto3,enum=parley.v1.Replies" json:"replies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +429,13 @@ func (x *ClientMessage) GetDetach() []uint32 {
 		return x.Detach
 	}
 	return nil
+}
+
+func (x *ClientMessage) GetReplies() Replies {
+	if x != nil {
+		return x.Replies
+	}
+	return Replies_REPLIES_UNSPECIFIED
 }
 
 // Attachment makes a session one of this client as well. An earlier one of the same
@@ -1354,11 +1419,12 @@ var File_parley_proto protoreflect.FileDescriptor
 
 const file_parley_proto_rawDesc = "" +
 	"\n" +
-	"\fparley.proto\x12\tparley.v1\"r\n" +
+	"\fparley.proto\x12\tparley.v1\"\xa0\x01\n" +
 	"\rClientMessage\x12\x1a\n" +
 	"\brequests\x18\x01 \x03(\fR\brequests\x12-\n" +
 	"\x06attach\x18\x02 \x03(\v2\x15.parley.v1.AttachmentR\x06attach\x12\x16\n" +
-	"\x06detach\x18\x03 \x03(\rR\x06detach\"^\n" +
+	"\x06detach\x18\x03 \x03(\rR\x06detach\x12,\n" +
+	"\areplies\x18\x04 \x01(\x0e2\x12.parley.v1.RepliesR\areplies\"^\n" +
 	"\n" +
 	"Attachment\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\rR\bidentity\x12\x16\n" +
@@ -1437,7 +1503,11 @@ const file_parley_proto_rawDesc = "" +
 	"\x0fClusterResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\fR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name*\xe3\x01\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name*F\n" +
+	"\aReplies\x12\x17\n" +
+	"\x13REPLIES_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vREPLIES_ALL\x10\x01\x12\x11\n" +
+	"\rREPLIES_ASKED\x10\x02*\xe3\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_EXECUTED\x10\x01\x12\x15\n" +
@@ -1479,53 +1549,55 @@ func file_parley_proto_rawDescGZIP() []byte {
 	return file_parley_proto_rawDescData
 }
 
-var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_parley_proto_goTypes = []any{
-	(Outcome)(0),               // 0: parley.v1.Outcome
-	(Reason)(0),                // 1: parley.v1.Reason
-	(ReceiptResponse_State)(0), // 2: parley.v1.ReceiptResponse.State
-	(*ClientMessage)(nil),      // 3: parley.v1.ClientMessage
-	(*Attachment)(nil),         // 4: parley.v1.Attachment
-	(*ReplicaMessage)(nil),     // 5: parley.v1.ReplicaMessage
-	(*Attached)(nil),           // 6: parley.v1.Attached
-	(*Reply)(nil),              // 7: parley.v1.Reply
-	(*Refusal)(nil),            // 8: parley.v1.Refusal
-	(*QueryRequest)(nil),       // 9: parley.v1.QueryRequest
-	(*QueryResponse)(nil),      // 10: parley.v1.QueryResponse
-	(*ReceiptRequest)(nil),     // 11: parley.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),    // 12: parley.v1.ReceiptResponse
-	(*StatusRequest)(nil),      // 13: parley.v1.StatusRequest
-	(*StatusResponse)(nil),     // 14: parley.v1.StatusResponse
-	(*Peer)(nil),               // 15: parley.v1.Peer
-	(*ClusterRequest)(nil),     // 16: parley.v1.ClusterRequest
-	(*ClusterResponse)(nil),    // 17: parley.v1.ClusterResponse
+	(Replies)(0),               // 0: parley.v1.Replies
+	(Outcome)(0),               // 1: parley.v1.Outcome
+	(Reason)(0),                // 2: parley.v1.Reason
+	(ReceiptResponse_State)(0), // 3: parley.v1.ReceiptResponse.State
+	(*ClientMessage)(nil),      // 4: parley.v1.ClientMessage
+	(*Attachment)(nil),         // 5: parley.v1.Attachment
+	(*ReplicaMessage)(nil),     // 6: parley.v1.ReplicaMessage
+	(*Attached)(nil),           // 7: parley.v1.Attached
+	(*Reply)(nil),              // 8: parley.v1.Reply
+	(*Refusal)(nil),            // 9: parley.v1.Refusal
+	(*QueryRequest)(nil),       // 10: parley.v1.QueryRequest
+	(*QueryResponse)(nil),      // 11: parley.v1.QueryResponse
+	(*ReceiptRequest)(nil),     // 12: parley.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),    // 13: parley.v1.ReceiptResponse
+	(*StatusRequest)(nil),      // 14: parley.v1.StatusRequest
+	(*StatusResponse)(nil),     // 15: parley.v1.StatusResponse
+	(*Peer)(nil),               // 16: parley.v1.Peer
+	(*ClusterRequest)(nil),     // 17: parley.v1.ClusterRequest
+	(*ClusterResponse)(nil),    // 18: parley.v1.ClusterResponse
 }
 var file_parley_proto_depIdxs = []int32{
-	4,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
-	7,  // 1: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
-	8,  // 2: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
-	6,  // 3: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
-	1,  // 4: parley.v1.Attached.reason:type_name -> parley.v1.Reason
-	0,  // 5: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
-	1,  // 6: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
-	2,  // 7: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
-	15, // 8: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
-	3,  // 9: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
-	9,  // 10: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
-	11, // 11: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
-	13, // 12: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
-	16, // 13: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
-	5,  // 14: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
-	10, // 15: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
-	12, // 16: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
-	14, // 17: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
-	17, // 18: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	5,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
+	0,  // 1: parley.v1.ClientMessage.replies:type_name -> parley.v1.Replies
+	8,  // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
+	9,  // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
+	7,  // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
+	2,  // 5: parley.v1.Attached.reason:type_name -> parley.v1.Reason
+	1,  // 6: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
+	2,  // 7: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
+	3,  // 8: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
+	16, // 9: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	4,  // 10: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
+	10, // 11: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
+	12, // 12: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
+	14, // 13: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
+	17, // 14: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
+	6,  // 15: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
+	11, // 16: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
+	13, // 17: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
+	15, // 18: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
+	18, // 19: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
+	15, // [15:20] is the sub-list for method output_type
+	10, // [10:15] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_parley_proto_init() }
@@ -1538,7 +1610,7 @@ func file_parley_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_proto_rawDesc), len(file_parley_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
