@@ -104,3 +104,52 @@ func TestClientAgainstReplicas(t *testing.T) {
 	}
 	require.Len(t, seen, 201)
 }
+
+// Many clients over one transport, in blocks so large that only favourites answer, while
+// one replica after the other goes away and comes back: everything runs once.
+func TestCarriedClientsAgainstReplicas(t *testing.T) {
+	verifyNoLeaks(t)
+	c, door := newClientCluster(t, 4)
+	transport, err := client.NewTransport(client.TransportConfig{
+		Roster: c.roster, Dial: door.dial, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, transport.Close()) }()
+	var group sync.WaitGroup
+	const clients, each = 100, 5
+	submit := func(round int) {
+		for g := range byte(clients) {
+			group.Go(func() {
+				cl, err := client.Dial(c.context(), client.Config{Transport: transport, Key: clientTestKey(g), Retry: 100 * time.Millisecond})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = cl.Close() }()
+				for i := range each {
+					if _, err := cl.Submit(c.context(), fmt.Appendf(nil, "%d.%d.%d", round, g, i)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	for away := range 2 {
+		submit(away)
+		member := c.roster.Cluster.Members[away].ClientAddress
+		door.mu.Lock()
+		delete(door.address, member)
+		door.mu.Unlock()
+		c.stop(away)
+		group.Wait()
+		c.start(away)
+	}
+	c.agree(2*clients*each, 0, 1, 2, 3)
+	seen := make(map[string]bool)
+	for _, op := range c.machines[3].list() {
+		require.False(t, seen[op], "%s ran twice", op)
+		seen[op] = true
+	}
+	require.Len(t, seen, 2*clients*each)
+}
