@@ -228,6 +228,9 @@ func (c *Core) High() Rank {
 // PoolLen is the number of requests waiting or proposed.
 func (c *Core) PoolLen() int { return c.pool.len() }
 
+// Waiting is the number of operations that wait to be proposed.
+func (c *Core) Waiting() int { return c.pool.operations }
+
 // Suspecting tells whether this replica suspects the present primary.
 func (c *Core) Suspecting() bool { return c.suspicion.mask != 0 }
 

@@ -187,17 +187,21 @@ func (c *Core) judgeClock(p *PrePrepare) {
 
 // tryPropose cuts blocks while this replica is the primary of an open view.
 //
-// Batching is adaptive: with nothing in flight whatever waits is cut at once; with
-// blocks in flight only a full block is, so the batch grows to what arrives in one
-// round and no request waits longer than a round for company.
+// Batching is adaptive: with nothing in flight whatever waits is cut at once, unless
+// the host gathers (see [Core.Gather]); with blocks in flight only a full block is, so
+// the batch grows to what arrives in one round and no request waits longer than a
+// round for company.
 func (c *Core) tryPropose(out *Output) {
 	for c.mayPropose() {
 		if c.tip.Height+1 > c.voteLimit() {
 			return
 		}
-		idle := c.tip.Height <= c.Committed()
+		onlyFull := c.tip.Height > c.Committed() || c.gathering()
+		if onlyFull && c.pool.waiting > 0 && !c.pool.mayFill(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests) {
+			return
+		}
 		requests, full, emptied := c.pool.peek(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests, c.expiry())
-		if len(requests) == 0 && !c.receiptDue() || !idle && !full && len(requests) > 0 || !idle && len(requests) == 0 {
+		if len(requests) == 0 && !c.receiptDue() || len(requests) > 0 && !full && onlyFull {
 			return
 		}
 		c.propose(requests, emptied, out)

@@ -20,8 +20,9 @@ type pool struct {
 	byDigest map[Digest]*pooled
 	bySeq    map[clientSeq]*pooled
 	clients  map[crypto.PublicKey]*poolClient
-	// waiting and bytes are the number and the size of the requests that wait.
-	waiting, bytes int
+	// waiting and bytes are the number and the size of the requests that wait, operations
+	// those in them.
+	waiting, bytes, operations int
 
 	proposed      series[pooled] // in order of proposal
 	proposedBytes int
@@ -120,6 +121,7 @@ func (p *pool) queued(q *pooled) {
 	c.bytes += q.request.Size()
 	p.bytes += q.request.Size()
 	p.waiting++
+	p.operations += len(q.request.Ops)
 	if c.waiting.n == 1 {
 		c.clock = p.now
 		p.ages.push(&c.age)
@@ -136,6 +138,7 @@ func (p *pool) unqueue(q *pooled) {
 	c.bytes -= q.request.Size()
 	p.bytes -= q.request.Size()
 	p.waiting--
+	p.operations -= len(q.request.Ops)
 	if c.waiting.n == 0 {
 		p.turns.remove(&c.turn)
 		p.ages.remove(&c.age)

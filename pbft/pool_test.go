@@ -12,7 +12,7 @@ func anything(*Request) bool { return true }
 
 // check holds the pool's parts against each other.
 func (p *pool) check(t require.TestingT) {
-	waiting, size, held := 0, 0, map[*poolClient]int{}
+	waiting, size, operations, held := 0, 0, 0, map[*poolClient]int{}
 	ring := map[*poolClient]bool{}
 	for e := p.turns.head; e != nil; e = e.next {
 		c := e.of
@@ -24,6 +24,7 @@ func (p *pool) check(t require.TestingT) {
 			require.Same(t, c, q.of.client)
 			mine += q.of.request.Size()
 			waiting++
+			operations += len(q.of.request.Ops)
 			held[c]++
 		}
 		require.Equal(t, mine, c.bytes)
@@ -35,6 +36,7 @@ func (p *pool) check(t require.TestingT) {
 	}
 	require.Equal(t, waiting, p.waiting)
 	require.Equal(t, size, p.bytes)
+	require.Equal(t, operations, p.operations)
 	require.Len(t, p.heap, p.turns.n)
 	ages, last := 0, uint64(0)
 	for e := p.ages.head; e != nil; e = e.next {

@@ -54,6 +54,12 @@ func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, f
 	return b.requests, !fits || len(b.requests) == maxRequests || b.size >= maxBytes, fits
 }
 
+// mayFill tells whether what waits, late requests included, fills a block: if not, peek
+// need not be asked. Whatever peek leaves out for its size would not fit beside the rest.
+func (p *pool) mayFill(maxBytes, maxRequests int) bool {
+	return p.waiting >= maxRequests || blockOverhead+p.bytes >= maxBytes
+}
+
 // cut is a block in the making.
 type cut struct {
 	maxBytes, maxRequests int

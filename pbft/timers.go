@@ -13,6 +13,7 @@ type timers struct {
 
 	heardPrimary uint64
 	spoke        uint64 // last proposal or heartbeat of this replica as primary
+	gather       uint64 // until then only full blocks are cut
 	lastStatus   uint64
 	statusDue    bool
 	lastChange   uint64 // last ViewChange sent
