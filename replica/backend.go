@@ -123,10 +123,10 @@ func (s *Server) publish() {
 	n, c := s.node, s.node.Core()
 	at := n.position()
 	old := s.published.Load()
-	if old != nil && at == old.position && old.counters == *c.Counters() && old.node == *n.Counters() {
+	if old != nil && at == old.position && old.counters == *c.Counters() && old.node == *n.Counters() && old.gather == s.gather.counters {
 		return
 	}
-	p := &published{position: at, counters: *c.Counters(), node: *n.Counters()}
+	p := &published{position: at, counters: *c.Counters(), node: *n.Counters(), gather: s.gather.counters}
 	s.published.Store(p)
 	if old != nil {
 		s.logChanges(old, p)

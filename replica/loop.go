@@ -13,12 +13,15 @@ func (s *Server) loop() {
 	pace := newPacer(s.cfg.Tick, s.cfg.Timeouts)
 	ticker := time.NewTicker(s.cfg.Tick)
 	defer ticker.Stop()
+	cut := time.NewTimer(0)
+	defer cut.Stop()
 	var events []func(*Node)
 	for ok := true; ok; {
 		var rang time.Time
 		select {
 		case <-s.events.ready:
 		case rang = <-ticker.C:
+		case <-cut.C:
 		}
 		due := pace.due(time.Now(), rang)
 		if pace.slow {
@@ -32,6 +35,12 @@ func (s *Server) loop() {
 			// Last: what has arrived may be what a timeout waits for, and an overloaded
 			// replica must not suspect the primary for being late itself.
 			s.tick(due)
+		}
+		// Before Flush, so that what is cut goes with what was committed.
+		if pause := s.gatherMore(time.Now()); pause > 0 {
+			cut.Reset(pause)
+		} else {
+			cut.Stop()
 		}
 		s.node.Flush()
 		s.bound()

@@ -167,6 +167,7 @@ func newStateCollector(s *Server) *stateCollector {
 	add("tally_dropped_total", "Votes that did not count, by kind and reason.", "kind", "reason")
 	add("node_events_total", "Counted events of serving and state transfer.", "event")
 	add("proposed_total", "Blocks proposed by this replica.")
+	add("gather_pauses_total", "Times that the primary waited before it proposed, by whether what it waited for came.", "outcome")
 	add("committed_total", "Blocks committed since the start.")
 	add("view_changes_total", "Views left since the start.")
 	add("suspicions_total", "Suspicions since the start, by cause.", "cause")
@@ -255,6 +256,8 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 			count("node_events_total", e.n, e.name)
 		}
 		count("proposed_total", p.counters.Proposed)
+		count("gather_pauses_total", p.gather.filled, "filled")
+		count("gather_pauses_total", p.gather.vain, "vain")
 		count("committed_total", p.counters.Committed)
 		count("view_changes_total", p.counters.ViewChanges)
 		for cause, n := range p.counters.Suspicions {

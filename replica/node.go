@@ -304,6 +304,19 @@ func (n *Node) Checkpointed(s pbft.CheckpointStatement) {
 	}
 }
 
+// Gather has the core, as primary, cut only full blocks until Cut; see [pbft.Core.Gather].
+func (n *Node) Gather() { n.core.Gather() }
+
+// Cut has the core propose what waits.
+func (n *Node) Cut() {
+	if !n.failed {
+		n.core.Cut(&n.out)
+	}
+}
+
+// committing are the blocks that the next Flush has executed.
+func (n *Node) committing() []*pbft.Block { return n.out.Execute }
+
 // SetProgressTimeout gives the core the timeout that measured round trips suggest.
 func (n *Node) SetProgressTimeout(ticks int) { n.core.SetProgressTimeout(ticks) }
 

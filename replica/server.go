@@ -62,6 +62,7 @@ type Server struct {
 	loopDone  chan struct{}
 	ticks     int // the protocol goroutine's: since it last looked at the round trips
 	published atomic.Pointer[published]
+	gather    gather // the protocol goroutine's
 
 	aggregate  *queue[func()]
 	files      *queue[func()]
@@ -88,6 +89,7 @@ type published struct {
 	position
 	counters pbft.Counters
 	node     NodeCounters
+	gather   gatherCounters
 }
 
 // position is where a node stands. Positions can be compared.
