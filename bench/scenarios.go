@@ -239,9 +239,11 @@ func flood(b *bench, ctx context.Context, p *system.Parley) (func() error, error
 	if middle, _, _, ok := summary(last, perSecond); ok {
 		share = middle / float64(b.connections)
 	}
-	l := load.Open(ctx, ops, floodFactor*share)
+	l, from := load.Open(ctx, ops, floodFactor*share), time.Now()
 	return func() error {
+		got := l.Window(from, time.Now())
 		l.Stop()
+		b.say("the client that floods asked for %.0f op/s and got %.0f, p50 %.0f ms, %d errors", floodFactor*share, got.PerSecond, got.P50, got.Errors)
 		closeClients()
 		return nil
 	}, nil

@@ -196,12 +196,17 @@ func (c *Core) tryPropose(out *Output) {
 		if c.tip.Height+1 > c.voteLimit() {
 			return
 		}
-		onlyFull := c.tip.Height > c.Committed() || c.gathering()
+		idle := c.tip.Height <= c.Committed()
+		onlyFull := !idle || c.gathering()
 		if onlyFull && c.pool.waiting > 0 && !c.pool.mayFill(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests) {
 			return
 		}
-		requests, full, emptied := c.pool.peek(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests, c.expiry())
-		if len(requests) == 0 && !c.receiptDue() || len(requests) > 0 && !full && onlyFull {
+		requests, full, emptied := c.pool.cut(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests, c.expiry(), c.pool.share())
+		if len(requests) == 0 && !onlyFull && c.ticks > 2*c.timers.lastCommit-min(c.timers.spoke, c.timers.lastCommit) {
+			// Who owes nothing had as long to ask for more as the last block took.
+			requests, full, emptied = c.pool.cut(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests, c.expiry(), c.pool.leastDebt()+1)
+		}
+		if len(requests) == 0 && (!idle || !c.receiptDue()) || len(requests) > 0 && !full && onlyFull {
 			return
 		}
 		c.propose(requests, emptied, out)

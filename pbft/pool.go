@@ -1,6 +1,10 @@
 package pbft
 
-import "github.com/parley-bft/parley/crypto"
+import (
+	"math"
+
+	"github.com/parley-bft/parley/crypto"
+)
 
 // pool holds the requests that this replica knows and that are not committed: ones
 // that wait, in a queue for each client, and ones that a block of this view proposes.
@@ -38,6 +42,7 @@ type pool struct {
 	entered   uint64
 	displaced []*Request       // made room for others', in this add
 	cursors   []*joint[pooled] // of peek
+	shares    shares
 }
 
 type clientSeq struct {
@@ -55,7 +60,7 @@ type pooled struct {
 	relay   joint[pooled]
 }
 
-// poolClient is a client of whom something is in the pool.
+// poolClient is a client of whom something is in the pool, or was in recent blocks.
 type poolClient struct {
 	key     crypto.PublicKey
 	waiting series[pooled]
@@ -64,6 +69,7 @@ type poolClient struct {
 	rank    int // place in the heap
 	// clock is the tick from which the age of what waits counts.
 	clock uint64
+	debt  debt
 	// relayed are the bytes relayed since relayFrom.
 	relayed   int
 	relayFrom uint64
@@ -74,6 +80,7 @@ func newPool(maxBytes, maxPerClient int, admissible func(*Request) bool) pool {
 	return pool{
 		maxBytes: maxBytes, maxPerClient: maxPerClient, admissible: admissible,
 		byDigest: map[Digest]*pooled{}, bySeq: map[clientSeq]*pooled{}, clients: map[crypto.PublicKey]*poolClient{},
+		shares: shares{block: 1, patience: math.MaxUint32},
 	}
 }
 
@@ -98,7 +105,7 @@ func (p *pool) add(r *Request, now uint64) Drop {
 	}
 	if c == nil {
 		c = &poolClient{key: r.Client}
-		c.turn.of, c.age.of = c, c
+		c.turn.of, c.age.of, c.debt.place.of = c, c, c
 		p.clients[r.Client] = c
 	}
 	q := &pooled{request: r, client: c, stamp: now}
@@ -152,6 +159,7 @@ func (p *pool) unqueue(q *pooled) {
 // their turns. Proposed ones have as much room again as those that wait; what finds
 // none there is forgotten, since its block holds it.
 func (p *pool) propose(requests []*Request) {
+	defer p.repay(p.share())
 	for _, r := range requests {
 		q := p.byDigest[r.Digest()]
 		switch {
@@ -166,6 +174,7 @@ func (p *pool) propose(requests []*Request) {
 		q.inBlock = true
 		p.proposed.push(&q.order)
 		p.proposedBytes += r.Size()
+		p.charge(q)
 		p.served(q.client)
 		if p.proposedBytes > p.maxBytes {
 			p.drop(q)
@@ -203,7 +212,13 @@ func (p *pool) drop(q *pooled) {
 	p.relays.remove(&q.relay)
 	delete(p.byDigest, r.Digest())
 	delete(p.bySeq, clientSeq{r.Client, r.Seq})
-	if c.held--; c.held == 0 {
+	c.held--
+	p.forgetClient(c)
+}
+
+// forgetClient forgets a client of whom nothing is here or was lately.
+func (p *pool) forgetClient(c *poolClient) {
+	if c.held == 0 && c.debt.block == 0 {
 		delete(p.clients, c.key)
 	}
 }

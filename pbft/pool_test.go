@@ -63,6 +63,14 @@ func (p *pool) check(t require.TestingT) {
 	require.Equal(t, p.len(), relays)
 	require.Len(t, p.byDigest, relays)
 	require.Len(t, p.bySeq, relays)
+	recent := 0
+	for e := p.shares.recent.head; e != nil; e = e.next {
+		require.Same(t, e.of, p.clients[e.of.key])
+		require.Positive(t, e.of.debt.block)
+		held[e.of] += 0
+		recent++
+	}
+	require.Equal(t, p.shares.recent.n, recent)
 	require.Len(t, p.clients, len(held))
 	for key, c := range p.clients {
 		require.Equal(t, key, c.key)
@@ -121,8 +129,9 @@ func TestPoolModel(t *testing.T) {
 					executed[r.Digest()] = true
 				}
 			},
-			"reset": func(*rapid.T) { p.reset(now) },
-			"sift":  func(*rapid.T) { p.sift(Time(now), p.admissible) },
+			"congest": func(t *rapid.T) { p.shares.congested = rapid.Bool().Draw(t, "congested") },
+			"reset":   func(*rapid.T) { p.reset(now) },
+			"sift":    func(*rapid.T) { p.sift(Time(now), p.admissible) },
 			"cut": func(t *rapid.T) {
 				requests, full, emptied := p.peek(blockOverhead+rapid.IntRange(300, 3000).Draw(t, "bytes"), rapid.IntRange(1, 8).Draw(t, "requests"), Time(now))
 				left := p.waiting

@@ -1,5 +1,7 @@
 package pbft
 
+import "math"
+
 // Clients are served round robin: a block takes one request of each client in turn
 // until it is full, and who was served goes to the end of the ring. A client's own
 // requests stay in the order in which they came. With c clients waiting and b requests
@@ -17,16 +19,24 @@ const blockOverhead = headerSize + 4 + signatureSize
 // Requests that it comes across and whose deadline lies below now (block time) are
 // forgotten: they cannot be executed. It changes no turns; propose does.
 func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, full, emptied bool) {
+	return p.cut(maxBytes, maxRequests, now, math.MaxInt)
+}
+
+// cut is peek, but of a client that owes a share or more (pool_debt.go) it takes nothing.
+func (p *pool) cut(maxBytes, maxRequests int, now Time, share int) (requests []*Request, full, emptied bool) {
 	if p.waiting == 0 {
 		return nil, false, true
 	}
 	b := cut{maxBytes: maxBytes, maxRequests: maxRequests, size: blockOverhead}
 	b.requests = make([]*Request, 0, min(p.waiting, maxRequests))
 	left := p.cursors[:0]
-	fits := true
+	fits, held := true, false
 	for e := p.turns.head; e != nil && fits; {
-		next := e.next // the client leaves the ring if all that it has is late
-		if q := p.timely(e.of.waiting.head, now); q != nil {
+		next, c := e.next, e.of // the client leaves the ring if all that it has is late
+		c.debt.taken = 0
+		if p.owes(c, share) {
+			held = true
+		} else if q := p.timely(c.waiting.head, now); q != nil {
 			if fits = b.take(q.of); fits && q.next != nil {
 				left = append(left, q.next)
 			}
@@ -39,6 +49,10 @@ func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, f
 		round := left
 		left = left[:0]
 		for _, q := range round {
+			if p.owes(q.of.client, share) {
+				held = true
+				continue
+			}
 			if q = p.timely(q, now); q == nil {
 				continue
 			}
@@ -51,7 +65,7 @@ func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, f
 		}
 	}
 	clear(p.cursors)
-	return b.requests, !fits || len(b.requests) == maxRequests || b.size >= maxBytes, fits
+	return b.requests, !fits || len(b.requests) == maxRequests || b.size >= maxBytes, fits && !held
 }
 
 // mayFill tells whether what waits, late requests included, fills a block: if not, peek
@@ -72,6 +86,7 @@ func (b *cut) take(q *pooled) (fits bool) {
 		return false
 	}
 	b.size += q.request.Size()
+	q.client.debt.taken += q.work()
 	b.requests = append(b.requests, q.request)
 	return true
 }

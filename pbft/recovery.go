@@ -38,6 +38,7 @@ func New(cfg Config, log iter.Seq[Record]) (*Core, error) {
 		rejoin:   rejoin{answers: make([]View, n), has: crypto.NewBitmap(n)},
 	}
 	c.timers.base = cfg.Timeouts.Progress
+	c.pool.shares.patience = uint64(cfg.Timeouts.RequestAge) / 4
 	r, err := readLog(log, cfg.Executed)
 	if err != nil {
 		return nil, fmt.Errorf("pbft: the log cannot be used: %w", err)

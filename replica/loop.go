@@ -44,6 +44,7 @@ func (s *Server) loop() {
 		}
 		s.node.Flush()
 		s.bound()
+		s.share()
 		if due > 0 {
 			s.publish()
 		}
@@ -68,6 +69,16 @@ func (s *Server) tick(n int) {
 		if timeout := s.progressTimeout(); timeout > 0 {
 			s.node.SetProgressTimeout(timeout)
 		}
+	}
+}
+
+// share tells the node whether the clients have to share the blocks.
+func (s *Server) share() {
+	core := s.node.Core()
+	before := s.congestion.now
+	s.congestion.note(time.Now(), core.Primary() == s.self && core.Open(), core.Tip().Height, core.ExecutedHeight())
+	if s.congestion.now != before {
+		s.node.SetCongested(s.congestion.now)
 	}
 }
 

@@ -320,6 +320,9 @@ func (n *Node) committing() []*pbft.Block { return n.out.Execute }
 // SetProgressTimeout gives the core the timeout that measured round trips suggest.
 func (n *Node) SetProgressTimeout(ticks int) { n.core.SetProgressTimeout(ticks) }
 
+// SetCongested tells whether blocks take longer than they have to.
+func (n *Node) SetCongested(yes bool) { n.core.SetCongested(yes) }
+
 // maxRounds bounds how often Flush takes up what its own effects caused. Evidence
 // leads to at most one round more.
 const maxRounds = 4

@@ -57,12 +57,13 @@ type Server struct {
 	admin   *admin
 	local   *localClient
 
-	node      *Node // the protocol goroutine's
-	events    *queue[func(*Node)]
-	loopDone  chan struct{}
-	ticks     int // the protocol goroutine's: since it last looked at the round trips
-	published atomic.Pointer[published]
-	gather    gather // the protocol goroutine's
+	node       *Node // the protocol goroutine's
+	events     *queue[func(*Node)]
+	loopDone   chan struct{}
+	ticks      int        // the protocol goroutine's: since it last looked at the round trips
+	congestion congestion // the protocol goroutine's
+	gather     gather     // the protocol goroutine's
+	published  atomic.Pointer[published]
 
 	aggregate  *queue[func()]
 	files      *queue[func()]
