@@ -128,6 +128,8 @@ type peer struct {
 	lastAnswer uint64
 	answered   bool
 	stalled    bool // two statuses in a row with one tip
+	cutOff     bool // the host has no link to it
+	cutOffFrom uint64
 	patience   patience
 	rivals     rivals
 	proposals  backoff

@@ -83,10 +83,11 @@ const (
 	CauseClock                   // block time lags behind
 	CauseRotation                // the reign is over
 	CauseAbdication              // the primary itself asks to be replaced
+	CauseLink                    // it cannot be reached
 	SuspicionCauses
 )
 
-var causeNames = [SuspicionCauses]string{"progress", "request-age", "idle", "others", "proof", "clock", "rotation", "abdication"}
+var causeNames = [SuspicionCauses]string{"progress", "request-age", "idle", "others", "proof", "clock", "rotation", "abdication", "link"}
 
 func (c Cause) String() string {
 	if c < SuspicionCauses {

@@ -83,7 +83,7 @@ func (c *Core) progressed(fresh bool) {
 		// nothing: its second vote is small, the first new block may be large (R11).
 		c.timers.failed, c.timers.stalled = 0, false
 	}
-	c.withdraw(CauseProgress, CauseIdle, CauseOthers)
+	c.withdraw(CauseProgress, CauseIdle, CauseOthers, CauseLink)
 }
 
 // witness takes a proof of misbehaviour, found here (from itself) or received.

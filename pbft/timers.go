@@ -79,6 +79,7 @@ var timerTable = [...]struct {
 	{(*Core).progressDue, (*Core).onProgressTimeout},
 	{(*Core).changeDue, (*Core).onChangeTimeout},
 	{(*Core).idleDue, (*Core).onIdleTimeout},
+	{(*Core).linkDue, (*Core).onLinkLost},
 	{func(*Core) bool { return true }, (*Core).checkAges},
 	{(*Core).clockDue, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
 	{(*Core).rejoinRotationDue, (*Core).rotateToRejoin},

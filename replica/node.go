@@ -320,6 +320,9 @@ func (n *Node) committing() []*pbft.Block { return n.out.Execute }
 // SetProgressTimeout gives the core the timeout that measured round trips suggest.
 func (n *Node) SetProgressTimeout(ticks int) { n.core.SetProgressTimeout(ticks) }
 
+// SetLink tells whether there is a link to a peer.
+func (n *Node) SetLink(to pbft.ReplicaID, up bool) { n.core.SetLink(to, up) }
+
 // SetCongested tells whether blocks take longer than they have to.
 func (n *Node) SetCongested(yes bool) { n.core.SetCongested(yes) }
 

@@ -68,15 +68,17 @@ func newPeerTransport(cfg *Config, self pbft.ReplicaID, handler transport.Handle
 	}, handler)
 }
 
-// Connected implements transport.Observer: nothing is to be done, the next status
+// Connected implements transport.Observer: little is to be done, the next status
 // tells the peer where this replica is.
 func (s *Server) Connected(peer crypto.ReplicaID) {
 	s.logger.Info("peer is connected", "peer", peer)
+	s.post(func(n *Node) { n.SetLink(peer, true) })
 }
 
 // Disconnected implements transport.Observer.
 func (s *Server) Disconnected(peer crypto.ReplicaID) {
 	s.logger.Warn("peer is disconnected", "peer", peer)
+	s.post(func(n *Node) { n.SetLink(peer, false) })
 }
 
 // progressTimeout is T0 in ticks: some round trips to the quorum-th nearest
