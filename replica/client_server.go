@@ -23,7 +23,7 @@ import (
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/transport/grpc/connguard"
+	"github.com/parley-bft/parley/transport/connguard"
 )
 
 // clientServer is the client-facing side of a replica: the gRPC server, the

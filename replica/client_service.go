@@ -17,7 +17,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/transport/grpc/connguard"
+	"github.com/parley-bft/parley/transport/connguard"
 )
 
 // clientService implements the protocol of parley.proto. Whatever a client sends

@@ -10,7 +10,7 @@ import (
 	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/transport"
-	peergrpc "github.com/parley-bft/parley/transport/grpc"
+	peertcp "github.com/parley-bft/parley/transport/tcp"
 )
 
 // newPeerTransport links this replica with the other members.
@@ -31,11 +31,11 @@ func newPeerTransport(cfg *Config, self pbft.ReplicaID, handler transport.Handle
 		}
 		return id, nil
 	}
-	peers := make([]peergrpc.Peer, 0, ros.N()-1)
+	peers := make([]peertcp.Peer, 0, ros.N()-1)
 	for i := range ros.N() {
 		if id := pbft.ReplicaID(i); id != self {
 			m := ros.Member(id)
-			peers = append(peers, peergrpc.Peer{ID: id, Address: m.PeerAddress, Key: m.TLSKey})
+			peers = append(peers, peertcp.Peer{ID: id, Address: m.PeerAddress, Key: m.TLSKey})
 		}
 	}
 	listen := cfg.Listen
@@ -47,23 +47,23 @@ func newPeerTransport(cfg *Config, self pbft.ReplicaID, handler transport.Handle
 	// within the limit of an answer.
 	p := &ros.Cluster.Parameters
 	longest := int(p.Window+2)*(int(p.MaxBlockBytes)+4096) + 4<<20
-	return peergrpc.New(peergrpc.Config{
-		Membership: peergrpc.Membership{
+	return peertcp.New(peertcp.Config{
+		Membership: peertcp.Membership{
 			Epoch: ros.Cluster.Epoch, ConfigDigest: ros.Cluster.Digest(), Self: self, Peers: peers,
 		},
 		Cluster: ros.ID, Build: cfg.Build,
 		Listen: listen, Listener: cfg.PeerListener,
-		ServerTLS: tlsid.ServerConfig(cert, func(key crypto.PublicKey) error {
+		ServerTLS: tlsid.LinkServerConfig(cert, func(key crypto.PublicKey) error {
 			if _, ok := ros.MemberByTLSKey(key); !ok {
 				return fmt.Errorf("TLS key %s is no member's", key.Hex())
 			}
 			return nil
 		}),
-		ClientTLS:  func(peer crypto.ReplicaID) *tls.Config { return tlsid.ClientConfig(cert, ros.Member(peer).TLSKey) },
+		ClientTLS:  func(peer crypto.ReplicaID) *tls.Config { return tlsid.LinkClientConfig(cert, ros.Member(peer).TLSKey) },
 		Identify:   identify,
 		MaxMessage: max(16<<20, longest),
-		Control:    peergrpc.Limits{Bytes: max(16<<20, longest)},
-		Bulk:       peergrpc.Limits{Bytes: max(64<<20, 2*longest)},
+		Control:    peertcp.Limits{Bytes: max(16<<20, longest)},
+		Bulk:       peertcp.Limits{Bytes: max(64<<20, 2*longest)},
 		Logger:     cfg.Logger.With("part", "transport"),
 	}, handler)
 }

@@ -19,7 +19,7 @@
 //
 // # Implementations
 //
-// Package transport/grpc links processes by gRPC streams over mutual TLS.
+// Package transport/tcp links processes by connections of frames over mutual TLS.
 // Package transport/memory links handlers within one process, either step by
 // step and deterministic or live, with hooks for losing, delaying and
 // partitioning.

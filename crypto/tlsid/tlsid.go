@@ -15,8 +15,13 @@ import (
 	"github.com/parley-bft/parley/crypto/ed25519"
 )
 
-// ALPN is the protocol that both ends must speak: HTTP/2, for gRPC.
-const ALPN = "h2"
+// What both ends of a connection must say that they speak (ALPN).
+const (
+	// ALPN is HTTP/2, for gRPC, between a client and a replica.
+	ALPN = "h2"
+	// LinkALPN is the protocol of package transport/tcp between replicas.
+	LinkALPN = "parley-link"
+)
 
 // ErrWrongPeer is wrapped by errors about a peer whose key is not the expected one.
 var ErrWrongPeer = errors.New("peer presented another TLS key")
@@ -61,10 +66,19 @@ func Certificate(key *ed25519.PrivateKey) (tls.Certificate, error) {
 // an Ed25519 certificate from whoever connects, and asks accept about its key; an
 // error from accept ends the handshake. accept must be safe for concurrent use.
 func ServerConfig(cert tls.Certificate, accept func(crypto.PublicKey) error) *tls.Config {
-	c := config(cert)
+	return serverConfig(cert, ALPN, accept)
+}
+
+// LinkServerConfig is ServerConfig for the links between replicas.
+func LinkServerConfig(cert tls.Certificate, accept func(crypto.PublicKey) error) *tls.Config {
+	return serverConfig(cert, LinkALPN, accept)
+}
+
+func serverConfig(cert tls.Certificate, protocol string, accept func(crypto.PublicKey) error) *tls.Config {
+	c := config(cert, protocol)
 	c.ClientAuth = tls.RequireAnyClientCert
 	c.VerifyConnection = func(state tls.ConnectionState) error {
-		key, err := peerKey(state)
+		key, err := peerKey(state, protocol)
 		if err != nil {
 			return err
 		}
@@ -76,12 +90,21 @@ func ServerConfig(cert tls.Certificate, accept func(crypto.PublicKey) error) *tl
 // ClientConfig returns the configuration of a connection that presents cert and
 // is made with the owner of the key want and nobody else.
 func ClientConfig(cert tls.Certificate, want crypto.PublicKey) *tls.Config {
-	c := config(cert)
+	return clientConfig(cert, ALPN, want)
+}
+
+// LinkClientConfig is ClientConfig for the links between replicas.
+func LinkClientConfig(cert tls.Certificate, want crypto.PublicKey) *tls.Config {
+	return clientConfig(cert, LinkALPN, want)
+}
+
+func clientConfig(cert tls.Certificate, protocol string, want crypto.PublicKey) *tls.Config {
+	c := config(cert, protocol)
 	// No names, no authorities: the key is the identity, and VerifyConnection,
 	// which runs on every handshake, checks that.
 	c.InsecureSkipVerify = true
 	c.VerifyConnection = func(state tls.ConnectionState) error {
-		key, err := peerKey(state)
+		key, err := peerKey(state, protocol)
 		if err != nil {
 			return fmt.Errorf("want TLS key %s: %w", want.Hex(), err)
 		}
@@ -93,20 +116,20 @@ func ClientConfig(cert tls.Certificate, want crypto.PublicKey) *tls.Config {
 	return c
 }
 
-func config(cert tls.Certificate) *tls.Config {
+func config(cert tls.Certificate, protocol string) *tls.Config {
 	return &tls.Config{
 		Certificates:           []tls.Certificate{cert},
 		MinVersion:             tls.VersionTLS13,
-		NextProtos:             []string{ALPN},
+		NextProtos:             []string{protocol},
 		SessionTicketsDisabled: true, // every connection proves its key anew
 	}
 }
 
-// peerKey is PeerKey, for a handshake that must have settled on our protocol too.
+// peerKey is PeerKey, for a handshake that must have settled on the protocol too.
 // (The library lets a peer pass that offers no protocol at all.)
-func peerKey(state tls.ConnectionState) (crypto.PublicKey, error) {
-	if state.NegotiatedProtocol != ALPN {
-		return crypto.PublicKey{}, fmt.Errorf("peer speaks protocol %q, want %q", state.NegotiatedProtocol, ALPN)
+func peerKey(state tls.ConnectionState, protocol string) (crypto.PublicKey, error) {
+	if state.NegotiatedProtocol != protocol {
+		return crypto.PublicKey{}, fmt.Errorf("peer speaks protocol %q, want %q", state.NegotiatedProtocol, protocol)
 	}
 	return PeerKey(state)
 }

@@ -21,15 +21,17 @@ import (
 type Kind uint8
 
 // The kinds of frames. Hello opens a link; Welcome or Refusal answers it; Data
-// and Ping go from the one who opened it, Pong and Alive the other way.
+// and Ping go from the one who opened it, Pong and Alive the other way, and so does
+// Farewell, which is the last.
 const (
-	Hello   Kind = 1
-	Welcome Kind = 2
-	Refusal Kind = 3
-	Data    Kind = 4
-	Ping    Kind = 5
-	Pong    Kind = 6
-	Alive   Kind = 7
+	Hello    Kind = 1
+	Welcome  Kind = 2
+	Refusal  Kind = 3
+	Data     Kind = 4
+	Ping     Kind = 5
+	Pong     Kind = 6
+	Alive    Kind = 7
+	Farewell Kind = 8
 )
 
 const (

@@ -2,6 +2,7 @@ package frame_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -320,6 +321,31 @@ func FuzzRefusal(f *testing.F) {
 		if m, err := frame.ParseRefusal(b); err == nil {
 			m.Mine, m.Theirs = m.Theirs, m.Mine
 			require.Equal(t, b[1:], m.AppendRefusal(nil)[1:])
+		}
+	})
+}
+
+func TestFarewell(t *testing.T) {
+	for _, want := range []string{"", "the peer opened a newer link"} {
+		got, err := frame.ParseFarewell(frame.AppendFarewell(nil, want))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	long := frame.AppendFarewell(nil, strings.Repeat("x", 2*frame.MaxSmall))
+	require.LessOrEqual(t, len(long), frame.MaxSmall)
+	_, err := frame.ParseFarewell(long)
+	require.NoError(t, err)
+	for _, b := range [][]byte{long[:len(long)-1], append(long, 0), frame.AppendFarewell(nil, "line\nbreak")} {
+		_, err = frame.ParseFarewell(b)
+		require.ErrorIs(t, err, canon.ErrMalformed)
+	}
+}
+
+func FuzzFarewell(f *testing.F) {
+	f.Add(frame.AppendFarewell(nil, "transport closed"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if reason, err := frame.ParseFarewell(b); err == nil {
+			require.Equal(t, b[1:], frame.AppendFarewell(nil, reason)[1:])
 		}
 	})
 }

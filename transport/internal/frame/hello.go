@@ -118,3 +118,22 @@ func ParseRefusal(b []byte) (Mismatch, error) {
 	}
 	return m, r.Close()
 }
+
+// maxFarewell is the longest reason of a farewell, in bytes.
+const maxFarewell = 200
+
+// AppendFarewell appends the frame that tells the peer why its link ends.
+func AppendFarewell(dst []byte, reason string) []byte {
+	return canon.AppendString(append(dst, byte(Farewell)), reason[:min(len(reason), maxFarewell)])
+}
+
+// ParseFarewell reads a farewell after its kind was looked at.
+func ParseFarewell(b []byte) (reason string, err error) {
+	r := canon.NewReader(b)
+	r.Uint8()
+	reason = string(r.Bytes(maxFarewell))
+	if !Printable(reason) {
+		r.Fail("farewell %q is not printable ASCII", reason)
+	}
+	return reason, r.Close()
+}

@@ -1,4 +1,4 @@
-package peergrpc
+package peertcp
 
 import (
 	"fmt"

@@ -292,9 +292,11 @@ func TestNarrow(t *testing.T) {
 		require.True(t, asked)
 		asked = false
 		require.ErrorIs(t, n.VerifyConnection(tls.ConnectionState{NegotiatedProtocol: "h2"}), tlsid.ErrNoKey)
+		state.NegotiatedProtocol = ""
+		require.ErrorContains(t, n.VerifyConnection(state), `want "h2"`)
 		require.False(t, asked, "the first check comes first")
 	}
-	n := Narrow(lax, verify)
+	n := Narrow(lax, "h2", verify)
 	check(n)
 	chosen, err := n.GetConfigForClient(nil)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package peergrpc
+package peertcp
 
 import (
 	"crypto/tls"
@@ -25,7 +25,6 @@ func TestValidateNamesTheField(t *testing.T) {
 		"Bulk.Bytes":       func(c *Config) { c.Bulk.Bytes = 100 },
 		"MaxMessage":       func(c *Config) { c.MaxMessage = -1 },
 		"FrameSize":        func(c *Config) { c.FrameSize = 1 << 20 },
-		"ReceiveWindow":    func(c *Config) { c.ReceiveWindow = 1 },
 		"MaxHandshakes":    func(c *Config) { c.MaxHandshakes = 1 },
 		"AcceptRate":       func(c *Config) { c.AcceptRate = -1 },
 		"AcceptBurst":      func(c *Config) { c.AcceptBurst = -1 },

@@ -1,16 +1,12 @@
-package peergrpc
+package peertcp
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/parley-bft/parley/transport/internal/frame"
 	"github.com/parley-bft/parley/transport/internal/outbound"
@@ -28,7 +24,7 @@ func (p *peer) expect(s tls.ConnectionState) error {
 // session is an established outgoing stream.
 type session struct {
 	peer    *peer
-	stream  grpc.ClientStream
+	stream  *stream
 	theirs  frame.Greeting
 	stop    context.CancelCauseFunc
 	pingDue chan struct{}
@@ -80,59 +76,69 @@ func (s *session) duePing() {
 
 // read takes the answers of the peer.
 func (s *session) read() error {
-	var in incoming
-	defer in.free()
 	for {
-		switch err := s.stream.RecvMsg(&in); {
-		case errors.Is(err, io.EOF):
-			return errPeerClosed
-		case err != nil:
-			return plain(err)
+		b, err := s.stream.read(frame.MaxSmall)
+		if err != nil {
+			return err
 		}
-		switch in.kind() {
+		switch frame.Kind(b[0]) {
 		case frame.Alive:
 		case frame.Pong:
-			nonce, err := frame.ParseProbe(in.bytes())
+			nonce, err := frame.ParseProbe(b)
 			if err != nil {
 				return fmt.Errorf("%w: %w", errMalformed, err)
 			}
 			s.answered(nonce)
+		case frame.Farewell:
+			reason, err := frame.ParseFarewell(b)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errMalformed, err)
+			}
+			return fmt.Errorf("%w: %s", errPeerClosed, reason)
 		default:
-			return fmt.Errorf("%w: frame of kind %d on the way back", errMalformed, in.kind())
+			return fmt.Errorf("%w: frame of kind %d on the way back", errMalformed, b[0])
 		}
 		s.silent.Store(0)
 	}
 }
 
-// write sends what is queued, and pings. An error of the stream ends read too,
-// which learns the reason.
+// write sends what is queued, and pings, until the stream or ctx ends. When it
+// fails, read may still find the reason on the line; it gets a moment for that.
 func (s *session) write(ctx context.Context) {
+	if s.writeAll(ctx) != nil {
+		_ = s.stream.conn.SetReadDeadline(time.Now().Add(farewellTime))
+	}
+}
+
+func (s *session) writeAll(ctx context.Context) error {
 	var pieces []outbound.Piece
+	var buf []byte
 	size := s.peer.t.cfg.FrameSize
 	for {
 		select {
 		case <-s.pingDue:
-			if s.ping() != nil {
-				return
+			if err := s.ping(); err != nil {
+				return err
 			}
 		default:
 		}
 		if pieces = s.peer.queue.Take(pieces[:0], size); len(pieces) > 0 {
+			buf = appendPieces(newFrame(buf), pieces)
+			s.peer.countSent(pieces) // before it can have arrived
+			clear(pieces)
 			start := time.Now()
-			if s.stream.SendMsg(pack(pieces)) != nil {
-				return
+			if err := s.stream.write(buf); err != nil {
+				return err
 			}
 			size = adapt(size, s.peer.t.cfg.FrameSize, time.Since(start))
-			s.peer.countSent(pieces)
-			clear(pieces)
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-s.pingDue:
-			if s.ping() != nil {
-				return
+			if err := s.ping(); err != nil {
+				return err
 			}
 		case <-s.peer.queue.Ready():
 		}
@@ -168,7 +174,7 @@ func (s *session) ping() error {
 	s.nonce, s.asked = s.nonces, time.Now()
 	nonce := s.nonce
 	s.mu.Unlock()
-	return s.stream.SendMsg(small(frame.AppendProbe(nil, frame.Ping, nonce)))
+	return s.stream.write(frame.AppendProbe(newFrame(nil), frame.Ping, nonce))
 }
 
 func (s *session) answered(nonce uint64) {

@@ -1,4 +1,4 @@
-package peergrpc
+package peertcp
 
 import (
 	"context"
@@ -11,29 +11,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/transport"
-	"github.com/parley-bft/parley/transport/grpc/connguard"
+	"github.com/parley-bft/parley/transport/connguard"
 	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
 const (
-	serviceName = "parley.peer.v1.Peer"
-	streamName  = "Stream"
-	streamPath  = "/" + serviceName + "/" + streamName
-
-	maxHeaders     = 8 << 10
-	streamsPerConn = 2
 	// connectionsPerPeer is the present one and the one that replaces it.
 	connectionsPerPeer = 2
-	idleConnection     = 30 * time.Second
-	keepaliveTime      = 10 * time.Second
-	keepaliveAnswer    = 5 * time.Second
 )
 
 // Transport links one replica with its peers. It implements
@@ -45,11 +33,11 @@ type Transport struct {
 	instance  uint64
 	listener  net.Listener
 	guard     *connguard.Guard[crypto.ReplicaID]
-	server    *grpc.Server
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	wg        sync.WaitGroup
 	strangers [refusals]quiet
+	failing   quiet // to accept
 
 	members atomic.Pointer[members]
 	change  sync.Mutex // serialises Reconfigure and Close
@@ -91,44 +79,15 @@ func New(cfg Config, handler transport.Handler) (*Transport, error) {
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.members.Store(&members{peers: map[crypto.ReplicaID]*peer{}})
 	t.guard = connguard.New(connguard.Config[crypto.ReplicaID]{
-		TLS: cfg.ServerTLS, Identify: t.identify, MaxHandshakes: cfg.MaxHandshakes, PerOwner: connectionsPerPeer,
+		TLS: cfg.ServerTLS, Protocol: tlsid.LinkALPN, Identify: t.identify, MaxHandshakes: cfg.MaxHandshakes, PerOwner: connectionsPerPeer,
 		AcceptRate: cfg.AcceptRate, AcceptBurst: cfg.AcceptBurst,
 		Refused: func(remote net.Addr, why connguard.Reason, err error) { t.refuse(remote, refusal(why), err) },
 	})
-	t.server = grpc.NewServer(
-		grpc.Creds(t.guard),
-		grpc.ForceServerCodecV2(codec{}),
-		grpc.ConnectionTimeout(cfg.HandshakeTimeout),
-		grpc.MaxConcurrentStreams(streamsPerConn),
-		grpc.MaxRecvMsgSize(frame.MaxSize),
-		grpc.MaxSendMsgSize(frame.MaxSmall),
-		grpc.MaxHeaderListSize(maxHeaders),
-		grpc.InitialWindowSize(int32(cfg.ReceiveWindow)),
-		grpc.InitialConnWindowSize(int32(cfg.ReceiveWindow)),
-		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionIdle: idleConnection, Time: keepaliveTime, Timeout: keepaliveAnswer,
-		}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2}),
-		grpc.WaitForHandlers(true),
-	)
-	t.server.RegisterService(&grpc.ServiceDesc{
-		ServiceName: serviceName,
-		HandlerType: (*any)(nil),
-		Streams: []grpc.StreamDesc{{
-			StreamName: streamName, ClientStreams: true, ServerStreams: true,
-			Handler: func(_ any, stream grpc.ServerStream) error { return t.serve(stream) },
-		}},
-	}, t)
 	if err := t.Reconfigure(cfg.Membership); err != nil {
 		listener.Close()
 		return nil, err
 	}
-	t.wg.Go(func() {
-		// Serve ends when the listener does, in Close; before that it retries by itself.
-		if err := t.server.Serve(t.guard.Listen(listener)); err != nil && t.ctx.Err() == nil {
-			t.cfg.Logger.Error("replica listener failed", "address", listener.Addr().String(), "error", err)
-		}
-	})
+	t.wg.Go(t.accept)
 	return t, nil
 }
 
@@ -237,9 +196,8 @@ func (t *Transport) Close() error {
 		t.change.Lock()
 		t.cancel(errClosed)
 		t.change.Unlock()
-		// Connections first: the server waits for handshakes that are under way.
+		t.closeErr = t.listener.Close()
 		t.guard.Close()
-		t.server.Stop()
 		t.wg.Wait()
 	})
 	return t.closeErr

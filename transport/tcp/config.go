@@ -1,4 +1,4 @@
-package peergrpc
+package peertcp
 
 import (
 	"context"
@@ -60,7 +60,7 @@ type Config struct {
 
 	// Identify names the replica whose key ended the handshake. It is asked during
 	// the handshake, on both sides; an error, or an id that is not a peer, refuses
-	// the connection before a byte of HTTP/2 is read.
+	// the connection before a byte of our protocol is read.
 	Identify func(tls.ConnectionState) (crypto.ReplicaID, error)
 
 	// Control and Bulk bound what waits for one peer: by default 8192 messages and
@@ -79,11 +79,6 @@ type Config struct {
 	// block.
 	FrameSize int
 
-	// ReceiveWindow is how many bytes a peer may have under way to us before we
-	// took them: 4 MiB. It limits the throughput over a long line (window / round
-	// trip) and the memory that a slow handler holds.
-	ReceiveWindow int
-
 	// MaxHandshakes bounds connections that have not authenticated yet: 64, and a
 	// quarter of that from one address. The oldest gives way to a new one, so that
 	// idle connections never keep an honest peer out.
@@ -95,7 +90,7 @@ type Config struct {
 	AcceptRate  int
 	AcceptBurst int
 
-	// HandshakeTimeout bounds each of: TLS and HTTP/2, our own handshake. 5 s.
+	// HandshakeTimeout bounds each of: TLS, our own handshake. 5 s.
 	HandshakeTimeout time.Duration
 
 	// PingInterval is the time between pings, 1 s. A link on which nothing was
@@ -137,7 +132,6 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Bulk.Bytes, 64<<20)
 	orDefault(&c.MaxMessage, 16<<20)
 	orDefault(&c.FrameSize, 64<<10)
-	orDefault(&c.ReceiveWindow, 4<<20)
 	orDefault(&c.MaxHandshakes, 64)
 	orDefault(&c.AcceptRate, 50)
 	orDefault(&c.AcceptBurst, 256)
@@ -217,8 +211,6 @@ func (c Config) validateLimits() error {
 		return configError("MaxMessage", "%d; must be from 1 to 1 GiB", c.MaxMessage)
 	case c.FrameSize < outbound.MinFrame || c.FrameSize > maxFrameSize:
 		return configError("FrameSize", "%d; must be from %d to %d", c.FrameSize, outbound.MinFrame, maxFrameSize)
-	case c.ReceiveWindow < 64<<10 || c.ReceiveWindow > 1<<30:
-		return configError("ReceiveWindow", "%d; must be from 64 KiB to 1 GiB", c.ReceiveWindow)
 	case c.MaxHandshakes < 4:
 		return configError("MaxHandshakes", "%d; must be at least 4", c.MaxHandshakes)
 	case c.AcceptRate < 1:

@@ -1,8 +1,8 @@
-package peergrpc
+package peertcp
 
 import (
-	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/tlsid"
@@ -51,6 +48,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	for name, act := range map[string]func(net.Conn){
 		"says nothing":    func(net.Conn) {},
 		"plain text":      func(conn net.Conn) { _, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n") },
+		"HTTP/2":          with(func(c *tls.Config) { c.NextProtos = []string{"h2"} }),
 		"plain HTTP/2":    func(conn net.Conn) { _, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") },
 		"half a record":   func(conn net.Conn) { _, _ = conn.Write([]byte{22, 3, 1, 2, 0, 1, 0}) },
 		"unknown key":     with(func(c *tls.Config) { c.Certificates = []tls.Certificate{stranger} }),
@@ -74,7 +72,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	require.Zero(t, box.count())
 	refused := tr.Refused()
 	require.EqualValues(t, 2, refused["identity"], "an unknown key, its own key")
-	require.EqualValues(t, 8, refused["handshake"])
+	require.EqualValues(t, 9, refused["handshake"])
 	require.Contains(t, refused, "rate")
 	require.NotContains(t, refused, "full")
 	// One line for each reason: the rest of the log is not the strangers'.
@@ -84,18 +82,21 @@ func TestStrangersAreRefused(t *testing.T) {
 	require.Equal(t, 2, log.count("connection to the replica port refused"))
 }
 
-// Whoever authenticates and then stalls is cut too: before HTTP/2, and before the
-// greeting.
+// Whoever authenticates and then stalls is cut too: before the greeting, and in the
+// middle of it.
 func TestAuthenticatedPeerThatStalls(t *testing.T) {
 	c := newCluster(t, 2)
 	tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
-
-	conn, err := tls.Dial("tcp", tr.Addr().String(), c.config(1).ClientTLS(0))
-	require.NoError(t, err)
-	defer conn.Close()
-	closedByPeer(t, conn)
-
-	require.ErrorContains(t, c.dialRaw(tr, 1).end(), errHandshakeTimeout.Error())
+	require.EqualError(t, c.dialRaw(tr, 1).end(), errHandshakeTimeout.Error())
+	for _, n := range []int{lengthSize - 1, lengthSize, lengthSize + 10} {
+		r := c.dialRaw(tr, 1)
+		hello := c.config(1).greeting(1).Append(newFrame(nil), frame.Hello)
+		binary.BigEndian.PutUint32(hello, uint32(len(hello)-lengthSize))
+		_, err := r.conn.Write(hello[:n])
+		require.NoError(t, err)
+		require.EqualError(t, r.end(), errHandshakeTimeout.Error())
+	}
+	require.EqualValues(t, 4, tr.Refused()["silent"])
 }
 
 func TestIdleConnectionsDoNotKeepAPeerOut(t *testing.T) {
@@ -182,21 +183,6 @@ func TestAnotherEpochLinks(t *testing.T) {
 	require.Equal(t, uint64(2), statusOf(tr, 1).Epoch)
 }
 
-func TestOtherMethodsDoNotExist(t *testing.T) {
-	c := newCluster(t, 2)
-	tr := c.start(0, &inbox{})
-	r := c.dialRaw(tr, 1)
-	for _, path := range []string{
-		"/parley.peer.v1.Peer/Other", "parley.peer.v1.Peer/Stream", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-	} {
-		stream, err := r.conn.NewStream(context.Background(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, path)
-		if err == nil {
-			err = stream.RecvMsg(&incoming{})
-		}
-		require.Equal(t, codes.Unimplemented, status.Code(err), "%s: %v", path, err)
-	}
-}
-
 func TestNewestStreamWins(t *testing.T) {
 	c := newCluster(t, 2)
 	box := &inbox{}
@@ -209,6 +195,22 @@ func TestNewestStreamWins(t *testing.T) {
 	second.send(voteFrame("vote"))
 	eventually(t, "arrived", func() bool { return box.count() == 1 })
 	require.True(t, statusOf(tr, 1).Receiving)
+}
+
+// A peer may have given an attempt up before we got to it, and linked by a newer one.
+func TestAttemptThatWasGivenUpReplacesNothing(t *testing.T) {
+	c := newCluster(t, 2)
+	box := &inbox{}
+	tr := c.start(0, box)
+	link := c.dialRaw(tr, 1)
+	c.greet(link, 1)
+	old := c.dialRaw(tr, 1)
+	old.send(c.config(1).greeting(1).Append(nil, frame.Hello))
+	require.Equal(t, frame.Welcome, old.answer())
+	require.NoError(t, old.conn.Close())
+	eventually(t, "closed", func() bool { return tr.guard.Connections(1) == 1 })
+	link.send(voteFrame("vote"))
+	eventually(t, "arrived", func() bool { return box.count() == 1 })
 }
 
 func TestConnectionsOfOnePeerAreFew(t *testing.T) {

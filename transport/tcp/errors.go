@@ -1,11 +1,8 @@
-package peergrpc
+package peertcp
 
 import (
 	"errors"
 	"fmt"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/transport/internal/frame"
@@ -37,14 +34,4 @@ var (
 	errWoken            = errors.New("given up for a new attempt: the peer has just reached us")
 	errPeerClosed       = errors.New("the peer closed the link")
 	errMalformed        = errors.New("the peer broke the format of frames")
-	errNotAuthenticated = errors.New("connection is not authenticated")
 )
-
-// plain takes the wrapping of gRPC off an error, which says nothing to the
-// reader of a log.
-func plain(err error) error {
-	if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
-		return errors.New(s.Message())
-	}
-	return err
-}

@@ -1,7 +1,8 @@
-package peergrpc
+package peertcp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,12 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
-
+	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/transport"
-	"github.com/parley-bft/parley/transport/grpc/connguard"
+	"github.com/parley-bft/parley/transport/connguard"
 	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
@@ -22,8 +20,6 @@ const (
 	// stableAfter is how long a link must have lived for the next pause to be the
 	// shortest again.
 	stableAfter = 5 * time.Second
-	// smallWindow is for answers, in bytes: the least that gRPC takes.
-	smallWindow = 64 << 10
 	// patience is how old an attempt to dial must be before a peer that reaches us
 	// ends it: a packet lost to a partition is repeated only after a second.
 	patience = 250 * time.Millisecond
@@ -112,15 +108,10 @@ func (p *peer) link() (linked bool, err error) {
 		reached = p.watchOpening(opened, cancel)
 	}()
 	var wire wire
-	conn, err := grpc.NewClient("passthrough:///"+p.Address, p.dialOptions(&wire)...)
-	if err != nil {
-		close(opened)
-		<-watched
-		return false, fmt.Errorf("address %q: %w", p.Address, err)
-	}
-	defer conn.Close()
+	// Whatever hangs on the connection ends with the context.
+	defer context.AfterFunc(ctx, wire.cut)()
 	defer wire.cut()
-	stream, theirs, err := p.open(ctx, conn)
+	stream, theirs, err := p.open(ctx, &wire)
 	close(opened)
 	<-watched
 	if cause := context.Cause(ctx); cause != nil {
@@ -169,16 +160,14 @@ func (p *peer) watchOpening(opened <-chan struct{}, cancel context.CancelCauseFu
 	}
 }
 
-// wire holds the network connection under a gRPC one. gRPC says goodbye before it
-// closes, and waits for seconds if the line takes no more; a link that is given
-// up need not.
+// wire is the network connection of an attempt, once there is one. Closing it, rather
+// than TLS, waits for nothing.
 type wire struct {
 	mu   sync.Mutex
 	conn net.Conn
 	gone bool
 }
 
-// hold takes a connection in place of the last one, which gRPC closed.
 func (w *wire) hold(c net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -187,7 +176,7 @@ func (w *wire) hold(c net.Conn) {
 	}
 }
 
-// cut closes the connection, and any that is still to come.
+// cut closes the connection, or the one that is still to come.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -196,66 +185,44 @@ func (w *wire) cut() {
 	}
 }
 
-func (p *peer) dialOptions(w *wire) []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithTransportCredentials(credentials.NewTLS(connguard.Narrow(p.t.cfg.ClientTLS(p.ID), p.expect))),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := p.t.cfg.Dial(ctx, address)
-			if err == nil {
-				w.hold(conn)
-			}
-			return conn, err
-		}),
-		grpc.WithDefaultCallOptions(
-			grpc.ForceCodecV2(codec{}),
-			grpc.MaxCallRecvMsgSize(frame.MaxSmall),
-			grpc.MaxCallSendMsgSize(frame.MaxSize),
-		),
-		// Little comes back, so nothing is gained by measuring the line for it: with
-		// a window of its own choice gRPC would answer each pong by a ping.
-		grpc.WithInitialWindowSize(smallWindow), grpc.WithInitialConnWindowSize(smallWindow),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: p.t.cfg.HandshakeTimeout}),
-		grpc.WithMaxHeaderListSize(maxHeaders),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveAnswer}),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithDisableRetry(),
-		grpc.WithIdleTimeout(0),
-		grpc.WithNoProxy(),
-	}
-}
-
-// open opens the stream and exchanges greetings.
-func (p *peer) open(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, frame.Greeting, error) {
-	mine := p.t.members.Load().greeting
+// open connects and exchanges greetings.
+func (p *peer) open(ctx context.Context, w *wire) (*stream, frame.Greeting, error) {
 	var none frame.Greeting
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, streamPath)
+	raw, err := p.t.cfg.Dial(ctx, p.Address)
 	if err != nil {
-		return nil, none, plain(err)
+		return nil, none, err
 	}
-	// A failure to send shows when the answer is read, with its reason.
-	_ = stream.SendMsg(small(mine.Append(nil, frame.Hello)))
-	var in incoming
-	defer in.free()
-	if err := stream.RecvMsg(&in); err != nil {
-		return nil, none, plain(err)
+	w.hold(raw)
+	conn := tls.Client(raw, connguard.Narrow(p.t.cfg.ClientTLS(p.ID), tlsid.LinkALPN, p.expect))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, none, err
 	}
-	switch in.kind() {
+	s := &stream{conn: conn}
+	mine := p.t.members.Load().greeting
+	if err := s.write(mine.Append(newFrame(nil), frame.Hello)); err != nil {
+		return nil, none, err
+	}
+	b, err := s.read(frame.MaxSmall)
+	if err != nil {
+		return nil, none, err
+	}
+	switch frame.Kind(b[0]) {
 	case frame.Refusal:
-		m, err := frame.ParseRefusal(in.bytes())
+		m, err := frame.ParseRefusal(b)
 		if err != nil {
 			return nil, none, fmt.Errorf("%w: %w", errMalformed, err)
 		}
 		return nil, none, mismatchError(p.ID, m)
 	case frame.Welcome:
-		theirs, err := frame.ParseGreeting(in.bytes())
+		theirs, err := frame.ParseGreeting(b)
 		if err != nil {
 			return nil, none, fmt.Errorf("%w: %w", errMalformed, err)
 		}
 		if m := frame.Compare(mine, theirs, p.ID); m != nil {
 			return nil, none, mismatchError(p.ID, *m)
 		}
-		return stream, theirs, nil
+		return s, theirs, nil
 	default:
-		return nil, none, fmt.Errorf("%w: answer of kind %d to a greeting", errMalformed, in.kind())
+		return nil, none, fmt.Errorf("%w: answer of kind %d to a greeting", errMalformed, b[0])
 	}
 }

@@ -11,7 +11,8 @@
 // A source is an IPv4 address or an IPv6 /64: whoever has one address of such a
 // network has them all.
 //
-// A [Guard] is a listener and the transport credentials of a gRPC server. Who the
-// owner of a connection is says a function of the application, during the
-// handshake, so that nothing of HTTP/2 is read from a stranger.
+// A [Guard] is a listener, and either the transport credentials of a gRPC server or,
+// by [Guard.Handshake], those of any other. Who the owner of a connection is says a
+// function of the application, during the handshake, so that nothing of the protocol
+// above is read from a stranger.
 package connguard

@@ -1,4 +1,4 @@
-package peergrpc
+package peertcp
 
 import (
 	"context"
@@ -15,8 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
@@ -96,8 +94,8 @@ func (c *cluster) config(i int) Config {
 		Cluster:          crypto.Digest{1},
 		Build:            fmt.Sprintf("test-%d", i),
 		Listen:           c.addresses[i],
-		ServerTLS:        tlsid.ServerConfig(cert, func(crypto.PublicKey) error { return nil }),
-		ClientTLS:        func(p crypto.ReplicaID) *tls.Config { return tlsid.ClientConfig(cert, c.keys[p].Public()) },
+		ServerTLS:        tlsid.LinkServerConfig(cert, func(crypto.PublicKey) error { return nil }),
+		ClientTLS:        func(p crypto.ReplicaID) *tls.Config { return tlsid.LinkClientConfig(cert, c.keys[p].Public()) },
 		Identify:         c.identify,
 		PingInterval:     50 * time.Millisecond,
 		PingTimeout:      patient,
@@ -241,6 +239,12 @@ func (g *gate) dial(ctx context.Context, address string) (net.Conn, error) {
 	return c, nil
 }
 
+// alone leads the links of a replica through the gate, with no ping but the first: a
+// ping that waits at the gate would hold up what is sent after it.
+func (g *gate) alone(cfg *Config) {
+	cfg.Dial, cfg.PingInterval, cfg.PingTimeout = g.dial, time.Hour, 2*time.Hour
+}
+
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -275,56 +279,56 @@ func (c *tap) Write(b []byte) (int, error) {
 
 // raw is a peer that speaks the link protocol by hand.
 type raw struct {
-	t      testing.TB
-	conn   *grpc.ClientConn
-	stream grpc.ClientStream
+	t testing.TB
+	stream
 }
 
 // dialRaw connects to a transport with the key of replica as, without a greeting.
 func (c *cluster) dialRaw(to *Transport, as int) *raw {
 	c.t.Helper()
-	config := c.config(as).ClientTLS(to.cfg.Self)
-	conn, err := grpc.NewClient("passthrough:///"+to.Addr().String(),
-		grpc.WithTransportCredentials(credentials.NewTLS(config)),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{})), grpc.WithDisableRetry(), grpc.WithNoProxy())
+	conn, err := tls.Dial("tcp", to.Addr().String(), c.config(as).ClientTLS(to.cfg.Self))
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { conn.Close() })
-	ctx, cancel := context.WithCancel(context.Background())
-	c.t.Cleanup(cancel)
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, streamPath)
-	require.NoError(c.t, err)
-	return &raw{c.t, conn, stream}
+	require.NoError(c.t, conn.SetDeadline(time.Now().Add(patient)))
+	return &raw{c.t, stream{conn: conn}}
 }
 
-// greet sends a proper greeting and waits for the welcome.
+// greet sends a proper greeting, waits for the welcome, and goes on.
 func (c *cluster) greet(r *raw, as int) {
 	c.t.Helper()
 	r.send(c.config(as).greeting(uint64(as)).Append(nil, frame.Hello))
 	require.Equal(c.t, frame.Welcome, r.answer())
+	r.send(frame.AppendProbe(nil, frame.Ping, 1))
+	require.Equal(c.t, frame.Pong, r.answer())
 }
 
-func (r *raw) send(b []byte) { _ = r.stream.SendMsg(small(b)) }
+func (r *raw) send(b []byte) { _ = r.write(append(newFrame(nil), b...)) }
 
 // answer returns the kind of the next frame that is not a sign of life.
 func (r *raw) answer() frame.Kind {
 	r.t.Helper()
-	var in incoming
-	defer in.free()
 	for {
-		require.NoError(r.t, r.stream.RecvMsg(&in))
-		if k := in.kind(); k != frame.Alive {
+		b, err := r.read(frame.MaxSmall)
+		require.NoError(r.t, err)
+		if k := frame.Kind(b[0]); k != frame.Alive {
 			return k
 		}
 	}
 }
 
-// end waits for the stream to end and returns why.
+// end waits for the stream to end and returns why, in the words of the other side.
 func (r *raw) end() error {
-	var in incoming
-	defer in.free()
+	r.t.Helper()
+	var reason string
 	for {
-		if err := r.stream.RecvMsg(&in); err != nil {
-			return err
+		b, err := r.read(frame.MaxSmall)
+		if err != nil {
+			require.ErrorIs(r.t, err, errPeerClosed)
+			return fmt.Errorf("%s", reason)
+		}
+		if frame.Kind(b[0]) == frame.Farewell {
+			reason, err = frame.ParseFarewell(b)
+			require.NoError(r.t, err)
 		}
 	}
 }

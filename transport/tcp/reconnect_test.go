@@ -1,4 +1,4 @@
-package peergrpc
+package peertcp
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/transport"
+	"github.com/parley-bft/parley/transport/internal/frame"
 )
 
 // watcher is a handler that records who comes and goes.
@@ -104,18 +105,23 @@ func TestPeerThatReachesUsEndsAHangingAttempt(t *testing.T) {
 func TestSilenceIsNoticed(t *testing.T) {
 	short := func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = 20*time.Millisecond, 200*time.Millisecond }
 	long := func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = 20*time.Millisecond, time.Hour }
-	for name, tc := range map[string]struct{ sender, receiver func(*Config) }{
-		"by the sender":   {short, long},
-		"by the receiver": {long, short},
+	for name, tc := range map[string]struct {
+		sender, receiver func(*Config)
+		want             string
+	}{
+		"by the sender":   {short, long, errSilent.Error()},
+		"by the receiver": {long, short, errPeerClosed.Error() + ": " + errSilent.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 2)
 			g := newGate()
-			tr := c.start(0, &inbox{}, tc.sender, func(cfg *Config) { cfg.Dial = g.dial })
+			var log logBook
+			tr := c.start(0, &inbox{}, tc.sender, log.keep, func(cfg *Config) { cfg.Dial = g.dial })
 			other := c.start(1, &inbox{}, tc.receiver)
 			eventually(t, "linked", linked(tr))
+			eventually(t, "linked", linked(other))
 			g.shut() // what replica 0 sends goes nowhere, and nothing is closed
-			eventually(t, "noticed by the sender", func() bool { return statusOf(tr, 1).LastError == errSilent.Error() })
+			eventually(t, "noticed by the sender", func() bool { return log.has(`error="` + tc.want + `"`) })
 			eventually(t, "gone at the receiver", func() bool { return !statusOf(other, 0).Receiving })
 			g.reopen()
 			eventually(t, "linked again", linked(tr))
@@ -137,6 +143,7 @@ func TestSuccessorOfAPeerReplacesItsLink(t *testing.T) {
 	g := c.config(1).greeting(other.instance + 1)
 	successor.send(g.Append(nil, 1))
 	successor.answer()
+	successor.send(frame.AppendProbe(nil, frame.Ping, 1))
 	eventually(t, "cut and linked anew", func() bool {
 		s := statusOf(tr, 1)
 		return s.Connected && s.Connects > before && log.has(errRestarted.Error())
@@ -168,9 +175,10 @@ func TestHalfSentMessageStartsOverOnTheNextLink(t *testing.T) {
 	c := newCluster(t, 2)
 	g := newGate()
 	box := &inbox{}
-	tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.Dial = g.dial })
+	tr := c.start(0, &inbox{}, g.alone)
 	c.start(1, box)
 	eventually(t, "linked", linked(tr))
+	eventually(t, "pinged", func() bool { return statusOf(tr, 1).RTT > 0 })
 	g.shut()
 	block := make([]byte, 4<<20)
 	tr.Send(1, transport.Bulk, block)
@@ -193,13 +201,12 @@ func TestPeerThatReachedUsDuringAFailedAttemptIsDialledAtOnce(t *testing.T) {
 	const address = "restarting.invalid:1"
 	failure := errors.New("the predecessor is gone")
 	var p *peer
-	var nudge sync.Once // gRPC may dial twice
 	tr := c.start(0, &inbox{}, func(cfg *Config) {
 		cfg.Dial = func(ctx context.Context, to string) (net.Conn, error) {
 			if to != address {
 				return new(net.Dialer).DialContext(ctx, "tcp", to)
 			}
-			nudge.Do(p.nudge)
+			p.nudge()
 			for len(p.wake) > 0 && ctx.Err() == nil { // until the attempt has taken notice
 				runtime.Gosched()
 			}

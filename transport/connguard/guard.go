@@ -1,6 +1,7 @@
 package connguard
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 type Config[Owner comparable] struct {
 	// TLS is narrowed as by [Narrow].
 	TLS *tls.Config
+	// Protocol is what both ends must speak by ALPN, "h2" if it is empty.
+	Protocol string
 	// Identify names the owner of a connection during the handshake; an error refuses
 	// it. It must be safe for concurrent use.
 	Identify func(tls.ConnectionState) (Owner, error)
@@ -38,7 +41,8 @@ type Config[Owner comparable] struct {
 // Guard is described at the top of the package. It is safe for concurrent use.
 type Guard[Owner comparable] struct {
 	cfg   Config[Owner]
-	inner credentials.TransportCredentials
+	tls   *tls.Config
+	inner credentials.TransportCredentials // for gRPC
 	rates *buckets
 
 	mu      sync.Mutex
@@ -67,12 +71,14 @@ func (c *Conn[Owner]) Close() error {
 // New returns a guard.
 func New[Owner comparable](cfg Config[Owner]) *Guard[Owner] {
 	identify := cfg.Identify
+	narrow := Narrow(cfg.TLS, cmp.Or(cfg.Protocol, "h2"), func(s tls.ConnectionState) error {
+		_, err := identify(s)
+		return err
+	})
 	return &Guard[Owner]{
-		cfg: cfg,
-		inner: credentials.NewTLS(Narrow(cfg.TLS, func(s tls.ConnectionState) error {
-			_, err := identify(s)
-			return err
-		})),
+		cfg:    cfg,
+		tls:    narrow,
+		inner:  credentials.NewTLS(narrow),
 		rates:  newBuckets(cfg.AcceptRate, cfg.AcceptBurst),
 		owners: make(map[Owner][]*Conn[Owner]),
 	}

@@ -1,11 +1,11 @@
-package peergrpc
+package peertcp
 
 import (
 	"net"
 	"time"
 
 	"github.com/parley-bft/parley/transport"
-	"github.com/parley-bft/parley/transport/grpc/connguard"
+	"github.com/parley-bft/parley/transport/connguard"
 )
 
 // refusal says why somebody who reached the replica port was not let in: first the
