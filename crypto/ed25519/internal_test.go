@@ -78,7 +78,7 @@ func TestVerifierMemory(t *testing.T) {
 	good, bad := signed(honest, "a"), signed(liar, "b")
 	bad.Message = []byte("c")
 
-	require.Equal(t, []bool{true, false}, v.VerifyBatch([]Item{good, bad}))
+	require.Equal(t, []bool{true, false, true, true}, v.VerifyBatch([]Item{good, bad, good, good}))
 	_, cached := v.keys.get(good.Key)
 	require.True(t, cached)
 	_, cached = v.keys.get(bad.Key)
@@ -88,10 +88,16 @@ func TestVerifierMemory(t *testing.T) {
 	_, suspect = v.suspects.get(good.Key)
 	require.False(t, suspect)
 
-	for range probation {
+	for i := range probation {
 		_, suspect = v.suspects.get(bad.Key)
 		require.True(t, suspect)
-		require.Equal(t, []bool{true}, v.VerifyBatch([]Item{signed(liar, "d")}))
+		batch := []Item{signed(liar, "d")}
+		if i%2 == 0 { // alone, or among others
+			batch = append(batch, good, good, good)
+		}
+		for _, ok := range v.VerifyBatch(batch) {
+			require.True(t, ok)
+		}
 	}
 	_, suspect = v.suspects.get(bad.Key)
 	require.False(t, suspect)
