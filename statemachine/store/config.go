@@ -12,8 +12,9 @@ type Config struct {
 	Dir string
 	// Keep is how many heights below the last one can still be read.
 	Keep uint64
-	// CacheBytes bounds the nodes of the tree that are kept in memory. The upper levels of
-	// the tree should fit: 100 MiB for 10 million keys.
+	// CacheBytes bounds what is kept in memory of what the database holds: three quarters
+	// for nodes of the tree, whose upper levels should fit (45 MiB for 10 million keys), one
+	// for last values.
 	CacheBytes int64
 	// FlushBytes is how much of what was committed is kept in memory before it is written
 	// to the database. What is overwritten and pruned by then is never written.

@@ -91,9 +91,10 @@ func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *p
 	opts.Levels = make([]pebble.LevelOptions, 7)
 	for i := range opts.Levels {
 		l := &opts.Levels[i]
-		l.BlockSize, l.IndexBlockSize = 8<<10, 64<<10
-		l.TargetFileSize = 4 << 20 << min(i, 4)
-		if i < 6 { // most of what is asked for is there, so the last level needs none
+		l.BlockSize, l.IndexBlockSize = 4<<10, 4<<10
+		l.TargetFileSize = 4 << 20 << min(i, 3)
+		l.Compression = pebble.NoCompression // most of it is hashes
+		if i < 6 {                           // what is asked for is there, so the last level needs none
 			l.FilterPolicy, l.FilterType = bloom.FilterPolicy(10), pebble.TableFilter
 		}
 		l.EnsureDefaults()

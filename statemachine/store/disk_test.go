@@ -43,11 +43,19 @@ func (f *fakeFolder) open(dir string) (database, error) {
 func (f *fakeFolder) current() (database, error) { return f.open(fmt.Sprint("db", f.inUse)) }
 func (f *fakeFolder) fresh() (database, error) {
 	f.next = f.inUse + 1
+	if err := f.files.RemoveAll(fmt.Sprint("db", f.next)); err != nil {
+		return nil, err
+	}
 	return f.open(fmt.Sprint("db", f.next))
 }
-func (f *fakeFolder) scratch() (database, error) { return f.open("scratch") }
-func (f *fakeFolder) adopt() error               { f.inUse = f.next; return nil }
-func (f *fakeFolder) drop() error                { return f.files.RemoveAll("scratch") }
+func (f *fakeFolder) scratch() (database, error) {
+	if err := f.files.RemoveAll("scratch"); err != nil {
+		return nil, err
+	}
+	return f.open("scratch")
+}
+func (f *fakeFolder) adopt() error { f.inUse = f.next; return nil }
+func (f *fakeFolder) drop() error  { return f.files.RemoveAll("scratch") }
 
 func TestModelOnDisk(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

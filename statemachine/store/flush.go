@@ -47,10 +47,8 @@ func (s *Store) flush() (err error) {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, compareIDs)
-	var buf []byte
 	for i := range ids {
-		buf = s.pend.nodes[ids[i]].append(buf[:0])
-		b.set(ids[i].key(), buf)
+		b.set(ids[i].key(), []byte(s.pend.nodes[ids[i]]))
 	}
 	for i := range s.dead {
 		b.delete(s.dead[i].key())
@@ -70,6 +68,7 @@ func (s *Store) flush() (err error) {
 	for i := range ids {
 		s.cache.add(&ids[i], s.pend.nodes[ids[i]])
 	}
+	s.pend.last.Scan(func(key string, r record) bool { s.records.put(key, r); return true })
 	s.flushes.Add(1)
 	s.pend, s.dead, s.durable = newPending(), nil, s.last
 	return nil

@@ -3,78 +3,65 @@ package store
 import (
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine/store/proof"
-	"github.com/parley-bft/parley/statemachine/stream"
 )
 
-// loader reads a snapshot into a fresh database. The keys come in their own order and
+// loader puts a whole state into a fresh database. The keys come in their own order and
 // the tree is built in that of their paths, so they go through a scratch database, which
 // sorts them: memory does not depend on the size of the state.
 type loader struct {
-	s      *Store
-	r      *stream.Reader
-	digest crypto.Digest // that it must have
+	s *Store
 
 	db, scratch database
 	b, sb       batch
+	last        string
 }
 
 // loadBatch is about how many bytes are written at once.
 const loadBatch = 4 << 20
 
-func (l *loader) load() (err error) {
-	if l.db, err = l.s.disks.fresh(); err != nil {
-		return err
+func newLoader(s *Store) (l *loader, err error) {
+	l = &loader{s: s}
+	if l.db, err = s.disks.fresh(); err == nil {
+		l.scratch, err = s.disks.scratch()
 	}
-	if l.scratch, err = l.s.disks.scratch(); err != nil {
-		return err
+	if err != nil {
+		return nil, errors.Join(err, l.abandon())
 	}
 	l.b, l.sb = l.db.newBatch(), l.scratch.newBatch()
-	if err := l.entries(); err != nil {
-		return err
+	return l, nil
+}
+
+var errOrder = errors.New("keys out of order")
+
+// entry adds an entry; its key is above that of the one before.
+func (l *loader) entry(key string, value []byte) error {
+	if key <= l.last {
+		return fmt.Errorf("%w at %q", errOrder, key)
 	}
+	rec := record{value: value}
+	l.b.set(lastKey(key), rec.encode())
+	path, digest := proof.Path([]byte(key)), proof.ValueDigest(value)
+	l.sb.set(path[:], append(digest[:], key...))
+	l.last = key
+	return errors.Join(spill(&l.b, l.db), spill(&l.sb, l.scratch))
+}
+
+// finish builds the tree, of the given height if begun is set, and returns its digest.
+func (l *loader) finish(height uint64, begun bool) (d crypto.Digest, err error) {
 	if err := l.sb.write(false); err != nil {
-		return err
+		return d, err
 	}
 	root, err := l.tree()
 	if err != nil {
-		return err
+		return d, err
 	}
-	if got := proof.StateDigest(rootOf(root)); got != l.digest {
-		l.r.Fail("its state has digest %v, it says %v", got, l.digest)
-		return l.r.Err()
-	}
-	h := head{version: 1, seals: []seal{{0, 1, root}}}
+	h := head{begun: begun, last: height, oldest: height, version: 1, seals: []seal{{height, 1, root}}}
 	l.b.set([]byte{spaceHead}, h.encode())
-	return l.b.write(true)
-}
-
-func (l *loader) entries() error {
-	r, last := l.r, ""
-	for more := r.Uint8(); more != 0 && r.Err() == nil; more = r.Uint8() {
-		key, value := string(r.Bytes(MaxKeyBytes)), r.Bytes(MaxValueBytes)
-		switch {
-		case r.Err() != nil:
-		case more != 1:
-			r.Fail("mark %d", more)
-		case key <= last:
-			r.Fail("keys out of order at %q", key)
-		}
-		if r.Err() != nil {
-			break
-		}
-		rec := record{value: value}
-		l.b.set(lastKey(key), rec.encode())
-		path, digest := proof.Path([]byte(key)), proof.ValueDigest(value)
-		l.sb.set(path[:], append(digest[:], key...))
-		if err := errors.Join(spill(&l.b, l.db), spill(&l.sb, l.scratch)); err != nil {
-			return err
-		}
-		last = key
-	}
-	return r.End()
+	return proof.StateDigest(rootOf(root)), l.b.write(true)
 }
 
 // spill writes a batch that is large enough.
@@ -112,6 +99,10 @@ func (l *loader) tree() (root *child, err error) {
 // adopt makes the fresh database the one in use.
 func (l *loader) adopt() error {
 	s := l.s
+	if !s.users.shut() {
+		return errors.Join(ErrClosed, l.abandon())
+	}
+	defer s.users.open()
 	if err := errors.Join(s.db.close(), s.disks.adopt(), l.scratch.close(), s.disks.drop()); err != nil {
 		return s.fail("replace the state", err)
 	}
@@ -128,6 +119,35 @@ func (l *loader) abandon() error {
 		}
 	}
 	return errors.Join(err, l.s.disks.drop())
+}
+
+// Import replaces everything by the entries of seq, which come in ascending order of
+// their keys, as the state after the block of a height. It is made for more than fits
+// into a block.
+func (s *Store) Import(height uint64, seq iter.Seq2[[]byte, []byte]) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	s.block.reset()
+	l, err := newLoader(s)
+	if err != nil {
+		return err
+	}
+	for k, v := range seq {
+		if checkKey(k); err == nil {
+			err = l.entry(string(k), v)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err == nil {
+		_, err = l.finish(height, true)
+	}
+	if err != nil {
+		return errors.Join(err, l.abandon())
+	}
+	return l.adopt()
 }
 
 // rollback returns to a height that is kept.

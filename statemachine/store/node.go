@@ -65,15 +65,6 @@ func (n *node) hash(buf []byte) (crypto.Digest, []byte) {
 	return sha256.Sum256(b), b
 }
 
-// bytes is about what n takes in memory.
-func (n *node) bytes() int {
-	size := 48 + len(n.children)*112
-	for i := range n.children {
-		size += len(n.children[i].name)
-	}
-	return size
-}
-
 // longName is the length of a key from which on a leaf's record has its path too, so
 // that a node with long keys does not hash them whenever it is read.
 const longName = 200
@@ -110,14 +101,14 @@ func (n *node) append(b []byte) []byte {
 
 var errNodeFormat = errors.New("malformed node")
 
-// decodeNode reads what append wrote of a node with the given prefix.
-func decodeNode(b []byte, prefix *crypto.Digest) (*node, error) {
+// decodeNode reads what append wrote of a node with the given prefix. Names share its
+// memory.
+func decodeNode(b string, prefix *crypto.Digest) (*node, error) {
 	if len(b) < 5 {
 		return nil, fmt.Errorf("%w: %d bytes", errNodeFormat, len(b))
 	}
-	text := string(b) // names share it
-	n := &node{digit: b[0], present: binary.BigEndian.Uint16(b[1:])}
-	leaves := binary.BigEndian.Uint16(b[3:])
+	n := &node{digit: b[0], present: uint16(b[1])<<8 | uint16(b[2])}
+	leaves := uint16(b[3])<<8 | uint16(b[4])
 	pos := 5
 	bad := func() (*node, error) { return nil, fmt.Errorf("%w: %d bytes, at %d", errNodeFormat, len(b), pos) }
 	n.children = make([]child, bits.OnesCount16(n.present))
@@ -131,7 +122,7 @@ func decodeNode(b []byte, prefix *crypto.Digest) (*node, error) {
 			return bad()
 		}
 		pos += copy(c.digest[:], b[pos:])
-		x, k := binary.Uvarint(b[pos:])
+		x, k := uvarint(b[pos:])
 		if k <= 0 {
 			return bad()
 		}
@@ -140,9 +131,9 @@ func decodeNode(b []byte, prefix *crypto.Digest) (*node, error) {
 			if x == 0 || x > MaxKeyBytes || uint64(len(b)-pos) < x {
 				return bad()
 			}
-			c.name = text[pos : pos+int(x)]
+			c.name = b[pos : pos+int(x)]
 			if pos += int(x); x < longName {
-				c.place = proof.Path([]byte(c.name))
+				c.place = place(c.name)
 			} else if len(b)-pos < crypto.DigestSize {
 				return bad()
 			} else {
@@ -169,4 +160,20 @@ func decodeNode(b []byte, prefix *crypto.Digest) (*node, error) {
 		return bad()
 	}
 	return n, nil
+}
+
+// uvarint is binary.Uvarint of a string.
+func uvarint(b string) (x uint64, n int) {
+	for i := 0; i < len(b) && i < binary.MaxVarintLen64; i++ {
+		if x |= uint64(b[i]&0x7f) << (7 * i); b[i] < 0x80 {
+			return x, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// place is proof.Path of a key that is not long.
+func place(name string) crypto.Digest {
+	var buf [longName]byte
+	return proof.Path(buf[:copy(buf[:], name)])
 }

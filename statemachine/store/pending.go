@@ -8,7 +8,7 @@ import (
 type pending struct {
 	last    *btree.Map[string, record] // by key
 	history *btree.Map[string, record] // by historyName
-	nodes   map[nodeID]*node
+	nodes   map[nodeID]string
 	// journals are those of the heights since the last flush that are not pruned, ascending.
 	journals []*journal
 	bytes    int // about what all this takes in memory
@@ -24,7 +24,7 @@ type journal struct {
 func newPending() pending {
 	return pending{
 		last: new(btree.Map[string, record]), history: new(btree.Map[string, record]),
-		nodes: make(map[nodeID]*node),
+		nodes: make(map[nodeID]string),
 	}
 }
 
@@ -54,8 +54,8 @@ func (p *pending) dropHistory(key string, height uint64) {
 
 func (p *pending) addNodes(nodes []newNode) {
 	for i := range nodes {
-		p.nodes[nodes[i].id] = nodes[i].n
-		p.bytes += nodes[i].n.bytes()
+		p.nodes[nodes[i].id] = nodes[i].enc
+		p.bytes += len(nodes[i].enc) + nodeBytes
 	}
 }
 
@@ -64,7 +64,7 @@ func (p *pending) dropNode(id *nodeID) bool {
 	n, ok := p.nodes[*id]
 	if ok {
 		delete(p.nodes, *id)
-		p.bytes -= n.bytes()
+		p.bytes -= len(n) + nodeBytes
 	}
 	return ok
 }

@@ -112,15 +112,43 @@ func (s *Store) Restore(src io.Reader) error {
 			return s.rollback(t)
 		}
 	}
-	l := loader{s: s, r: r, digest: digest}
-	if err := l.load(); err != nil {
+	l, err := newLoader(s)
+	if err != nil {
+		return err
+	}
+	if err := l.read(r, digest); err != nil {
 		return errors.Join(snapshotError(err), l.abandon())
 	}
-	if !s.users.shut() {
-		return errors.Join(ErrClosed, l.abandon())
-	}
-	defer s.users.open()
 	return l.adopt()
+}
+
+// read loads a snapshot that must turn out to have a digest.
+func (l *loader) read(r *stream.Reader, want crypto.Digest) error {
+	for more := r.Uint8(); more != 0 && r.Err() == nil; more = r.Uint8() {
+		if more != 1 {
+			r.Fail("mark %d", more)
+		}
+		key, value := string(r.Bytes(MaxKeyBytes)), r.Bytes(MaxValueBytes)
+		if r.Err() != nil {
+			break
+		}
+		if err := l.entry(key, value); errors.Is(err, errOrder) {
+			r.Fail("%v", err)
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := r.End(); err != nil {
+		return err
+	}
+	got, err := l.finish(0, false)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		r.Fail("its state has digest %v, it says %v", got, want)
+	}
+	return r.Err()
 }
 
 func snapshotError(err error) error {

@@ -34,11 +34,13 @@ type Store struct {
 	mu    sync.RWMutex
 	db    database
 	cache *nodeCache
-	last  uint64
-	begun bool // something was committed or restored
-	pend  pending
-	tree  tree
-	pins  map[uint64]int // heights that are not to be pruned
+	// records are of the database; the goroutine that the store belongs to alone uses them.
+	records *generations[string, record]
+	last    uint64
+	begun   bool // something was committed or restored
+	pend    pending
+	tree    tree
+	pins    map[uint64]int // heights that are not to be pruned
 	// snapshots are the heights of the last snapshots, which are not pruned either.
 	snapshots []uint64
 	dead      []nodeID // to be deleted from the database
@@ -87,7 +89,8 @@ func (s *Store) use(db database) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes)), nil
+	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes/4*3)), nil
+	s.records = newRecordCache(int(s.cfg.CacheBytes / 4))
 	s.pend = newPending()
 	s.last, s.durable, s.begun = h.last, h.last, h.begun
 	s.tree = tree{version: h.version, seals: h.seals, dirty: make(map[string]struct{})}
@@ -137,10 +140,14 @@ func (p *present) find(key string) record {
 	if r, ok := s.pend.last.Get(key); ok {
 		return r
 	}
+	if r, ok := s.records.get(key); ok {
+		return r
+	}
 	r, err := s.stored(key)
 	if err != nil {
 		s.stop("read", err)
 	}
+	s.records.put(key, r)
 	return r
 }
 

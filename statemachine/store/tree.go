@@ -93,31 +93,33 @@ func (s *Store) mustLoad(c *child) *node {
 // load returns an inner node.
 func (s *Store) load(c *child) (*node, error) {
 	id := c.id()
-	if n := s.pend.nodes[id]; n != nil {
-		return n, nil
+	if enc, ok := s.pend.nodes[id]; ok {
+		return decodeNode(enc, &id.prefix)
 	}
 	return s.fetch(c, &id)
 }
 
 // fetch is load for nodes that are in the database.
 func (s *Store) fetch(c *child, id *nodeID) (*node, error) {
-	if n := s.cache.get(id); n != nil {
-		return n, nil
+	if enc := s.cache.get(id); enc != "" {
+		return decodeNode(enc, &id.prefix)
 	}
 	b, err := s.db.get(id.key())
 	if err != nil {
 		return nil, err
 	}
+	name := id.prefix[:(id.digit+1)/2]
 	if b == nil {
-		return nil, fmt.Errorf("%w: node %x of version %d is not there", ErrCorrupt, id.prefix[:(id.digit+1)/2], id.version)
+		return nil, fmt.Errorf("%w: node %x of version %d is not there", ErrCorrupt, name, id.version)
 	}
-	n, err := decodeNode(b, &id.prefix)
+	enc := string(b)
+	n, err := decodeNode(enc, &id.prefix)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, fmt.Errorf("%w: node %x of version %d: %w", ErrCorrupt, name, id.version, err)
 	}
 	if d, _ := n.hash(make([]byte, 0, 1200)); d != c.digest {
-		return nil, fmt.Errorf("%w: node %x of version %d has digest %v, not %v", ErrCorrupt, id.prefix[:(id.digit+1)/2], id.version, d, c.digest)
+		return nil, fmt.Errorf("%w: node %x of version %d has digest %v, not %v", ErrCorrupt, name, id.version, d, c.digest)
 	}
-	s.cache.add(id, n)
+	s.cache.add(id, enc)
 	return n, nil
 }

@@ -24,8 +24,8 @@ func sortEntries(es []entry) {
 
 // newNode is a node that an update made.
 type newNode struct {
-	id nodeID
-	n  *node
+	id  nodeID
+	enc string
 }
 
 // update makes the tree of a version out of that before it. It changes no node: it makes
@@ -36,7 +36,8 @@ type update struct {
 
 	made  []newNode
 	stale []nodeID
-	buf   []byte
+	buf   []byte // scratch memory
+	enc   []byte
 }
 
 // alone is the number of entries from which on the subtrees of the root are updated each
@@ -229,6 +230,7 @@ func (u *update) join(digit int, children []child) *child {
 	}
 	c := &child{place: commonPrefix(&children[0].place, digit), version: u.version, digit: uint8(digit)}
 	c.digest, u.buf = n.hash(u.buf)
-	u.made = append(u.made, newNode{c.id(), n})
+	u.enc = n.append(u.enc[:0])
+	u.made = append(u.made, newNode{c.id(), string(u.enc)})
 	return c
 }

@@ -240,12 +240,15 @@ func (v *View) path(p *proof.Proof, c *child, key crypto.Digest) {
 func (v *View) load(c *child) *node {
 	id := c.id()
 	v.s.mu.RLock()
-	n := v.s.pend.nodes[id]
+	enc, pending := v.s.pend.nodes[id]
 	v.s.mu.RUnlock()
-	if n != nil {
-		return n
+	var n *node
+	var err error
+	if pending {
+		n, err = decodeNode(enc, &id.prefix)
+	} else {
+		n, err = v.s.fetch(c, &id)
 	}
-	n, err := v.s.fetch(c, &id)
 	if err != nil {
 		v.fail("read the tree", err)
 	}

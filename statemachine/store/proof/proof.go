@@ -5,6 +5,7 @@
 package proof
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -21,10 +22,21 @@ const (
 
 // Path is a key's place in the tree. It is a hash, so that nobody who chooses keys can
 // make long paths.
-func Path(key []byte) crypto.Digest { return crypto.Hash(domainKey, key) }
+func Path(key []byte) crypto.Digest { return hash(domainKey, key) }
 
 // ValueDigest is what the tree maps a key's path to.
-func ValueDigest(value []byte) crypto.Digest { return crypto.Hash(domainValue, value) }
+func ValueDigest(value []byte) crypto.Digest { return hash(domainValue, value) }
+
+// hash equals crypto.Hash; it allocates nothing where b is short.
+func hash(domain crypto.Domain, b []byte) crypto.Digest {
+	var buf [256]byte
+	if 1+len(domain)+len(b) > len(buf) {
+		return crypto.Hash(domain, b)
+	}
+	t := append(buf[:0], byte(len(domain)))
+	t = append(t, domain...)
+	return sha256.Sum256(append(t, b...))
+}
 
 // StateDigest is the digest of a store whose tree has the given root.
 func StateDigest(root crypto.Digest) crypto.Digest { return crypto.Hash(domainState, root[:]) }
