@@ -1,7 +1,8 @@
 // Command store measures stores of authenticated state beside each other: each in a
 // process of its own, with the same entries, the same blocks and a digest after each.
 //
-//	go run . -keys 1000000 -blocks 500
+//	go run . -keys 1000000 -blocks 200
+//	go run . -keys 10000000 -transfer
 package main
 
 import (
@@ -27,10 +28,12 @@ var (
 	names   = flag.String("systems", "parley,iavl,geth,pebble", "what is measured")
 	keys    = flag.Int("keys", 1_000_000, "entries at the beginning")
 	blocks  = flag.Int("blocks", 300, "blocks that are measured")
+	every   = flag.Int("digest", 1, "a digest is taken after so many blocks")
 	ops     = flag.Int("ops", 1000, "keys that each block reads and writes")
 	dir     = flag.String("dir", "", "where the data goes; empty makes a folder that is removed")
 	results = flag.String("results", "", "a file that gets a table of the results appended")
 	child   = flag.Bool("child", false, "internal: measure here")
+	moved   = flag.Bool("transfer", false, "measure state transfer instead")
 	profile = flag.String("profile", "", "write a processor profile of the blocks (of one system)")
 )
 
@@ -72,6 +75,9 @@ func run() error {
 		}
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
+	if *moved {
+		return transfer()
+	}
 	var all []*result
 	for name := range strings.SplitSeq(*names, ",") {
 		cmd := exec.Command(os.Args[0], append(os.Args[1:], "-child", "-systems", name)...)
@@ -87,7 +93,11 @@ func run() error {
 		fmt.Fprintf(os.Stderr, "%s: %.1f blocks/s\n", name, r.BlocksPerSec)
 		all = append(all, r)
 	}
-	t := table(all)
+	return report(table(all))
+}
+
+// report prints what came of it, and appends it to the file.
+func report(t string) error {
 	fmt.Print(t)
 	if *results == "" {
 		return nil

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
-	"strconv"
 
 	"github.com/parley-bft/parley/statemachine/store"
 )
@@ -12,9 +10,6 @@ func init() {
 	systems["parley"] = func(dir string) (system, error) {
 		cfg := store.DefaultConfig()
 		cfg.Dir, cfg.Keep = dir, keep
-		if mb, _ := strconv.Atoi(os.Getenv("DBCACHE")); mb > 0 {
-			cfg.DatabaseCacheBytes = int64(mb) << 20
-		}
 		s, err := store.Open(context.Background(), cfg)
 		if err != nil {
 			return nil, err
@@ -48,6 +43,9 @@ func (p *parley) set(key, value []byte) { p.s.Block().Set(key, value) }
 func (p *parley) commit(height uint64) ([]byte, error) {
 	if err := p.s.Commit(height); err != nil {
 		return nil, err
+	}
+	if height%uint64(*every) != 0 {
+		return nil, nil
 	}
 	d, err := p.s.Digest()
 	return d[:], err

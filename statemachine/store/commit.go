@@ -13,7 +13,7 @@ import (
 // What was committed becomes durable when enough of it is there, see [Config.FlushBytes],
 // or by [Store.Flush]. A crash leaves the state after one whole block, see [Store.Durable].
 func (s *Store) Commit(height uint64) error {
-	if err := s.err(); err != nil {
+	if err := s.ready(); err != nil {
 		return err
 	}
 	if s.begun && (height <= s.last || height != s.last+1 && s.last != 0) {

@@ -25,6 +25,9 @@ type Config struct {
 	// Logger hears what the database complains about; nil hears nothing.
 	Logger *slog.Logger
 
+	// syncBytes is about how much of a difference a Sync gathers before it puts it into
+	// the database.
+	syncBytes int
 	// disks replaces newDisks in tests.
 	disks func(cfg Config, broken func(error)) (disks, error)
 }
@@ -33,6 +36,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Keep:       128,
+		syncBytes:  32 << 20,
 		CacheBytes: 128 << 20, FlushBytes: 32 << 20, DatabaseCacheBytes: 64 << 20,
 	}
 }
@@ -40,6 +44,8 @@ func DefaultConfig() Config {
 // Validate names the first field that is out of range, its value and the remedy.
 func (c Config) Validate() error {
 	switch {
+	case c.syncBytes == 0:
+		return fmt.Errorf("%w: it is not one that DefaultConfig made: begin with that", ErrConfig)
 	case c.Keep > 1<<32:
 		return fmt.Errorf("%w: Keep is %d: set 0 to %d", ErrConfig, c.Keep, 1<<32)
 	case c.CacheBytes < 1<<20 || c.CacheBytes > 1<<40:

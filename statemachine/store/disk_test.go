@@ -319,3 +319,5 @@ func TestFolder(t *testing.T) {
 	_, err = Open(t.Context(), c)
 	require.ErrorIs(t, err, ErrCorrupt)
 }
+
+func restore(s *Store, b []byte) error { return s.Restore(bytes.NewReader(b)) }

@@ -19,6 +19,10 @@ var (
 	ErrNoProof = errors.New("no digest was taken at that height")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
+	// ErrIncomplete: a Sync was begun and did not end.
+	ErrIncomplete = errors.New("state is incomplete: restore or sync it")
+	// ErrPeers: no peer gives what a Sync needs.
+	ErrPeers = errors.New("no peer has the state")
 	// ErrSnapshot is wrapped by the errors of a restore that its bytes cause.
 	ErrSnapshot = errors.New("store snapshot")
 	// ErrCorrupt: the database does not hold what was written to it.

@@ -57,7 +57,7 @@ func (s *Store) flush() (err error) {
 	if err := s.pruneStored(b, oldest); err != nil {
 		return s.fail("prune", err)
 	}
-	h := head{begun: true, last: s.last, oldest: oldest, version: s.tree.version, seals: s.tree.seals, snapshots: s.snapshots}
+	h := head{begun: true, incomplete: s.incomplete, last: s.last, oldest: oldest, version: s.tree.version, seals: s.tree.seals, snapshots: s.snapshots}
 	b.set([]byte{spaceHead}, h.encode())
 	if err := b.write(true); err != nil {
 		return s.fail("write", err)

@@ -12,6 +12,7 @@ import (
 // in the same batch as all the rest.
 type head struct {
 	begun        bool
+	incomplete   bool // see Store.Sync
 	last, oldest uint64
 	version      uint64
 	seals        []seal
@@ -26,6 +27,7 @@ const (
 func (h *head) encode() []byte {
 	b := canon.AppendUint32(nil, headFormat)
 	b = canon.AppendBool(b, h.begun)
+	b = canon.AppendBool(b, h.incomplete)
 	b = canon.AppendUint64(b, h.last)
 	b = canon.AppendUint64(b, h.oldest)
 	b = canon.AppendUint64(b, h.version)
@@ -47,7 +49,7 @@ func decodeHead(b []byte) (h head, err error) {
 	if f := r.Uint32(); r.Err() == nil && f != headFormat {
 		return h, fmt.Errorf("%w: of format %d, this program reads %d", ErrCorrupt, f, headFormat)
 	}
-	h.begun = r.Bool()
+	h.begun, h.incomplete = r.Bool(), r.Bool()
 	h.last, h.oldest, h.version = r.Uint64(), r.Uint64(), r.Uint64()
 	for n := r.Count(maxSeals, 17); n > 0; n-- {
 		h.seals = append(h.seals, seal{r.Uint64(), r.Uint64(), readChild(r)})

@@ -105,7 +105,7 @@ func (s *Store) Restore(src io.Reader) error {
 	s.block.reset()
 	for i := len(s.tree.seals) - 1; i >= 0; i-- {
 		t := s.tree.seals[i]
-		if t.height >= s.oldest.Load() && proof.StateDigest(rootOf(t.root)) == digest && s.begun {
+		if t.height >= s.oldest.Load() && proof.StateDigest(rootOf(t.root)) == digest && s.begun && !s.incomplete {
 			if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
 				return err
 			}

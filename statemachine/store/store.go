@@ -38,9 +38,11 @@ type Store struct {
 	records *generations[string, record]
 	last    uint64
 	begun   bool // something was committed or restored
-	pend    pending
-	tree    tree
-	pins    map[uint64]int // heights that are not to be pruned
+	// incomplete: the state is neither what it was nor yet what a Sync makes of it.
+	incomplete bool
+	pend       pending
+	tree       tree
+	pins       map[uint64]int // heights that are not to be pruned
 	// snapshots are the heights of the last snapshots, which are not pruned either.
 	snapshots []uint64
 	dead      []nodeID // to be deleted from the database
@@ -92,7 +94,7 @@ func (s *Store) use(db database) error {
 	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes/4*3)), nil
 	s.records = newRecordCache(int(s.cfg.CacheBytes / 4))
 	s.pend = newPending()
-	s.last, s.durable, s.begun = h.last, h.last, h.begun
+	s.last, s.durable, s.begun, s.incomplete = h.last, h.last, h.begun, h.incomplete
 	s.tree = tree{version: h.version, seals: h.seals, dirty: make(map[string]struct{})}
 	s.snapshots = h.snapshots
 	clear(s.pins)
@@ -124,6 +126,19 @@ func (s *Store) err() error {
 	}
 	if s.users.isShut() {
 		return ErrClosed
+	}
+	return nil
+}
+
+// ready is err, or that the state is no state.
+func (s *Store) ready() error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.incomplete {
+		return ErrIncomplete
 	}
 	return nil
 }
@@ -203,11 +218,15 @@ func (s *Store) Durable() uint64 {
 // At returns the state after the block of a height. The error is a *[HeightError],
 // [ErrClosed] or a *[Failure].
 func (s *Store) At(height uint64) (*View, error) {
-	if err := s.err(); err != nil {
+	if err := s.ready(); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.at(height)
+}
+
+func (s *Store) at(height uint64) (*View, error) {
 	oldest := s.oldest.Load()
 	switch {
 	case height > s.last:
@@ -221,7 +240,7 @@ func (s *Store) At(height uint64) (*View, error) {
 // Last returns the state after the last block. Before the first block and after
 // [Store.Restore], until [Store.SetHeight], its height is 0.
 func (s *Store) Last() (*View, error) {
-	if err := s.err(); err != nil {
+	if err := s.ready(); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -241,15 +260,32 @@ func (s *Store) view(height uint64) *View {
 
 // held is Last with a height that is not pruned until release is called.
 func (s *Store) held() (v *View, release func(), err error) {
-	if err := s.err(); err != nil {
+	if err := s.ready(); err != nil {
 		return nil, nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v = s.view(s.last)
+	return v, s.pin(v), nil
+}
+
+// heldAt is At with a height that is not pruned until release is called.
+func (s *Store) heldAt(height uint64) (v *View, release func(), err error) {
+	if err := s.ready(); err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, err = s.at(height); err != nil {
+		return nil, nil, err
+	}
+	return v, s.pin(v), nil
+}
+
+func (s *Store) pin(v *View) (release func()) {
 	s.pins[v.height]++
 	var once sync.Once
-	return v, func() { once.Do(func() { s.unpin(v) }) }, nil
+	return func() { once.Do(func() { s.unpin(v) }) }
 }
 
 func (s *Store) unpin(v *View) {
@@ -284,7 +320,7 @@ func (s *Store) isNew() bool { return !s.begun && s.tree.root() == nil }
 // changed since it was last asked for, and nothing if it was asked for since the last
 // block; proofs are there for the heights at which it was asked for.
 func (s *Store) Digest() (d crypto.Digest, err error) {
-	if err := s.err(); err != nil {
+	if err := s.ready(); err != nil {
 		return d, err
 	}
 	if failed := Catch(s.seal); failed != nil {
