@@ -16,6 +16,9 @@ func (s *Store) Commit(height uint64) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
+	if s.returned && height > 0 {
+		s.SetHeight(height - 1)
+	}
 	if s.begun && (height <= s.last || height != s.last+1 && s.last != 0) {
 		return fmt.Errorf("store: height %d is committed after %d", height, s.last)
 	}

@@ -23,26 +23,28 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func onDisk(keep uint64, files vfs.FS) Config {
 	c := memory(keep)
 	c.Dir, c.FlushBytes = "state", 4<<10
+	inUse := new(int)
 	c.disks = func(cfg Config, broken func(error)) (disks, error) {
-		return &fakeFolder{files: files, cfg: cfg, broken: broken}, nil
+		return &fakeFolder{files: files, cfg: cfg, broken: broken, inUse: inUse}, nil
 	}
 	return c
 }
 
-// fakeFolder is a folder on such a disk. The one in use is noted in memory.
+// fakeFolder is a folder on such a disk. The one in use is noted beside it.
 type fakeFolder struct {
-	files       vfs.FS
-	cfg         Config
-	broken      func(error)
-	inUse, next int
+	files  vfs.FS
+	cfg    Config
+	broken func(error)
+	inUse  *int
+	next   int
 }
 
 func (f *fakeFolder) open(dir string) (database, error) {
 	return openPebble(dir, &f.cfg, f.files, f.broken)
 }
-func (f *fakeFolder) current() (database, error) { return f.open(fmt.Sprint("db", f.inUse)) }
+func (f *fakeFolder) current() (database, error) { return f.open(fmt.Sprint("db", *f.inUse)) }
 func (f *fakeFolder) fresh() (database, error) {
-	f.next = f.inUse + 1
+	f.next = *f.inUse + 1
 	if err := f.files.RemoveAll(fmt.Sprint("db", f.next)); err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func (f *fakeFolder) scratch() (database, error) {
 	}
 	return f.open("scratch")
 }
-func (f *fakeFolder) adopt() error { f.inUse = f.next; return nil }
+func (f *fakeFolder) adopt() error { *f.inUse = f.next; return nil }
 func (f *fakeFolder) drop() error  { return f.files.RemoveAll("scratch") }
 
 func TestModelOnDisk(t *testing.T) {
@@ -321,3 +323,76 @@ func TestFolder(t *testing.T) {
 }
 
 func restore(s *Store, b []byte) error { return s.Restore(bytes.NewReader(b)) }
+
+// A replica's life on a disk: it is killed again and again, and begins with its newest
+// snapshot or, without one, with the first block. It always comes to the same state.
+func TestMachineRestarts(t *testing.T) {
+	c := onDisk(2, vfs.NewMem())
+	ops := func(h uint64) []string {
+		return []string{fmt.Sprintf("s%c%d", 'a'+h%12, h), fmt.Sprintf("d%c", 'a'+(h*5)%12), "ga"}
+	}
+	digests := map[uint64]string{}
+	reference, _ := newToy(t, memory(0))
+	digests[0] = reference.Digest().Hex()
+	for h := uint64(1); h < 100; h++ {
+		run(reference, h, ops(h)...)
+		digests[h] = reference.Digest().Hex()
+	}
+	var snap []byte
+	at := uint64(0)
+	for _, life := range []struct{ to, snapshot uint64 }{{7, 0}, {20, 15}, {40, 30}, {33, 0}, {60, 60}, {61, 0}, {99, 0}} {
+		m, _ := newToy(t, c)
+		h := uint64(0)
+		if snap != nil {
+			_, last := m.store.Heights()
+			require.NoError(t, m.Restore(bytes.NewReader(snap)))
+			m.Restored(at)
+			h = at
+			require.GreaterOrEqual(t, last, at)
+			oldest, _ := m.store.Heights()
+			require.LessOrEqual(t, oldest, at)
+		}
+		require.Equal(t, digests[h], m.Digest().Hex())
+		for h++; h <= life.to; h++ {
+			run(m, h, ops(h)...)
+			if h%4 == 0 || h == life.to {
+				require.Equal(t, digests[h], m.Digest().Hex(), "height %d", h)
+			}
+			if h == life.snapshot {
+				snap, at = snapshotOf(t, m.store), h
+			}
+		}
+		require.NoError(t, m.store.Close())
+	}
+}
+
+// A state that was there at several heights is restored at the right one.
+func TestRestoreOfARepeatedState(t *testing.T) {
+	s := open(t, memory(10))
+	for h := uint64(0); h < 8; h++ {
+		s.Block().Set([]byte("k"), []byte{byte(h % 2)})
+		require.NoError(t, s.Commit(h))
+		_, err := s.Digest()
+		require.NoError(t, err)
+	}
+	snap := snapshotOf(t, s) // the state of 1, 3, 5, 7
+	for _, height := range []uint64{5, 7, 1} {
+		other := open(t, memory(10))
+		for h := uint64(0); h < 8; h++ {
+			other.Block().Set([]byte("k"), []byte{byte(h % 2)})
+			require.NoError(t, other.Commit(h))
+			_, err := other.Digest()
+			require.NoError(t, err)
+		}
+		require.NoError(t, restore(other, snap))
+		if height != 5 {
+			other.SetHeight(height)
+			v, err := other.At(height)
+			require.NoError(t, err)
+			require.Equal(t, []string{"k=\x01"}, entries(v.Range(nil, nil)))
+			_, err = v.Prove([]byte("k"))
+			require.NoError(t, err)
+		}
+		require.NoError(t, other.Commit(height+1))
+	}
+}

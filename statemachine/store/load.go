@@ -153,6 +153,7 @@ func (s *Store) Import(height uint64, seq iter.Seq2[[]byte, []byte]) error {
 // rollback returns to a height that is kept.
 func (s *Store) rollback(to seal) error {
 	if to.height == s.last {
+		s.returned = true
 		return nil
 	}
 	if err := s.flush(); err != nil {
@@ -166,7 +167,23 @@ func (s *Store) rollback(to seal) error {
 		return s.fail("return to an earlier height", err)
 	}
 	s.flushes.Add(1)
-	return s.use(s.db)
+	if err := s.use(s.db); err != nil {
+		return err
+	}
+	s.returned = true
+	return nil
+}
+
+// clear makes the store an empty one.
+func (s *Store) clear() error {
+	l, err := newLoader(s)
+	if err != nil {
+		return err
+	}
+	if _, err := l.finish(0, false); err != nil {
+		return errors.Join(err, l.abandon())
+	}
+	return l.adopt()
 }
 
 // undo puts back what the blocks above a height changed, in one batch.

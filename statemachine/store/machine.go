@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
@@ -45,6 +47,12 @@ type Machine struct {
 	store   *Store
 	handler Handler
 	blocks  Blocks // nil if the handler has none
+
+	// stale: the store is as the last process left it. A state machine begins in its
+	// initial state; but if the first thing that it is told is to restore a snapshot, the
+	// store may only have to go back a little.
+	stale atomic.Bool
+	begin sync.Mutex
 }
 
 var (
@@ -53,20 +61,45 @@ var (
 	_ statemachine.HeightAware  = (*Machine)(nil)
 )
 
-// NewMachine returns a machine whose state is s, which nobody else writes to. An empty
-// store is founded.
+// NewMachine returns a machine whose state is s, which nobody else writes to. It is in
+// its initial state, whatever s holds; what s holds makes it cheap to restore a snapshot
+// that the last process took.
 func NewMachine(s *Store, h Handler) (*Machine, error) {
 	m := &Machine{store: s, handler: h}
 	m.blocks, _ = h.(Blocks)
-	if f, ok := h.(Founder); ok && s.isNew() {
-		if err := Catch(func() { f.Found(s.Block()) }); err != nil {
-			return nil, err
-		}
-		if err := s.Commit(0); err != nil {
-			return nil, err
-		}
+	if !s.isNew() {
+		m.stale.Store(true)
+		return m, nil
 	}
-	return m, nil
+	return m, m.found()
+}
+
+func (m *Machine) found() error {
+	f, ok := m.handler.(Founder)
+	if !ok {
+		return nil
+	}
+	if err := Catch(func() { f.Found(m.store.Block()) }); err != nil {
+		return err
+	}
+	return m.store.Commit(0)
+}
+
+// fresh makes the state the initial one if it is still the last process's.
+func (m *Machine) fresh() error {
+	if !m.stale.Load() {
+		return nil
+	}
+	m.begin.Lock()
+	defer m.begin.Unlock()
+	if !m.stale.Load() {
+		return nil
+	}
+	if err := m.store.clear(); err != nil {
+		return err
+	}
+	m.stale.Store(false)
+	return m.found()
 }
 
 // Store returns the store.
@@ -74,6 +107,7 @@ func (m *Machine) Store() *Store { return m.store }
 
 // Apply runs a block and commits it.
 func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
+	halt("begin", m.fresh())
 	t := m.store.Block()
 	t.Discard() // what an earlier attempt left, after which the executor was restored
 	if m.blocks != nil {
@@ -112,16 +146,28 @@ func halt(op string, err error) {
 
 // Digest is the store's.
 func (m *Machine) Digest() crypto.Digest {
+	halt("begin", m.fresh())
 	d, err := m.store.Digest()
 	halt("digest", err)
 	return d
 }
 
 // Snapshot is the store's.
-func (m *Machine) Snapshot() (statemachine.Snapshot, error) { return m.store.Snapshot() }
+func (m *Machine) Snapshot() (statemachine.Snapshot, error) {
+	if err := m.fresh(); err != nil {
+		return nil, err
+	}
+	return m.store.Snapshot()
+}
 
 // Restore is the store's.
-func (m *Machine) Restore(r io.Reader) error { return m.store.Restore(r) }
+func (m *Machine) Restore(r io.Reader) error {
+	err := m.store.Restore(r)
+	if err == nil {
+		m.stale.Store(false)
+	}
+	return err
+}
 
 // Restored notes the height of a restored state.
 func (m *Machine) Restored(height uint64) { m.store.SetHeight(height) }
@@ -133,6 +179,9 @@ func (m *Machine) Query(ctx context.Context, q []byte) (answer []byte, err error
 	}
 	if rest, ok := bytes.CutPrefix(q, proofMagic); ok {
 		return m.prove(rest)
+	}
+	if err := m.fresh(); err != nil {
+		return nil, err
 	}
 	v, release, err := m.store.held()
 	if err != nil {

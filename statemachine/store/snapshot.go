@@ -103,8 +103,8 @@ func (s *Store) Restore(src io.Reader) error {
 		return snapshotError(r.Err())
 	}
 	s.block.reset()
-	for i := len(s.tree.seals) - 1; i >= 0; i-- {
-		t := s.tree.seals[i]
+	// The lowest height: if the state was the same at several, SetHeight may have to go up.
+	for _, t := range s.tree.seals {
 		if t.height >= s.oldest.Load() && proof.StateDigest(rootOf(t.root)) == digest && s.begun && !s.incomplete {
 			if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
 				return err

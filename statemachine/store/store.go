@@ -40,9 +40,11 @@ type Store struct {
 	begun   bool // something was committed or restored
 	// incomplete: the state is neither what it was nor yet what a Sync makes of it.
 	incomplete bool
-	pend       pending
-	tree       tree
-	pins       map[uint64]int // heights that are not to be pruned
+	// returned: Restore went back to a height, which may be below that of the snapshot.
+	returned bool
+	pend     pending
+	tree     tree
+	pins     map[uint64]int // heights that are not to be pruned
 	// snapshots are the heights of the last snapshots, which are not pruned either.
 	snapshots []uint64
 	dead      []nodeID // to be deleted from the database
@@ -97,6 +99,7 @@ func (s *Store) use(db database) error {
 	s.last, s.durable, s.begun, s.incomplete = h.last, h.last, h.begun, h.incomplete
 	s.tree = tree{version: h.version, seals: h.seals, dirty: make(map[string]struct{})}
 	s.snapshots = h.snapshots
+	s.returned = false
 	clear(s.pins)
 	s.oldest.Store(h.oldest)
 	s.epoch.Add(1)
@@ -301,16 +304,21 @@ func (s *Store) unpin(v *View) {
 
 // SetHeight says of which height the state is that was restored.
 func (s *Store) SetHeight(height uint64) {
-	if s.begun {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.begun = height, true
-	s.oldest.Store(height)
-	for i := range s.tree.seals {
-		s.tree.seals[i].height = height
+	if s.begun && (!s.returned || height <= s.last) {
+		s.returned = false
+		return
 	}
+	// The state was this at an earlier height, too; what it was in between is not asked.
+	s.last, s.begun, s.returned = height, true, false
+	s.oldest.Store(height)
+	if n := len(s.tree.seals); n > 0 {
+		t := s.tree.seals[n-1]
+		t.height = height
+		s.tree.seals = append(s.tree.seals, t)
+	}
+	s.prune()
 }
 
 // isNew tells whether nothing was ever committed or restored.
