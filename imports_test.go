@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	// What verifies offline: nothing but hashing.
 	"statemachine/store/proof": {"crypto", "statemachine/merkle"},
 	"statemachine/merkle":      {"crypto"},
+	"statemachine/contract":    {"crypto", "statemachine", "internal"},
 	"transport":                {"crypto", "transport"},
 	"client":                   {"client", "crypto", "pbft", "statemachine", "transport"},
 	"client/receipt":           {"crypto", "pbft", "statemachine"},
@@ -56,6 +57,8 @@ var outside = map[string][]string{
 	"github.com/gofrs/flock":                  {"replica", "cmd"},
 	"golang.org/x/sync":                       {"client", "replica", "cmd"},
 	"golang.org/x/term":                       {"cmd"},
+	"github.com/ethereum/go-ethereum":         {"statemachine/contract", "cmd", "examples/contract"},
+	"github.com/holiman/uint256":              {"statemachine/contract"},
 	"golang.org/x/sys":                        {"replica", "cmd"},
 }
 

@@ -1,0 +1,190 @@
+package contract
+
+import (
+	"context"
+	"errors"
+
+	"maps"
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/core/vm"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/holiman/uint256"
+
+	pcrypto "github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// handler runs transactions. What it knows of a block it forgets with its end; all
+// else is in the store.
+type handler struct {
+	*chain
+	store *store.Store
+	open  openBlock
+	jumps vm.JumpDestCache
+}
+
+// openBlock is the block that is being executed.
+type openBlock struct {
+	context  vm.BlockContext
+	header   block // what is known of it
+	gasLeft  uint64
+	gasUsed  uint64
+	logs     uint64
+	txs      types.Transactions
+	receipts types.Receipts
+}
+
+func contractAddress(from common.Address, nonce uint64) common.Address {
+	return crypto.CreateAddress(from, nonce)
+}
+
+// Found puts the genesis into an empty store: accounts and block 0.
+func (h *handler) Found(t store.Txn) {
+	s := newTxState(t)
+	for _, addr := range slices.SortedFunc(maps.Keys(h.genesis.Alloc), common.Address.Cmp) {
+		given := h.genesis.Alloc[addr]
+		a := s.make(addr)
+		a.nonce = given.Nonce
+		if given.Balance != nil {
+			a.balance = *uint256.MustFromBig(given.Balance)
+		}
+		if len(given.Code) > 0 {
+			s.SetCode(addr, given.Code, 0)
+		}
+		for slot, v := range given.Storage {
+			a.setWord(slot, v, common.Hash{})
+		}
+	}
+	s.write(t)
+	t.Set(genesisKey, h.genesis.digest())
+	var b block
+	h.seal(0, &b, nil, nil)
+	h.put(t, 0, &b)
+}
+
+// BeginBlock starts a block.
+func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
+	digest, err := h.store.Digest()
+	if err != nil {
+		panic(&store.Failure{Op: "digest", Err: err})
+	}
+	head, _ := getUint64(t, headKey)
+	parent := hashes(t)(head)
+	h.open = openBlock{
+		gasLeft: h.genesis.BlockGasLimit,
+		header: block{
+			Parent: parent, State: common.Hash(digest), Random: common.Hash(b.Digest),
+			Time: uint64(b.Time) / 1e9,
+		},
+	}
+	h.open.context = h.context(b.Height, h.open.header.Time, h.open.header.Random, hashes(t))
+}
+
+// Apply runs one transaction.
+func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	tx, from, code := decode(op.Data, h.signer)
+	if code != statemachine.CodeOK {
+		return statemachine.Reject(code, nil)
+	}
+	msg, err := core.TransactionToMessage(tx, h.signer, h.baseFee)
+	switch {
+	case err != nil:
+		return statemachine.Reject(statemachine.CodeMalformed, nil)
+	case tx.Gas() > h.genesis.TxGasLimit:
+		return statemachine.Reject(CodeGasTooHigh, nil)
+	}
+	index := len(h.open.txs)
+	s := newTxState(t)
+	s.SetTxContext(tx.Hash(), index, 0)
+	s.logStart = uint(h.open.logs)
+	evm := vm.NewEVM(h.open.context, s, h.config, vm.Config{})
+	evm.SetJumpDestCache(h.jumps)
+	result, err := core.ApplyMessage(evm, msg, core.NewGasPool(h.open.gasLeft))
+	evm.Release()
+	if err != nil {
+		return statemachine.Reject(refusal(err), nil)
+	}
+	s.write(t)
+
+	code = failure(result.Err)
+	r := &record{
+		Tx: tx, From: from, Code: uint64(code), GasUsed: result.UsedGas, CumulativeGas: h.open.gasUsed + result.UsedGas,
+		FirstLog: h.open.logs, Logs: s.logs,
+	}
+	at := place{b.Height, uint32(index)}
+	setRLP(t, recordKey(at), r)
+	t.Set(transactionKey(tx.Hash()), at.append(nil))
+	t.Commit() // also of a failure: the nonce and the gas
+
+	o := &h.open
+	o.gasUsed, o.gasLeft, o.logs = r.CumulativeGas, o.gasLeft-result.UsedGas, o.logs+uint64(len(s.logs))
+	receipt := r.receipt()
+	o.txs, o.receipts = append(o.txs, tx), append(o.receipts, receipt)
+
+	out := Outcome{
+		Hash: tx.Hash(), Height: b.Height, Index: uint64(index), GasUsed: result.UsedGas,
+		Contract: receipt.ContractAddress, Logs: s.logs, Output: result.ReturnData,
+	}
+	return statemachine.Result{Code: code, Data: out.encode()}
+}
+
+// EndBlock writes the block's header, and forgets the block that has become too old.
+func (h *handler) EndBlock(t store.Txn, b *statemachine.Block) {
+	head := &h.open.header
+	h.seal(b.Height, head, h.open.txs, h.open.receipts)
+	h.put(t, b.Height, head)
+	h.open = openBlock{}
+	if b.Height > h.genesis.History {
+		h.forget(t, b.Height-h.genesis.History)
+	}
+}
+
+// put stores a block as the last one.
+func (h *handler) put(t store.Txn, height uint64, b *block) {
+	setRLP(t, blockKey(height), b)
+	setUint64(t, blockHashKey(b.Hash), height)
+	setUint64(t, headKey, height)
+}
+
+// forget removes a block with its transactions.
+func (h *handler) forget(t store.Txn, height uint64) {
+	var b block
+	if !getRLP(t, blockKey(height), &b) {
+		return
+	}
+	for i := range b.Count {
+		at := place{height, uint32(i)}
+		var r record
+		if getRLP(t, recordKey(at), &r) {
+			t.Delete(transactionKey(r.Tx.Hash()))
+			t.Delete(recordKey(at))
+		}
+	}
+	t.Delete(blockHashKey(b.Hash))
+	t.Delete(blockKey(height))
+}
+
+const domainGenesis = pcrypto.Domain("parley/contract-genesis")
+
+// digest covers what is not in the accounts that the genesis makes.
+func (g *Genesis) digest() []byte {
+	b := canon.AppendUint64(nil, g.ChainID)
+	b = canon.AppendString(b, g.Fork)
+	for _, v := range []uint64{g.BlockGasLimit, g.TxGasLimit, g.BaseFee, g.History} {
+		b = canon.AppendUint64(b, v)
+	}
+	b = canon.AppendBytes(b, g.Coinbase[:])
+	d := pcrypto.Hash(domainGenesis, b)
+	return d[:]
+}
+
+// Query answers reads. See [Machine.Query].
+func (h *handler) Query(ctx context.Context, r store.Reader, q []byte) ([]byte, error) {
+	return nil, errors.New("not yet")
+}
