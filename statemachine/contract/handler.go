@@ -31,8 +31,8 @@ type handler struct {
 
 // openBlock is the block that is being executed.
 type openBlock struct {
-	context  vm.BlockContext
-	header   block // what is known of it
+	context  vm.BlockContext // without hashes, which are read in the operation's transaction
+	header   block           // what is known of it
 	gasLeft  uint64
 	gasUsed  uint64
 	logs     uint64
@@ -83,7 +83,7 @@ func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 			Time: uint64(b.Time) / 1e9,
 		},
 	}
-	h.open.context = h.context(b.Height, h.open.header.Time, h.open.header.Random, hashes(t))
+	h.open.context = h.context(b.Height, h.open.header.Time, h.open.header.Random, nil)
 }
 
 // Apply runs one transaction.
@@ -103,7 +103,9 @@ func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op)
 	s := newTxState(t)
 	s.SetTxContext(tx.Hash(), index, 0)
 	s.logStart = uint(h.open.logs)
-	evm := vm.NewEVM(h.open.context, s, h.config, vm.Config{})
+	block := h.open.context
+	block.GetHash = hashes(t)
+	evm := vm.NewEVM(block, s, h.config, vm.Config{})
 	evm.SetJumpDestCache(h.jumps)
 	result, err := core.ApplyMessage(evm, msg, core.NewGasPool(h.open.gasLeft))
 	evm.Release()

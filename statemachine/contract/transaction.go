@@ -44,4 +44,3 @@ func decode(raw []byte, signer types.Signer) (*types.Transaction, common.Address
 	}
 	return tx, from, statemachine.CodeOK
 }
-

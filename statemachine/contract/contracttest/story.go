@@ -58,7 +58,7 @@ func NewStory(chainID uint64, fee *big.Int) *Story {
 		Carol: NewWallet(chainID, "carol"), Dave: NewWallet(chainID, "dave"),
 	}
 	for _, w := range s.Wallets() {
-		w.FeeCap = fee
+		w.FeeCap, w.Tip = fee, fee
 	}
 	s.tellCoin()
 	s.tellArt()
