@@ -104,9 +104,11 @@ func requireSameState(t testing.TB, v store.Reader, db *state.StateDB) {
 func TestStoryIsAsInGeth(t *testing.T) {
 	for _, fork := range []string{ForkOsaka, ForkPrague} {
 		t.Run(fork, func(t *testing.T) {
-			story := contracttest.NewStory(testChainID, big.NewInt(7))
+			story := contracttest.NewStory(testChainID, contracttest.StoryFee)
 			g := &Genesis{ChainID: testChainID, Fork: fork, BaseFee: 5, Coinbase: common.Address{0xc0}, Alloc: rich(story.Wallets()...)}
 			ours, theirs := newTestChain(t, g), newGethChain(t, g)
+			simulated := contracttest.SimulatedGas()
+			require.Len(t, simulated, len(story.Steps))
 			for _, step := range story.Steps {
 				ours.pass(step.Blocks, step.Seconds)
 				results := ours.send(step.Tx)
@@ -117,6 +119,7 @@ func TestStoryIsAsInGeth(t *testing.T) {
 				want := theirs.run(ours.header(ours.height), hashes(v), step.Tx)
 				requireSame(t, ours, theirs, want)
 				require.Equal(t, want[0].GasUsed, ours.header(ours.height).GasUsed)
+				require.Equal(t, simulated[step.Tx.Hash()], want[0].GasUsed)
 			}
 		})
 	}

@@ -1,9 +1,6 @@
 package contract
 
 import (
-	"context"
-	"errors"
-
 	"maps"
 	"slices"
 
@@ -27,6 +24,8 @@ type handler struct {
 	store *store.Store
 	open  openBlock
 	jumps vm.JumpDestCache
+	// queries answers queries, once its source is set.
+	queries *API
 }
 
 // openBlock is the block that is being executed.
@@ -184,9 +183,4 @@ func (g *Genesis) digest() []byte {
 	b = canon.AppendBytes(b, g.Coinbase[:])
 	d := pcrypto.Hash(domainGenesis, b)
 	return d[:]
-}
-
-// Query answers reads. See [Machine.Query].
-func (h *handler) Query(ctx context.Context, r store.Reader, q []byte) ([]byte, error) {
-	return nil, errors.New("not yet")
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -37,6 +39,7 @@ func New(s *store.Store, g *Genesis) (*Machine, error) {
 		return nil, err
 	}
 	h := &handler{chain: newChain(g), store: s, jumps: core.NewJumpDestCache()}
+	h.queries = newAPI(h.chain, nil, ReadLimits{})
 	inner, err := store.NewMachine(s, h)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
@@ -72,4 +75,39 @@ func (m *Machine) Await(ctx context.Context, height uint64) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// Head is the height of the last block.
+func (m *Machine) Head() (height uint64, err error) {
+	n, err := m.API(ReadLimits{}).BlockNumber()
+	return uint64(n), err
+}
+
+// Header returns the header of a block, nil if there is none.
+func (m *Machine) Header(height uint64) (*types.Header, error) {
+	return read(m.API(ReadLimits{}), func(v view) (*types.Header, error) {
+		b, ok := v.block(height)
+		if !ok {
+			return nil, nil
+		}
+		return v.header(height, b), nil
+	})
+}
+
+// Nonce is that of an account's next transaction.
+func (m *Machine) Nonce(addr common.Address) (uint64, error) {
+	return read(m.API(ReadLimits{}), func(v view) (uint64, error) { return loadAccount(v.r, addr).nonce, nil })
+}
+
+// Decode reads a signed transaction, which is an operation of the machine, and returns
+// it with its sender. The error is a *[RejectedError]: replicas would refuse it too.
+func (m *Machine) Decode(raw []byte) (*types.Transaction, common.Address, error) {
+	tx, from, code := decode(raw, m.handler.signer)
+	if code == statemachine.CodeOK && tx.Gas() > m.Genesis().TxGasLimit {
+		code = CodeGasTooHigh
+	}
+	if code != statemachine.CodeOK {
+		return nil, common.Address{}, &RejectedError{code}
+	}
+	return tx, from, nil
 }

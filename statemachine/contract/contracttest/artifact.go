@@ -10,10 +10,12 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"strings"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 )
 
@@ -73,4 +75,21 @@ func (c *Contract) Call(method string, args ...any) []byte {
 // Returns reads what a call of a method returned.
 func (c *Contract) Returns(method string, data []byte) ([]any, error) {
 	return c.ABI.Unpack(method, data)
+}
+
+//go:embed gas.json
+var gasFile []byte
+
+// StoryFee is the price of gas in the story whose gas [SimulatedGas] has.
+var StoryFee = big.NewInt(20e9)
+
+// SimulatedGas is what go-ethereum's simulated backend says the transactions of
+// NewStory(1337, StoryFee) use, by hash. The module crosscheck runs it and writes the
+// file.
+func SimulatedGas() map[common.Hash]uint64 {
+	gas := make(map[common.Hash]uint64)
+	if err := json.Unmarshal(gasFile, &gas); err != nil {
+		panic(err)
+	}
+	return gas
 }

@@ -28,8 +28,7 @@ const gasFile = "../contracttest/gas.json"
 // TestGasIsTheSimulatedBackends runs the story on both, one transaction in a block.
 func TestGasIsTheSimulatedBackends(t *testing.T) {
 	ctx := context.Background()
-	fee := big.NewInt(20e9)
-	story := contracttest.NewStory(contract.DevChainID, fee)
+	story := contracttest.NewStory(contract.DevChainID, contracttest.StoryFee)
 	alloc := make(types.GenesisAlloc)
 	for _, w := range story.Wallets() {
 		alloc[w.Address] = types.Account{Balance: new(big.Int).Mul(big.NewInt(1000), big.NewInt(1e18))}
@@ -49,11 +48,11 @@ func TestGasIsTheSimulatedBackends(t *testing.T) {
 	require.NoError(t, err)
 	ours, err := contract.New(s, g)
 	require.NoError(t, err)
-	height, seconds := uint64(0), uint64(1_800_000_000)
+	// run runs a block of ours at the height and time of the last one of theirs.
 	run := func(ops ...statemachine.Op) []statemachine.Result {
-		height++
-		seconds++
-		return ours.Apply(statemachine.Block{Height: height, Time: statemachine.Time(seconds * 1e9), Ops: ops})
+		h, err := theirs.HeaderByNumber(ctx, nil)
+		require.NoError(t, err)
+		return ours.Apply(statemachine.Block{Height: h.Number.Uint64(), Time: statemachine.Time(h.Time * 1e9), Ops: ops})
 	}
 
 	gas := make(map[string]uint64)
@@ -62,9 +61,9 @@ func TestGasIsTheSimulatedBackends(t *testing.T) {
 			backend.Commit()
 			run()
 		}
-		seconds += step.Seconds
-		if step.Seconds > 0 {
+		if step.Seconds > 0 { // with a block of its own
 			require.NoError(t, backend.AdjustTime(time.Duration(step.Seconds)*time.Second))
+			run()
 		}
 		require.NoError(t, theirs.SendTransaction(ctx, step.Tx), step.Name)
 		backend.Commit()

@@ -1,0 +1,251 @@
+package contract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/rpc"
+
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// ReadLimits bound what one read may cost. A zero field stands for the default.
+type ReadLimits struct {
+	// CallGas bounds the gas of eth_call and eth_estimateGas: the block's gas limit.
+	CallGas uint64
+	// CallTime is how long one may take: 5 s.
+	CallTime time.Duration
+	// Calls is how many run at once; others wait: as many as there are processors, less
+	// one.
+	Calls int
+	// LogBlocks is how many blocks eth_getLogs looks through, Logs how many it finds at
+	// most: 10,000 and 10,000.
+	LogBlocks uint64
+	Logs      int
+}
+
+func (l ReadLimits) filled(g *Genesis) ReadLimits {
+	if l.CallGas == 0 {
+		l.CallGas = g.BlockGasLimit
+	}
+	if l.CallTime == 0 {
+		l.CallTime = 5 * time.Second
+	}
+	if l.Calls == 0 {
+		l.Calls = max(1, runtime.GOMAXPROCS(0)-1)
+	}
+	if l.LogBlocks == 0 {
+		l.LogBlocks = 10_000
+	}
+	if l.Logs == 0 {
+		l.Logs = 10_000
+	}
+	return l
+}
+
+// API has the methods of Ethereum's JSON-RPC in the namespace eth that read, in the
+// form that go-ethereum's package rpc wants; package endpoint serves it. Its answers
+// are those of one replica.
+type API struct {
+	chain  *chain
+	source source
+	limits ReadLimits
+	calls  chan struct{}
+}
+
+func newAPI(c *chain, s source, l ReadLimits) *API {
+	l = l.filled(c.genesis)
+	return &API{chain: c, source: s, limits: l, calls: make(chan struct{}, l.Calls)}
+}
+
+// API returns reads of the machine's state.
+func (m *Machine) API(l ReadLimits) *API { return newAPI(m.handler.chain, kept{m.Store()}, l) }
+
+// read runs do on the last state. What the database cannot read, and what has been
+// pruned in the meantime, is an error.
+func read[T any](a *API, do func(v view) (T, error)) (out T, err error) {
+	failed := store.Catch(func() {
+		var r store.Reader
+		if r, err = a.source.last(); err == nil {
+			out, err = do(view{a.chain, r})
+		}
+	})
+	if failed != nil {
+		return out, failed
+	}
+	return out, err
+}
+
+// readAt runs do on the state after a block, of which b is the header.
+func readAt[T any](a *API, at *rpc.BlockNumberOrHash, do func(v view, height uint64, b *block) (T, error)) (T, error) {
+	return read(a, func(v view) (out T, err error) {
+		height, err := v.resolve(at)
+		if err != nil {
+			return out, err
+		}
+		b, ok := v.block(height)
+		if !ok {
+			return out, fmt.Errorf("block %d is not kept any more", height)
+		}
+		if height != v.head() {
+			if v.r, err = a.source.at(height); err != nil {
+				return out, err
+			}
+		}
+		return do(v, height, b)
+	})
+}
+
+var errNoBlock = errors.New("block not found")
+
+// resolve returns the height of a block; nil is the last one. A block is final as soon
+// as it is there, so all names of the newest mean the same.
+func (v view) resolve(at *rpc.BlockNumberOrHash) (uint64, error) {
+	if at == nil {
+		return v.head(), nil
+	}
+	if hash, ok := at.Hash(); ok {
+		h, found := v.heightOf(hash)
+		if !found {
+			return 0, errNoBlock
+		}
+		return h, nil
+	}
+	n, _ := at.Number()
+	return v.number(n)
+}
+
+func (v view) number(n rpc.BlockNumber) (uint64, error) {
+	switch {
+	case n == rpc.EarliestBlockNumber:
+		return 0, nil
+	case n < 0:
+		return v.head(), nil
+	case uint64(n) > v.head():
+		return 0, errNoBlock
+	}
+	return uint64(n), nil
+}
+
+// ChainId is eth_chainId.
+func (a *API) ChainId() hexutil.Uint64 { return hexutil.Uint64(a.chain.genesis.ChainID) } //nolint:staticcheck // as Ethereum spells it
+
+// BlockNumber is eth_blockNumber.
+func (a *API) BlockNumber() (hexutil.Uint64, error) {
+	return read(a, func(v view) (hexutil.Uint64, error) { return hexutil.Uint64(v.head()), nil })
+}
+
+// Syncing is eth_syncing.
+func (a *API) Syncing() bool { return false }
+
+// Accounts is eth_accounts: replicas hold no keys of users.
+func (a *API) Accounts() []common.Address { return []common.Address{} }
+
+// GetBalance is eth_getBalance.
+func (a *API) GetBalance(_ context.Context, addr common.Address, at *rpc.BlockNumberOrHash) (*hexutil.Big, error) {
+	return readAt(a, at, func(v view, _ uint64, _ *block) (*hexutil.Big, error) {
+		return (*hexutil.Big)(loadAccount(v.r, addr).balance.ToBig()), nil
+	})
+}
+
+// GetTransactionCount is eth_getTransactionCount: the nonce of the next transaction.
+func (a *API) GetTransactionCount(_ context.Context, addr common.Address, at *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
+	return readAt(a, at, func(v view, _ uint64, _ *block) (hexutil.Uint64, error) {
+		return hexutil.Uint64(loadAccount(v.r, addr).nonce), nil
+	})
+}
+
+// GetCode is eth_getCode.
+func (a *API) GetCode(_ context.Context, addr common.Address, at *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
+	return readAt(a, at, func(v view, _ uint64, _ *block) (hexutil.Bytes, error) {
+		return append(hexutil.Bytes{}, loadAccount(v.r, addr).loadCode(v.r)...), nil
+	})
+}
+
+// GetStorageAt is eth_getStorageAt.
+func (a *API) GetStorageAt(_ context.Context, addr common.Address, slot string, at *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
+	key, err := parseSlot(slot)
+	if err != nil {
+		return nil, err
+	}
+	return readAt(a, at, func(v view, _ uint64, _ *block) (hexutil.Bytes, error) {
+		word := loadAccount(v.r, addr).committedWord(v.r, key)
+		return word[:], nil
+	})
+}
+
+// parseSlot reads a place in a contract's storage, which clients write as a number or
+// as 32 bytes.
+func parseSlot(s string) (common.Hash, error) {
+	digits := s
+	if len(digits) > 1 && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X') {
+		digits = digits[2:]
+	}
+	if len(digits) == 0 || len(digits) > 2*common.HashLength {
+		return common.Hash{}, fmt.Errorf("storage slot of %d digits: give 1 to %d", len(digits), 2*common.HashLength)
+	}
+	if len(digits)%2 == 1 {
+		digits = "0" + digits
+	}
+	b, err := hexutil.Decode("0x" + digits)
+	if err != nil {
+		return common.Hash{}, fmt.Errorf("storage slot: %w", err)
+	}
+	return common.BytesToHash(b), nil
+}
+
+// GasPrice is eth_gasPrice: the base fee, which suffices.
+func (a *API) GasPrice() *hexutil.Big { return (*hexutil.Big)(a.chain.baseFee) }
+
+// MaxPriorityFeePerGas is eth_maxPriorityFeePerGas: nobody is served earlier for more.
+func (a *API) MaxPriorityFeePerGas() *hexutil.Big { return new(hexutil.Big) }
+
+// BlobBaseFee is eth_blobBaseFee; there are no blobs.
+func (a *API) BlobBaseFee() hexutil.Uint64 { return 1 }
+
+// FeeHistory is what eth_feeHistory returns.
+type FeeHistory struct {
+	OldestBlock  hexutil.Uint64   `json:"oldestBlock"`
+	Reward       [][]*hexutil.Big `json:"reward,omitempty"`
+	BaseFee      []*hexutil.Big   `json:"baseFeePerGas"`
+	GasUsedRatio []float64        `json:"gasUsedRatio"`
+}
+
+const maxFeeHistory = 1024
+
+// FeeHistory is eth_feeHistory.
+func (a *API) FeeHistory(_ context.Context, blocks hexutil.Uint64, last rpc.BlockNumber, percentiles []float64) (*FeeHistory, error) {
+	if len(percentiles) > 100 {
+		return nil, fmt.Errorf("%d percentiles: at most 100", len(percentiles))
+	}
+	return read(a, func(v view) (*FeeHistory, error) {
+		end, err := v.number(last)
+		if err != nil {
+			return nil, err
+		}
+		n := min(uint64(blocks), maxFeeHistory, end+1)
+		out := &FeeHistory{OldestBlock: hexutil.Uint64(end + 1 - n), GasUsedRatio: []float64{}}
+		for h := end + 1 - n; h <= end; h++ {
+			ratio := 0.0
+			if b, ok := v.block(h); ok {
+				ratio = float64(b.GasUsed) / float64(v.genesis.BlockGasLimit)
+			}
+			out.GasUsedRatio = append(out.GasUsedRatio, ratio)
+			out.BaseFee = append(out.BaseFee, (*hexutil.Big)(v.baseFee))
+			if len(percentiles) > 0 {
+				none := make([]*hexutil.Big, len(percentiles))
+				for i := range none {
+					none[i] = new(hexutil.Big)
+				}
+				out.Reward = append(out.Reward, none)
+			}
+		}
+		out.BaseFee = append(out.BaseFee, (*hexutil.Big)(v.baseFee)) // of the next block
+		return out, nil
+	})
+}

@@ -1,0 +1,255 @@
+package contract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/core/vm"
+	"github.com/ethereum/go-ethereum/params"
+	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/holiman/uint256"
+)
+
+// CallArgs are a transaction that is tried and not sent.
+type CallArgs struct {
+	From                 *common.Address              `json:"from"`
+	To                   *common.Address              `json:"to"`
+	Gas                  *hexutil.Uint64              `json:"gas"`
+	GasPrice             *hexutil.Big                 `json:"gasPrice"`
+	MaxFeePerGas         *hexutil.Big                 `json:"maxFeePerGas"`
+	MaxPriorityFeePerGas *hexutil.Big                 `json:"maxPriorityFeePerGas"`
+	Value                *hexutil.Big                 `json:"value"`
+	Data                 *hexutil.Bytes               `json:"data"`
+	Input                *hexutil.Bytes               `json:"input"`
+	AccessList           *types.AccessList            `json:"accessList"`
+	AuthorizationList    []types.SetCodeAuthorization `json:"authorizationList"`
+}
+
+func toUint256(name string, b *hexutil.Big) (*uint256.Int, error) {
+	if b == nil {
+		return new(uint256.Int), nil
+	}
+	v, over := uint256.FromBig(b.ToInt())
+	if over || b.ToInt().Sign() < 0 {
+		return nil, fmt.Errorf("%s is no number of 256 bits", name)
+	}
+	return v, nil
+}
+
+// message is the call as the EVM takes it. gas is its limit if it names none, and the
+// most it may name.
+func (args *CallArgs) message(baseFee *big.Int, gas uint64) (*core.Message, error) {
+	m := &core.Message{To: args.To, GasLimit: gas, SetCodeAuthorizations: args.AuthorizationList}
+	if args.From != nil {
+		m.From = *args.From
+	}
+	if args.Gas != nil {
+		m.GasLimit = min(gas, uint64(*args.Gas))
+	}
+	switch {
+	case args.Input != nil:
+		m.Data = *args.Input
+	case args.Data != nil:
+		m.Data = *args.Data
+	}
+	if args.AccessList != nil {
+		m.AccessList = *args.AccessList
+	}
+	var err error
+	if m.Value, err = toUint256("value", args.Value); err != nil {
+		return nil, err
+	}
+	if args.GasPrice != nil {
+		if args.MaxFeePerGas != nil || args.MaxPriorityFeePerGas != nil {
+			return nil, errors.New("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+		}
+		if m.GasPrice, err = toUint256("gasPrice", args.GasPrice); err != nil {
+			return nil, err
+		}
+		m.GasFeeCap, m.GasTipCap = m.GasPrice, m.GasPrice
+		return m, nil
+	}
+	if m.GasFeeCap, err = toUint256("maxFeePerGas", args.MaxFeePerGas); err != nil {
+		return nil, err
+	}
+	if m.GasTipCap, err = toUint256("maxPriorityFeePerGas", args.MaxPriorityFeePerGas); err != nil {
+		return nil, err
+	}
+	m.GasPrice = new(uint256.Int)
+	if !m.GasFeeCap.IsZero() || !m.GasTipCap.IsZero() {
+		sum, over := new(uint256.Int).AddOverflow(uint256.MustFromBig(baseFee), m.GasTipCap)
+		if m.GasPrice = sum; over || sum.Gt(m.GasFeeCap) {
+			m.GasPrice = m.GasFeeCap
+		}
+	}
+	return m, nil
+}
+
+// RevertError says that a contract refused a call. Ethereum's tools know its code.
+type RevertError struct{ Data []byte }
+
+func (e *RevertError) Error() string {
+	if reason, err := abi.UnpackRevert(e.Data); err == nil {
+		return "execution reverted: " + reason
+	}
+	return "execution reverted"
+}
+
+// ErrorCode is that of a revert.
+func (e *RevertError) ErrorCode() int { return 3 }
+
+// ErrorData is what the contract said.
+func (e *RevertError) ErrorData() any { return hexutil.Encode(e.Data) }
+
+var errTimeout = errors.New("execution took too long and was given up")
+
+// run executes a call on the state of v. Nothing of it is kept.
+func (v view) run(ctx context.Context, height uint64, b *block, m *core.Message) (*core.ExecutionResult, error) {
+	s := newTxState(v.r)
+	block := v.context(height, b.Time, b.Random, hashes(v.r))
+	block.GasLimit = max(block.GasLimit, m.GasLimit)
+	evm := vm.NewEVM(block, s, v.config, vm.Config{NoBaseFee: true})
+	defer evm.Release()
+	stop := context.AfterFunc(ctx, evm.Cancel)
+	defer stop()
+	call := *m
+	call.SkipNonceCheck().SkipEOACheck().SkipGasLimitCapCheck()
+	result, err := core.ApplyMessage(evm, &call, nil)
+	if evm.Cancelled() {
+		return nil, errTimeout
+	}
+	return result, err
+}
+
+// turn waits until another call may run, and bounds its time.
+func (a *API) turn(ctx context.Context) (context.Context, func(), error) {
+	select {
+	case a.calls <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.limits.CallTime)
+	return ctx, func() { cancel(); <-a.calls }, nil
+}
+
+var errOverrides = errors.New("overrides of state or block are not supported")
+
+// overridden tells whether a client wants another state than there is.
+func overridden(raw *map[string]any) bool { return raw != nil && len(*raw) > 0 }
+
+// Call is eth_call.
+func (a *API) Call(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state, blockOverrides *map[string]any) (hexutil.Bytes, error) {
+	if overridden(state) || overridden(blockOverrides) {
+		return nil, errOverrides
+	}
+	ctx, done, err := a.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return readAt(a, at, func(v view, height uint64, b *block) (hexutil.Bytes, error) {
+		m, err := args.message(v.baseFee, a.limits.CallGas)
+		if err != nil {
+			return nil, err
+		}
+		result, err := v.run(ctx, height, b, m)
+		switch {
+		case err != nil:
+			return nil, err
+		case errors.Is(result.Err, vm.ErrExecutionReverted):
+			return nil, &RevertError{result.Revert()}
+		case result.Err != nil:
+			return nil, result.Err
+		}
+		return append(hexutil.Bytes{}, result.Return()...), nil
+	})
+}
+
+// EstimateGas is eth_estimateGas: a gas limit with which the call succeeds, at most 1.5
+// percent above the least.
+func (a *API) EstimateGas(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state, blockOverrides *map[string]any) (hexutil.Uint64, error) {
+	if overridden(state) || overridden(blockOverrides) {
+		return 0, errOverrides
+	}
+	ctx, done, err := a.turn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	return readAt(a, at, func(v view, height uint64, b *block) (hexutil.Uint64, error) {
+		m, err := args.message(v.baseFee, min(a.limits.CallGas, v.genesis.TxGasLimit))
+		if err != nil {
+			return 0, err
+		}
+		gas, err := v.estimate(ctx, height, b, m)
+		return hexutil.Uint64(gas), err
+	})
+}
+
+// estimate searches for the least gas limit. That of m is the most.
+func (v view) estimate(ctx context.Context, height uint64, b *block, m *core.Message) (uint64, error) {
+	if price := m.GasFeeCap; !price.IsZero() { // what the sender can pay is a limit too
+		balance := loadAccount(v.r, m.From).balance
+		if balance.Lt(m.Value) {
+			return 0, core.ErrInsufficientFundsForTransfer
+		}
+		most := new(uint256.Int).Div(new(uint256.Int).Sub(&balance, m.Value), price)
+		if most.IsUint64() {
+			m.GasLimit = min(m.GasLimit, most.Uint64())
+		}
+	}
+	try := func(gas uint64) (ok bool, r *core.ExecutionResult, err error) {
+		attempt := *m
+		attempt.GasLimit = gas
+		r, err = v.run(ctx, height, b, &attempt)
+		if errors.Is(err, core.ErrIntrinsicGas) || errors.Is(err, core.ErrFloorDataGas) {
+			return false, nil, nil
+		}
+		return err == nil && r.Err == nil, r, err
+	}
+	high := m.GasLimit
+	ok, r, err := try(high)
+	switch {
+	case err != nil:
+		return 0, err
+	case ok:
+	case r == nil:
+		return 0, fmt.Errorf("gas required exceeds allowance (%d)", high)
+	case errors.Is(r.Err, vm.ErrExecutionReverted):
+		return 0, &RevertError{r.Revert()}
+	case errors.Is(r.Err, vm.ErrOutOfGas):
+		return 0, fmt.Errorf("gas required exceeds allowance (%d)", high)
+	default:
+		return 0, r.Err
+	}
+	low := max(r.UsedGas, params.TxGas) - 1
+	// Most calls need what they use, refunds included, and the 64th part that is held
+	// back from inner calls.
+	likely := (r.MaxUsedGas + params.CallStipend) * 64 / 63
+	for low+1 < high && float64(high-low)/float64(high) > 0.015 {
+		middle := low + (high-low)/2
+		if likely > low && likely < high {
+			middle = likely
+		} else {
+			middle = min(middle, 2*low)
+		}
+		likely = 0
+		ok, _, err := try(middle)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high, nil
+}

@@ -1,0 +1,171 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
+
+	"github.com/parley-bft/parley/statemachine/contract"
+)
+
+// filterAPI has the filters that clients install and ask for what is new.
+type filterAPI struct {
+	cfg   *Config
+	reads *contract.API
+
+	mu      sync.Mutex
+	filters map[rpc.ID]*filter
+}
+
+// filter is one of them. Nothing is kept for it but where it has got to.
+type filter struct {
+	logs   *contract.Filter // nil: hashes of blocks
+	silent bool             // of transactions that wait: there is never anything
+	next   uint64           // the first block that was not asked for
+	used   time.Time
+}
+
+func newFilterAPI(cfg *Config, reads *contract.API) *filterAPI {
+	return &filterAPI{cfg: cfg, reads: reads, filters: make(map[rpc.ID]*filter)}
+}
+
+var (
+	errNoFilter   = errors.New("filter not found")
+	errManyFilter = errors.New("too many filters: uninstall some")
+)
+
+func (a *filterAPI) install(f *filter) (rpc.ID, error) {
+	head, err := a.reads.BlockNumber()
+	if err != nil {
+		return "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if len(a.filters) >= a.cfg.MaxFilters {
+		for id, old := range a.filters {
+			if now.Sub(old.used) > a.cfg.FilterLife {
+				delete(a.filters, id)
+			}
+		}
+	}
+	if len(a.filters) >= a.cfg.MaxFilters {
+		return "", errManyFilter
+	}
+	f.next, f.used = uint64(head)+1, now
+	id := rpc.NewID()
+	a.filters[id] = f
+	return id, nil
+}
+
+// NewFilter is eth_newFilter.
+func (a *filterAPI) NewFilter(f contract.Filter) (rpc.ID, error) {
+	if f.BlockHash != nil {
+		return "", errors.New("a filter for what is new has no blockHash")
+	}
+	return a.install(&filter{logs: &f})
+}
+
+// NewBlockFilter is eth_newBlockFilter.
+func (a *filterAPI) NewBlockFilter() (rpc.ID, error) { return a.install(&filter{}) }
+
+// NewPendingTransactionFilter is eth_newPendingTransactionFilter.
+func (a *filterAPI) NewPendingTransactionFilter(*bool) (rpc.ID, error) {
+	return a.install(&filter{silent: true})
+}
+
+// UninstallFilter is eth_uninstallFilter.
+func (a *filterAPI) UninstallFilter(id rpc.ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.filters[id]
+	delete(a.filters, id)
+	return ok
+}
+
+// GetFilterLogs is eth_getFilterLogs: all logs that the filter wants.
+func (a *filterAPI) GetFilterLogs(ctx context.Context, id rpc.ID) ([]*types.Log, error) {
+	a.mu.Lock()
+	f := a.filters[id]
+	if f != nil {
+		f.used = time.Now()
+	}
+	a.mu.Unlock()
+	if f == nil || f.logs == nil {
+		return nil, errNoFilter
+	}
+	return a.reads.GetLogs(ctx, *f.logs)
+}
+
+// GetFilterChanges is eth_getFilterChanges: what is new since the last call.
+func (a *filterAPI) GetFilterChanges(ctx context.Context, id rpc.ID) (any, error) {
+	a.mu.Lock()
+	f := a.filters[id]
+	var from uint64
+	if f != nil {
+		f.used, from = time.Now(), f.next
+	}
+	a.mu.Unlock()
+	switch {
+	case f == nil:
+		return nil, errNoFilter
+	case f.silent:
+		return []common.Hash{}, nil
+	case f.logs != nil:
+		return a.newLogs(ctx, f, from)
+	}
+	return a.newBlocks(f, from)
+}
+
+func (a *filterAPI) advance(f *filter, next uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f.next = max(f.next, next)
+}
+
+func (a *filterAPI) newLogs(ctx context.Context, f *filter, from uint64) (any, error) {
+	to := ^uint64(0)
+	if f.logs.From != nil && *f.logs.From >= 0 {
+		from = max(from, uint64(*f.logs.From))
+	}
+	if f.logs.To != nil && *f.logs.To >= 0 {
+		to = uint64(*f.logs.To)
+	}
+	logs, last, err := a.reads.Logs(ctx, *f.logs, from, to)
+	if err != nil {
+		return nil, err
+	}
+	a.advance(f, last+1)
+	if logs == nil {
+		logs = []*types.Log{}
+	}
+	return logs, nil
+}
+
+// maxHashes bounds one answer about blocks; the rest comes with the next.
+const maxHashes = 10_000
+
+func (a *filterAPI) newBlocks(f *filter, from uint64) (any, error) {
+	head, err := a.reads.BlockNumber()
+	if err != nil {
+		return nil, err
+	}
+	out := []common.Hash{}
+	h := from
+	for ; h <= uint64(head) && len(out) < maxHashes; h++ {
+		header, err := a.cfg.Machine.Header(h)
+		if err != nil {
+			return nil, err
+		}
+		if header != nil {
+			out = append(out, header.Hash())
+		}
+	}
+	a.advance(f, h)
+	return out, nil
+}
