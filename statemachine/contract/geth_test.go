@@ -121,6 +121,7 @@ func TestStoryIsAsInGeth(t *testing.T) {
 				require.Equal(t, want[0].GasUsed, ours.header(ours.height).GasUsed)
 				require.Equal(t, simulated[step.Tx.Hash()], want[0].GasUsed)
 			}
+			require.NoError(t, ours.m.Check())
 		})
 	}
 }

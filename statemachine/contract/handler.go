@@ -31,6 +31,7 @@ type handler struct {
 // openBlock is the block that is being executed.
 type openBlock struct {
 	context  vm.BlockContext // without hashes, which are read in the operation's transaction
+	last     uint64          // the height of the block before it
 	header   block           // what is known of it
 	gasLeft  uint64
 	gasUsed  uint64
@@ -76,6 +77,7 @@ func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 	head, _ := getUint64(t, headKey)
 	parent := hashes(t)(head)
 	h.open = openBlock{
+		last:    head,
 		gasLeft: h.genesis.BlockGasLimit,
 		header: block{
 			Parent: parent, State: common.Hash(digest), Random: common.Hash(b.Digest),
@@ -135,15 +137,17 @@ func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op)
 	return statemachine.Result{Code: code, Data: out.encode()}
 }
 
-// EndBlock writes the block's header, and forgets the block that has become too old.
+// EndBlock writes the block's header, and forgets what has become too old.
 func (h *handler) EndBlock(t store.Txn, b *statemachine.Block) {
 	head := &h.open.header
 	h.seal(b.Height, head, h.open.txs, h.open.receipts)
 	h.put(t, b.Height, head)
-	h.open = openBlock{}
-	if b.Height > h.genesis.History {
-		h.forget(t, b.Height-h.genesis.History)
+	for old := h.open.last + 1; old <= b.Height; old++ {
+		if old >= h.genesis.History {
+			h.forget(t, old-h.genesis.History)
+		}
 	}
+	h.open = openBlock{}
 }
 
 // put stores a block as the last one.

@@ -94,7 +94,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	c := newTestChain(t, &Genesis{ChainID: testChainID, History: minHistory})
 	first := w.Send(common.Address{1}, nil, nil)
 	c.send(first)
-	c.pass(minHistory-1, 0)
+	c.pass(minHistory-1, 0) // block 0 is gone, block 1 is the oldest
 	require.NotNil(t, c.record(first.Hash()))
 	keys := func() (n int) {
 		v, err := c.m.Store().Last()
@@ -112,6 +112,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	require.False(t, ok)
 	require.Equal(t, before-2, keys(), "a header came and one went, and a transaction with its receipt went")
 	require.Equal(t, CodeNonceUsed, c.send(first)[0].Code, "what is forgotten does not run again")
+	require.NoError(t, c.m.Check())
 }
 
 // The block as a contract sees it.
