@@ -7,6 +7,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/holiman/uint256"
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
@@ -102,3 +103,5 @@ func (c *testChain) header(height uint64) *types.Header {
 	require.True(c.t, getRLP(v, blockKey(height), &b))
 	return c.m.handler.header(height, &b)
 }
+
+func u256(v uint64) *uint256.Int { return uint256.NewInt(v) }
