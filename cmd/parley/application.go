@@ -42,7 +42,7 @@ const defaultApplication = "kv"
 
 // applications are all there are, in the order of the help.
 func applications() []application {
-	return []application{kvApplication}
+	return []application{kvApplication, contractApplication}
 }
 
 func applicationNames() string {

@@ -14,6 +14,7 @@ const (
 	dataDirName     = "data"
 	replicaLogName  = "log.txt"
 	pidName         = "pid"
+	gatewayKeyName  = "gateway.key"
 )
 
 func replicaName(i int) string            { return fmt.Sprintf("replica-%d", i) }
@@ -28,7 +29,7 @@ func replicaLogPath(dir string, i int) string {
 func pidPath(dir string, i int) string { return filepath.Join(replicaDir(dir, i), pidName) }
 
 // portPlan gives every listener of every replica a port of its own: peers from
-// base, clients a stride above, operators another stride above.
+// base, clients a stride above, operators another stride above, JSON-RPC a fourth.
 type portPlan struct{ base, stride int }
 
 func newPortPlan(base, replicas int) portPlan {
@@ -39,5 +40,8 @@ func (p portPlan) peer(i int) int   { return p.base + i }
 func (p portPlan) client(i int) int { return p.base + p.stride + i }
 func (p portPlan) admin(i int) int  { return p.base + 2*p.stride + i }
 
+// rpc is the port of JSON-RPC, where there is any.
+func (p portPlan) rpc(i int) int { return p.base + 3*p.stride + i }
+
 // last is the highest port used by n replicas.
-func (p portPlan) last(n int) int { return p.admin(n - 1) }
+func (p portPlan) last(n int) int { return p.rpc(n - 1) }

@@ -31,6 +31,16 @@ type localConfig struct {
 	AdminRemote  bool   `json:"adminRemote,omitempty"`
 	Pprof        bool   `json:"pprof,omitempty"`
 
+	// ContractListen is the address of Ethereum's JSON-RPC where the cluster runs contracts,
+	// empty for none, a loopback address unless ContractRemote; ContractKey is the file
+	// with the key of a client that signs what the endpoint has ordered. ContractHosts and
+	// ContractOrigins are the names by which it answers and the web pages that may use it.
+	ContractListen  string   `json:"contractListen,omitempty"`
+	ContractRemote  bool     `json:"contractRemote,omitempty"`
+	ContractKey     string   `json:"contractKey,omitempty"`
+	ContractHosts   []string `json:"contractHosts,omitempty"`
+	ContractOrigins []string `json:"contractOrigins,omitempty"`
+
 	LogLevel  string `json:"logLevel,omitempty"`  // debug, info, warn, error
 	LogFormat string `json:"logFormat,omitempty"` // text or json
 
@@ -86,7 +96,7 @@ func loadLocalConfig(path string) (localConfig, error) {
 		return c, fmt.Errorf("local settings %s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Cluster, &c.Key, &c.Data} {
+	for _, p := range []*string{&c.Cluster, &c.Key, &c.Data, &c.ContractKey} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

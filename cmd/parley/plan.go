@@ -153,6 +153,10 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	gateways, err := p.gateways(c)
+	if err != nil {
+		return nil, err
+	}
 	ports := newPortPlan(p.basePort, p.replicas)
 	keys := make([]*keyfile.Replica, p.replicas)
 	for i := range keys {
@@ -182,6 +186,12 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 		}
 		local := defaultLocalConfig()
 		local.AdminListen = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.admin(i)))
+		if i < len(gateways) {
+			local.ContractListen, local.ContractKey = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.rpc(i))), gatewayKeyName
+			if err := gateways[i].Write(filepath.Join(dir, gatewayKeyName)); err != nil {
+				return nil, err
+			}
+		}
 		if err := local.write(replicaConfigPath(dir)); err != nil {
 			return nil, err
 		}
@@ -214,6 +224,25 @@ func (p *clusterPlan) clients(c *crypto.Cluster) (keys []*keyfile.Client, err er
 		c.Clients = crypto.Clients{Admission: crypto.AdmitList, Keys: slices.Clone(p.admit)}
 	}
 	for range n {
+		k, err := keyfile.GenerateClient(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+		if !p.open {
+			c.Clients.Keys = append(c.Clients.Keys, k.Signing.Public())
+		}
+	}
+	return keys, nil
+}
+
+// gateways makes the keys by which the replicas' JSON-RPC has transactions ordered, and
+// admits them.
+func (p *clusterPlan) gateways(c *crypto.Cluster) (keys []*keyfile.Client, err error) {
+	if p.application == nil || p.application.Name != contractApplication.name {
+		return nil, nil
+	}
+	for range p.replicas {
 		k, err := keyfile.GenerateClient(rand.Reader)
 		if err != nil {
 			return nil, err

@@ -28,7 +28,7 @@ func freePorts(host string, n int) (int, error) {
 
 func (p portPlan) free(host string, n int) bool {
 	for i := range n {
-		for _, port := range []int{p.peer(i), p.client(i), p.admin(i)} {
+		for _, port := range []int{p.peer(i), p.client(i), p.admin(i), p.rpc(i)} {
 			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 			if err != nil {
 				return false

@@ -55,6 +55,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 	root.AddGroup(
 		&cobra.Group{ID: "cluster", Title: "Clusters and replicas:"},
 		&cobra.Group{ID: "data", Title: "The key-value store:"},
+		&cobra.Group{ID: "apps", Title: "Other applications:"},
 		&cobra.Group{ID: "proof", Title: "Proofs:"},
 		&cobra.Group{ID: "test", Title: "Testing Parley:"},
 	)
@@ -66,6 +67,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 	}
 	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newTrace(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
+	add("apps", newContract())
 	add("proof", newVerifyReceipt())
 	add("test", newChaos())
 	root.AddCommand(newVersion(), &cobra.Command{

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -74,6 +75,7 @@ where that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
 	s.StringVar(&f.local.Listen, "listen", "", "address for the other replicas (default as in the cluster file)")
 	s.StringVar(&f.local.ClientListen, "client-listen", "", "address for clients (default as in the cluster file)")
 	s.StringVar(&f.local.AdminListen, "admin", "", "address for metrics and health, empty for none")
+	s.StringVar(&f.local.ContractListen, "contract-listen", "", "address of Ethereum's JSON-RPC, for a cluster that runs contracts")
 	s.BoolVar(&f.local.Pprof, "pprof", false, "serve Go's profiles on the admin address too")
 	s.StringVar(&f.local.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
 	s.StringVar(&f.local.LogFormat, "log-format", "", "text or json (default text)")
@@ -103,6 +105,7 @@ func (f *startFlags) resolve(cmd *cobra.Command) (localConfig, error) {
 		{"listen", &f.local.Listen, &cfg.Listen},
 		{"client-listen", &f.local.ClientListen, &cfg.ClientListen},
 		{"admin", &f.local.AdminListen, &cfg.AdminListen},
+		{"contract-listen", &f.local.ContractListen, &cfg.ContractListen},
 		{"log-level", &f.local.LogLevel, &cfg.LogLevel},
 		{"log-format", &f.local.LogFormat, &cfg.LogFormat},
 	} {
@@ -161,6 +164,9 @@ func (c localConfig) serverConfig(logger *slog.Logger) (replica.Config, error) {
 		MaxPoolBytes: c.PoolMiB << 20, MaxPoolPerClient: c.PoolPerClient,
 		Build: readBuildInfo().short(), Logger: logger,
 	}
+	if err := c.endpointKey(&cfg); err != nil {
+		return replica.Config{}, err
+	}
 	switch {
 	case c.ReserveMiB > 0:
 		cfg.Reserve = c.ReserveMiB << 20
@@ -192,6 +198,11 @@ func runReplica(ctx context.Context, local localConfig, untilStdin bool, stdin i
 	if err != nil {
 		return err
 	}
+	stopEndpoint, err := local.startEndpoint(ctx, &cfg, server, logger)
+	if err != nil {
+		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+	}
+	defer stopEndpoint()
 	self, _ := cfg.Roster.FindSelf(cfg.Keys.Public())
 	m := cfg.Roster.Member(self)
 	logger.Info("listening", "peers", firstOf(cfg.Listen, m.PeerAddress), "clients", firstOf(cfg.ClientListen, m.ClientAddress),

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"time"
+
+	"github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	ecrypto "github.com/ethereum/go-ethereum/crypto"
+	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/contract"
+)
+
+// contractTarget is a cluster that runs contracts.
+type contractTarget struct {
+	target
+	json bool
+}
+
+func newContractTarget() *contractTarget {
+	return &contractTarget{target: target{app: contractApplication.name}}
+}
+
+func (t *contractTarget) flags(cmd *cobra.Command) {
+	t.target.flags(cmd, operationTimeout)
+	cmd.Flags().BoolVar(&t.json, "json", false, "print JSON")
+}
+
+func contractGenesis(c *crypto.Cluster) (*contract.Genesis, error) {
+	return contract.ParseGenesis(c.Application.Genesis)
+}
+
+// reading is a connection to all replicas, for reads that more of them agree on than may
+// be faulty.
+type reading struct {
+	ctx    context.Context
+	dir    *directory
+	cancel func()
+}
+
+func (t *contractTarget) read(cmd *cobra.Command) (*reading, error) {
+	if err := t.resolve(cmd); err != nil {
+		return nil, err
+	}
+	d, err := t.direct()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), t.timeout)
+	return &reading{ctx, d, func() { cancel(); d.close() }}, nil
+}
+
+// callError is an error that replicas agree on.
+type callError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Data    any    `json:"data"`
+}
+
+func (e *callError) Error() string { return e.Message }
+
+// call makes a call of JSON-RPC and decodes its result.
+func (r *reading) call(result any, method string, params ...any) error {
+	if params == nil {
+		params = []any{}
+	}
+	q, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		return err
+	}
+	answer, err := r.agree(q)
+	if err != nil {
+		return err
+	}
+	var reply struct {
+		Result json.RawMessage `json:"result"`
+		Error  *callError      `json:"error"`
+	}
+	if err := json.Unmarshal(answer, &reply); err != nil {
+		return fmt.Errorf("the cluster's answer: %w", err)
+	}
+	if reply.Error != nil {
+		return reply.Error
+	}
+	return json.Unmarshal(reply.Result, result)
+}
+
+// agree asks all replicas until some say the same that cannot all be faulty. They may
+// differ for a moment, while one has executed a block that another has not.
+func (r *reading) agree(q []byte) ([]byte, error) {
+	for {
+		answer, err := r.poll(q)
+		if answer != nil || r.ctx.Err() != nil {
+			return answer, err
+		}
+		select {
+		case <-time.After(contractPatience):
+		case <-r.ctx.Done():
+			return nil, fmt.Errorf("replicas did not agree on an answer: %w", errors.Join(r.ctx.Err(), err))
+		}
+	}
+}
+
+func (r *reading) poll(q []byte) ([]byte, error) {
+	type said struct {
+		weight uint64
+		answer []byte
+		err    error
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	ros := r.dir.roster
+	all := make(chan said, ros.N())
+	for i, w := range ros.Weights() {
+		go func() {
+			m, err := r.dir.replica(i).Query(ctx, &api.QueryRequest{Query: q})
+			if err != nil {
+				all <- said{err: fmt.Errorf("%s: %w", r.dir.name(i), err)}
+				return
+			}
+			all <- said{w, m.Answer, nil}
+		}()
+	}
+	weights := make(map[string]uint64)
+	var errs []error
+	for range ros.N() {
+		s := <-all
+		if s.err != nil {
+			errs = append(errs, s.err)
+			continue
+		}
+		if weights[string(s.answer)] += s.weight; weights[string(s.answer)] > ros.Cluster.FaultyWeight() {
+			return append([]byte{}, s.answer...), nil
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// accountFile is where an account's key is if no other file is named.
+const accountFile = "account.key"
+
+// sender is an account that signs transactions.
+type sender struct {
+	contractTarget
+	key   string
+	value string
+	gas   uint64
+}
+
+func (s *sender) flags(cmd *cobra.Command) {
+	s.contractTarget.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&s.key, "account", "", "file with the account's key (default "+accountFile+" in --dir; 'parley contract key' makes it)")
+	f.StringVar(&s.value, "value", "0", "wei to send along, in decimal or 0x...")
+	f.Uint64Var(&s.gas, "gas", 0, "gas limit (default estimated)")
+}
+
+// submit signs a transaction, has it executed, and returns its outcome. A refusal, also
+// by the contract, is an error.
+func (s *sender) submit(cmd *cobra.Command, to *common.Address, data []byte, contractABI *abi.ABI) (*contract.Outcome, error) {
+	value, ok := new(big.Int).SetString(s.value, 0)
+	if !ok || value.Sign() < 0 || value.BitLen() > 256 {
+		return nil, usagef(cmd, "--value is %q: give the wei in decimal or 0x...", s.value)
+	}
+	r, err := s.read(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer r.cancel()
+	path := s.key
+	if path == "" {
+		path = filepath.Join(filepath.Dir(s.cluster), accountFile)
+	}
+	key, err := ecrypto.LoadECDSA(path)
+	if err != nil {
+		return nil, fmt.Errorf("account key %s: %w", path, err)
+	}
+	from := ecrypto.PubkeyToAddress(key.PublicKey)
+	g, err := contractGenesis(r.dir.roster.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	var nonce hexutil.Uint64
+	if err := r.call(&nonce, "eth_getTransactionCount", from, "latest"); err != nil {
+		return nil, err
+	}
+	gas := hexutil.Uint64(s.gas)
+	if gas == 0 {
+		args := map[string]any{"from": from, "to": to, "value": (*hexutil.Big)(value), "data": hexutil.Bytes(data)}
+		if err := r.call(&gas, "eth_estimateGas", args, "latest"); err != nil {
+			return nil, contractRefusal(err, contractABI)
+		}
+	}
+	price := new(big.Int).SetUint64(g.BaseFee)
+	tx, err := types.SignNewTx(key, types.LatestSigner(g.ChainConfig()), &types.DynamicFeeTx{
+		ChainID: new(big.Int).SetUint64(g.ChainID), Nonce: uint64(nonce), To: to, Value: value, Data: data,
+		Gas: uint64(gas), GasFeeCap: price, GasTipCap: new(big.Int),
+	})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := tx.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.connect(r.ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	a, err := c.Do(r.ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	o, err := contract.DecodeOutcome(a.Result)
+	var rejected *contract.RejectedError
+	switch {
+	case errors.As(err, &rejected):
+		return nil, &absentError{"refused, and nothing was changed: " + err.Error()}
+	case err != nil:
+		return nil, err
+	case a.Result.Code == contract.CodeReverted:
+		return o, &absentError{fmt.Sprintf("transaction %v in block %d: %s", o.Hash, o.Height, revertText(o.Output, contractABI))}
+	case a.Result.Code != statemachine.CodeOK:
+		return o, &absentError{fmt.Sprintf("transaction %v in block %d failed: %s", o.Hash, o.Height, contract.CodeText(a.Result.Code))}
+	}
+	return o, nil
+}
+
+// contractRefusal turns a contract's no to a call into an error.
+func contractRefusal(err error, contractABI *abi.ABI) error {
+	var e *callError
+	if !errors.As(err, &e) {
+		return err
+	}
+	if text, ok := e.Data.(string); ok && e.Code == (&contract.RevertError{}).ErrorCode() {
+		if data, err := hexutil.Decode(text); err == nil {
+			return &absentError{revertText(data, contractABI)}
+		}
+	}
+	return &absentError{e.Message}
+}
+
+// revertText says what a contract gave as the reason of its refusal.
+func revertText(data []byte, contractABI *abi.ABI) string {
+	if contractABI != nil && len(data) >= 4 {
+		if e, err := contractABI.ErrorByID([4]byte(data[:4])); err == nil {
+			if values, err := e.Inputs.Unpack(data[4:]); err == nil {
+				return "execution reverted: " + e.Name + formatValues(values)
+			}
+		}
+	}
+	text := (&contract.RevertError{Data: data}).Error()
+	if text == "execution reverted" && len(data) > 0 {
+		text += ": " + hexutil.Encode(data)
+	}
+	return text
+}
