@@ -1,8 +1,12 @@
 package contract
 
 import (
+	"fmt"
+	"math/big"
+
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/holiman/uint256"
 
 	"github.com/parley-bft/parley/statemachine/store"
@@ -13,6 +17,26 @@ type accountData struct {
 	Nonce    uint64
 	Balance  *uint256.Int
 	CodeHash []byte // empty for no code
+}
+
+// Account is an account as the store has it.
+type Account struct {
+	Nonce    uint64
+	Balance  *big.Int
+	CodeHash common.Hash
+}
+
+// DecodeAccount reads the value of an [AccountKey].
+func DecodeAccount(b []byte) (*Account, error) {
+	var d accountData
+	if err := rlp.DecodeBytes(b, &d); err != nil {
+		return nil, fmt.Errorf("contract: malformed account: %w", err)
+	}
+	a := &Account{Nonce: d.Nonce, Balance: d.Balance.ToBig(), CodeHash: types.EmptyCodeHash}
+	if len(d.CodeHash) > 0 {
+		a.CodeHash = common.BytesToHash(d.CodeHash)
+	}
+	return a, nil
 }
 
 // account is an account in the course of a transaction.
@@ -45,7 +69,7 @@ type account struct {
 func loadAccount(r store.Reader, addr common.Address) *account {
 	a := &account{address: addr}
 	var d accountData
-	if !getRLP(r, accountKey(addr), &d) {
+	if !getRLP(r, AccountKey(addr), &d) {
 		return a
 	}
 	a.exists, a.nonce, a.balance, a.codeHash = true, d.Nonce, *d.Balance, types.EmptyCodeHash
@@ -81,7 +105,7 @@ func (a *account) committedWord(r store.Reader, slot common.Hash) common.Hash {
 	}
 	var v common.Hash
 	if a.committed.exists {
-		if b, ok := r.Get(storageKey(a.address, slot)); ok {
+		if b, ok := r.Get(StorageKey(a.address, slot)); ok {
 			v = common.BytesToHash(b)
 		}
 	}
@@ -117,15 +141,15 @@ func (a *account) write(t store.Txn) {
 		// Its storage is not in the store: by EIP-6780 only a contract that this very
 		// transaction made is destructed, and an account without code has none.
 		if c.exists {
-			t.Delete(accountKey(a.address))
+			t.Delete(AccountKey(a.address))
 		}
 		return
 	}
 	for slot, v := range a.dirty {
 		if v == (common.Hash{}) {
-			t.Delete(storageKey(a.address, slot))
+			t.Delete(StorageKey(a.address, slot))
 		} else {
-			t.Set(storageKey(a.address, slot), common.TrimLeftZeroes(v[:]))
+			t.Set(StorageKey(a.address, slot), common.TrimLeftZeroes(v[:]))
 		}
 	}
 	if a.codeHash != c.codeHash && len(a.code) > 0 {
@@ -140,5 +164,5 @@ func (a *account) write(t store.Txn) {
 	if a.codeHash != types.EmptyCodeHash {
 		d.CodeHash = a.codeHash[:]
 	}
-	setRLP(t, accountKey(a.address), &d)
+	setRLP(t, AccountKey(a.address), &d)
 }

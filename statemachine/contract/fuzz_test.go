@@ -58,7 +58,7 @@ func FuzzOutcome(f *testing.F) {
 
 // FuzzGenesis: the file is written by people.
 func FuzzGenesis(f *testing.F) {
-	f.Add([]byte(`{"chainId": 5, "alloc": {"0x0000000000000000000000000000000000000001": {"balance": "0x10", "code": "0x00", "storage": {"0x1": "0x2"}}}}`))
+	f.Add([]byte(`{"chainId": 5, "alloc": {"0x0000000000000000000000000000000000000001": {"balance": "0x10", "code": "0x00", "storage": {"0x01": "0x02"}}}}`))
 	f.Add([]byte(`{"chainId": 1337, "fork": "prague", "blockGasLimit": 30000000, "txGasLimit": 20000000, "baseFee": 7, "history": 300}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g, err := ParseGenesis(data)

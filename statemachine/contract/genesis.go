@@ -72,12 +72,58 @@ func ParseGenesis(data json.RawMessage) (*Genesis, error) {
 	if len(data) == 0 {
 		return DefaultGenesis(), nil
 	}
-	g := new(Genesis)
-	if err := strictjson.Decode(data, g); err != nil {
+	// Not into a Genesis at once: accounts have a notation of their own.
+	var f struct {
+		ChainID       uint64          `json:"chainId"`
+		Fork          string          `json:"fork"`
+		BlockGasLimit uint64          `json:"blockGasLimit"`
+		TxGasLimit    uint64          `json:"txGasLimit"`
+		BaseFee       uint64          `json:"baseFee"`
+		Coinbase      common.Address  `json:"coinbase"`
+		History       uint64          `json:"history"`
+		Alloc         json.RawMessage `json:"alloc"`
+	}
+	if err := strictjson.Decode(data, &f); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrGenesis, err)
 	}
-	g = g.filled()
+	alloc, err := parseAlloc(f.Alloc)
+	if err != nil {
+		return nil, fmt.Errorf("%w: alloc: %w", ErrGenesis, err)
+	}
+	g := (&Genesis{
+		ChainID: f.ChainID, Fork: f.Fork, BlockGasLimit: f.BlockGasLimit, TxGasLimit: f.TxGasLimit, BaseFee: f.BaseFee,
+		Coinbase: f.Coinbase, History: f.History, Alloc: alloc,
+	}).filled()
 	return g, g.Validate()
+}
+
+// parseAlloc reads accounts. A misspelt field is an error, and so is an account that is
+// there twice.
+func parseAlloc(data json.RawMessage) (types.GenesisAlloc, error) {
+	if len(data) == 0 || string(data) == "null" {
+		return nil, nil
+	}
+	var fields map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, fmt.Errorf("write an object of accounts: %w", err)
+	}
+	for addr, account := range fields {
+		for name := range account {
+			switch name {
+			case "balance", "nonce", "code", "storage":
+			default:
+				return nil, fmt.Errorf("%s.%s is no field of an account: write balance, nonce, code or storage", addr, name)
+			}
+		}
+	}
+	var alloc types.GenesisAlloc
+	if err := json.Unmarshal(data, &alloc); err != nil {
+		return nil, err
+	}
+	if len(alloc) != len(fields) {
+		return nil, errors.New("an account is there twice")
+	}
+	return alloc, nil
 }
 
 // filled returns a copy with the defaults in place of what is zero.

@@ -35,9 +35,14 @@ const (
 	tagGenesis     = 'g'
 )
 
-func accountKey(a common.Address) []byte { return append([]byte{tagAccount}, a[:]...) }
+// AccountKey is the key under which an account is stored, for proofs by
+// [store.ProofQuery]; [DecodeAccount] reads what is there. Without one there is no such
+// account.
+func AccountKey(a common.Address) []byte { return append([]byte{tagAccount}, a[:]...) }
 
-func storageKey(a common.Address, slot common.Hash) []byte {
+// StorageKey is the key of a word of a contract's storage; what is there is the word
+// without leading zeros, and nothing if it is zero.
+func StorageKey(a common.Address, slot common.Hash) []byte {
 	b := make([]byte, 0, 1+common.AddressLength+common.HashLength)
 	b = append(b, tagStorage)
 	b = append(b, a[:]...)

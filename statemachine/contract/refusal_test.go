@@ -129,7 +129,7 @@ func TestFailures(t *testing.T) {
 			v, err = c.m.Store().Last()
 			require.NoError(t, err)
 			after := accounts(t, v)
-			own := string(accountKey(w.Address))
+			own := string(AccountKey(w.Address))
 			require.NotEqual(t, before[own], after[own], "the nonce")
 			after[own] = before[own]
 			delete(after, string(transactionKey(tx.Hash())))

@@ -1,0 +1,138 @@
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/contract/contracttest"
+	"github.com/parley-bft/parley/statemachine/store"
+	"github.com/parley-bft/parley/statemachine/store/proof"
+)
+
+// Queries are answered from the last state, alike on two replicas that have it.
+func TestQueries(t *testing.T) {
+	w, coin := contracttest.NewWallet(testChainID, "ann"), contracttest.Load("Coin")
+	deploy, at := w.Deploy(coin.Deploy(big.NewInt(1000)))
+	transfer := w.Send(at, nil, coin.Call("transfer", common.Address{9}, big.NewInt(7)))
+	a, b := newTestChain(t, DefaultGenesis()), newTestChain(t, DefaultGenesis())
+	for _, c := range []*testChain{a, b} {
+		c.send(deploy)
+		c.send(transfer)
+	}
+	ask := func(method string, params ...any) string {
+		q, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+		require.NoError(t, err)
+		one, err := a.m.Query(context.Background(), q)
+		require.NoError(t, err)
+		other, err := b.m.Query(context.Background(), q)
+		require.NoError(t, err)
+		require.Equal(t, string(one), string(other))
+		return string(one)
+	}
+	require.Contains(t, ask("eth_blockNumber"), `"0x2"`)
+	require.Contains(t, ask("eth_getTransactionCount", w.Address, "latest"), `"0x2"`)
+	call := map[string]any{"to": at, "data": hexutil.Bytes(coin.Call("balanceOf", common.Address{9}))}
+	require.Contains(t, ask("eth_call", call, "latest"), "07\"}")
+	require.Contains(t, ask("eth_call", call, "0x2"), "07\"}")
+	require.Contains(t, ask("eth_call", call, "0x1"), "last state alone")
+	require.Contains(t, ask("eth_getTransactionReceipt", transfer.Hash()), `"status":"0x1"`)
+	require.Contains(t, ask("eth_getBlockByNumber", "latest", true), `"transactions":[{`)
+	require.Contains(t, ask("eth_getLogs", map[string]any{"fromBlock": "0x0"}), `"logIndex":"0x0"`)
+	require.Contains(t, ask("eth_sendRawTransaction", "0x00"), "-32601", "a query changes nothing")
+
+	_, err := a.m.Query(context.Background(), make([]byte, MaxQueryBytes+1))
+	require.ErrorContains(t, err, "malformed query")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = a.m.Query(ctx, []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`))
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A block's state root is the digest of the state before it, and proves what was there.
+func TestStateRootProves(t *testing.T) {
+	w, coin := contracttest.NewWallet(testChainID, "ann"), contracttest.Load("Coin")
+	c := newTestChain(t, &Genesis{ChainID: testChainID, Alloc: rich(w)})
+	deploy, at := w.Deploy(coin.Deploy(big.NewInt(1000)))
+	c.send(deploy)
+	digest := c.m.Digest()
+	c.send(w.Send(at, nil, coin.Call("transfer", common.Address{9}, big.NewInt(7))))
+	root := c.header(2).Root
+	require.Equal(t, common.Hash(digest), root)
+
+	prove := func(key []byte) *proof.Proof {
+		b, err := c.m.Query(context.Background(), store.ProofQuery(1, key))
+		require.NoError(t, err)
+		p, err := proof.Decode(b)
+		require.NoError(t, err)
+		require.NoError(t, p.Verify(crypto.Digest(root), key))
+		require.Error(t, p.Verify(crypto.Digest(c.header(1).Root), key))
+		return p
+	}
+	p := prove(StorageKey(at, common.Hash{31: 2})) // the total supply
+	require.Equal(t, int64(1000), new(big.Int).SetBytes(p.Value).Int64())
+	p = prove(AccountKey(w.Address))
+	a, err := DecodeAccount(p.Value)
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), a.Nonce)
+	require.False(t, prove(AccountKey(common.Address{9})).Present)
+	_, err = DecodeAccount([]byte{1})
+	require.Error(t, err)
+}
+
+// Long results leave out what a receipt has.
+func TestLongOutcomes(t *testing.T) {
+	w, hostile := contracttest.NewWallet(testChainID, "ann"), contracttest.Load("Hostile")
+	c := newTestChain(t, DefaultGenesis())
+	deploy, at := w.Deploy(hostile.Deploy())
+	loud := w.Send(at, nil, hostile.Call("shout", big.NewInt(100_000)))
+	rs := c.send(deploy, loud)
+	o, err := DecodeOutcome(rs[1])
+	require.NoError(t, err)
+	require.True(t, o.Cut)
+	require.Less(t, len(rs[1].Data), 200)
+	require.Len(t, c.record(loud.Hash()).Logs[0].Data, 100_064)
+	_, err = DecodeOutcome(statemachine.Result{Data: []byte{1}})
+	require.ErrorIs(t, err, ErrOutcome)
+}
+
+func TestGenesisRefusals(t *testing.T) {
+	addr := "0x" + strings.Repeat("00", 19) + "01"
+	for want, text := range map[string]string{
+		"chainId is 0":            `{}`,
+		"fork is shanghai":        `{"chainId": 1, "fork": "shanghai"}`,
+		"blockGasLimit is 5":      `{"chainId": 1, "blockGasLimit": 5}`,
+		"txGasLimit is 20000000":  `{"chainId": 1, "txGasLimit": 20000000}`,
+		"history is 7":            `{"chainId": 1, "history": 7}`,
+		"gasLimt":                 `{"chainId": 1, "gasLimt": 5}`,
+		"storage is given":        fmt.Sprintf(`{"chainId": 1, "alloc": {%q: {"balance": "1", "storage": {"0x01": "0x01"}}}}`, addr),
+		"over 2^256-1 wei in all": fmt.Sprintf(`{"chainId": 1, "alloc": {%q: {"balance": "0x%s"}, "0x%s02": {"balance": "1"}}}`, addr, strings.Repeat("f", 64), strings.Repeat("00", 19)),
+		"blance is no field":      fmt.Sprintf(`{"chainId": 1, "alloc": {%q: {"blance": "1"}}}`, addr),
+		"there twice":             fmt.Sprintf(`{"chainId": 1, "alloc": {%q: {"balance": "1"}, %q: {"balance": "2"}}}`, addr, addr[2:]),
+		"object of accounts":      `{"chainId": 1, "alloc": [1]}`,
+		"bytes long":              fmt.Sprintf(`{"chainId": 1, "alloc": {%q: {"balance": "1", "code": "0x%s"}}}`, addr, strings.Repeat("00", 24577)),
+	} {
+		_, err := ParseGenesis([]byte(text))
+		require.ErrorIs(t, err, ErrGenesis, text)
+		require.ErrorContains(t, err, want)
+	}
+	g, err := ParseGenesis([]byte(fmt.Sprintf(`{"chainId": 9, "baseFee": 3, "coinbase": %q, "alloc": {%q: {"balance": "0x10", "nonce": "2", "code": "0x6000", "storage": {"0x01": "0x02"}}}}`, addr, addr)))
+	require.NoError(t, err)
+	a := g.Alloc[common.Address{19: 1}]
+	require.Equal(t, types.Account{Balance: big.NewInt(16), Nonce: 2, Code: []byte{0x60, 0}, Storage: map[common.Hash]common.Hash{{31: 1}: {31: 2}}}, a)
+	require.Equal(t, uint64(3), g.BaseFee)
+	g, err = ParseGenesis(nil)
+	require.NoError(t, err)
+	require.Equal(t, DefaultGenesis(), g)
+	require.NotEqual(t, g.digest(), (&Genesis{ChainID: 2}).filled().digest())
+}
