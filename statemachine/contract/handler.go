@@ -34,10 +34,18 @@ type openBlock struct {
 	last     uint64          // the height of the block before it
 	header   block           // what is known of it
 	gasLeft  uint64
+	decoded  []decoded // of the operations that have not run yet
 	gasUsed  uint64
 	logs     uint64
 	txs      types.Transactions
 	receipts types.Receipts
+}
+
+// take returns what is known of the next operation.
+func (o *openBlock) take() decoded {
+	d := o.decoded[0]
+	o.decoded = o.decoded[1:]
+	return d
 }
 
 func contractAddress(from common.Address, nonce uint64) common.Address {
@@ -84,12 +92,17 @@ func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 			Time: uint64(b.Time) / 1e9,
 		},
 	}
+	h.open.decoded = decodeAll(b.Ops, h.signer)
 	h.open.context = h.context(b.Height, h.open.header.Time, h.open.header.Random, nil)
 }
 
 // Apply runs one transaction.
 func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
-	tx, from, code := decode(op.Data, h.signer)
+	d := h.open.take()
+	if !d.done {
+		d.tx, d.from, d.code = decode(op.Data, h.signer)
+	}
+	tx, from, code := d.tx, d.from, d.code
 	if code != statemachine.CodeOK {
 		return statemachine.Reject(code, nil)
 	}

@@ -1,0 +1,36 @@
+package contract
+
+import (
+	"math/big"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/contract/contracttest"
+)
+
+// BenchmarkTransfers is what one transfer of an ERC-20 token costs a replica, in blocks
+// of a hundred.
+func BenchmarkTransfers(b *testing.B) {
+	const size = 100
+	w, coin := contracttest.NewWallet(testChainID, "ann"), contracttest.Load("Coin")
+	c := newTestChain(b, &Genesis{ChainID: testChainID, BlockGasLimit: 1_000_000_000})
+	deploy, at := w.Deploy(coin.Deploy(big.NewInt(1 << 60)))
+	require.Equal(b, statemachine.CodeOK, c.send(deploy)[0].Code)
+	var ops [][]byte
+	for i := range b.N {
+		ops = append(ops, raw(b, w.Send(at, nil, coin.Call("transfer", common.BigToAddress(big.NewInt(int64(1000+i%10_000))), big.NewInt(1)))))
+	}
+	b.ResetTimer()
+	for len(ops) > 0 {
+		n := min(size, len(ops))
+		for _, r := range c.block(ops[:n]...) {
+			if r.Code != statemachine.CodeOK {
+				b.Fatal(CodeText(r.Code))
+			}
+		}
+		ops = ops[n:]
+	}
+}
