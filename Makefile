@@ -11,12 +11,12 @@ CHAOSNEMESIS ?= all
 # More flags for go test, such as TESTFLAGS=-count=1 or TESTFLAGS='-run TestRestarts -v'.
 TESTFLAGS ?=
 
-# A module of its own, so that what only its tests need stays out of go.mod.
-CROSSCHECK := crypto/bls/crosscheck
+# Modules of their own, so that what only their tests need stays out of go.mod.
+CROSSCHECK := crypto/bls/crosscheck statemachine/contract/crosscheck
 # The same for what only comparisons need.
 BENCHES := bench bench/wire
 # Where goroutines run, and what they share.
-RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/counter ./examples/lock
+RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/contract ./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos chaos-night proto ci clean
@@ -37,9 +37,9 @@ race: ## tests of the packages with goroutines, under the race detector
 lint: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags chaos ./replica ./chaos/real/...
+	$(GO) vet -tags chaos ./replica ./chaos/real/... ./statemachine/contract/endpoint
 	$(GO) tool staticcheck ./...
-	staticcheck=$$($(GO) tool -n staticcheck) && cd $(CROSSCHECK) && $(GO) vet ./... && "$$staticcheck" ./...
+	staticcheck=$$($(GO) tool -n staticcheck) && for module in $(CROSSCHECK); do (cd $$module && $(GO) vet ./... && "$$staticcheck" ./...) || exit 1; done
 
 fuzz-short: ## every fuzz target for FUZZTIME (3s; 200x for a count of runs)
 	.ci/fuzz $(FUZZTIME)

@@ -149,7 +149,7 @@ func parseValue(t abi.Type, s string) (reflect.Value, error) {
 func parseNumber(t abi.Type, s string) (reflect.Value, error) {
 	n, ok := new(big.Int).SetString(s, 0)
 	if !ok {
-		return reflect.Value{}, fmt.Errorf("%q: write a number, in decimal or 0x...", s)
+		return reflect.Value{}, fmt.Errorf("%q: a number is written in decimal or as 0x..., and this is none", s)
 	}
 	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), uint(t.Size))
 	if t.T == abi.IntTy {
@@ -183,7 +183,7 @@ func jsonText(raw json.RawMessage) string {
 func parseItems(t abi.Type, s string, out reflect.Value) (reflect.Value, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal([]byte(s), &items); err != nil {
-		return out, fmt.Errorf("%q: write a list as JSON, [...]", s)
+		return out, fmt.Errorf("%q: write a list as JSON: [...]", s)
 	}
 	if t.T == abi.SliceTy {
 		out.Set(reflect.MakeSlice(t.GetType(), len(items), len(items)))
@@ -203,7 +203,7 @@ func parseItems(t abi.Type, s string, out reflect.Value) (reflect.Value, error) 
 func parseTuple(t abi.Type, s string, out reflect.Value) (reflect.Value, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal([]byte(s), &items); err != nil || len(items) != len(t.TupleElems) {
-		return out, fmt.Errorf("%q: write the %d fields as a list of JSON, [...]", s, len(t.TupleElems))
+		return out, fmt.Errorf("%q: write the %d fields as a list of JSON: [...]", s, len(t.TupleElems))
 	}
 	for i, item := range items {
 		v, err := parseValue(*t.TupleElems[i], jsonText(item))

@@ -92,7 +92,7 @@ func TestContractUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"deploy", coin}, "0 arguments are given, and it takes 1: (uint256 supply)"},
-		{[]string{"deploy", coin, "many"}, `"many": write a number`},
+		{[]string{"deploy", coin, "many"}, `"many": a number is written`},
 		{[]string{"deploy", coin, "-1"}, "unknown shorthand flag"},
 		{[]string{"deploy", coin, "0x1" + strings.Repeat("0", 64)}, "out of the range of uint256"},
 		{[]string{"send", "nobody"}, `"nobody" is no address`},

@@ -1,2 +1,65 @@
-// Package endpoint serves Ethereum's JSON-RPC for a replica's [contract.Machine].
+// Package endpoint serves Ethereum's JSON-RPC for a replica that runs package contract,
+// over HTTP and WebSocket, by the server of go-ethereum's package rpc. ethers.js, cast,
+// wallets and geth's ethclient deploy, call, send and read through it.
+//
+//	e, err := endpoint.Start(ctx, endpoint.Config{Machine: m, Submit: server})
+//	client, err := ethclient.Dial(e.URL())
+//
+// # Whom to trust
+//
+// An endpoint speaks for its replica. What it says of the chain is that replica's word
+// and certified by nobody: use that of a replica you trust, compare several, or read with
+// a client of Parley (see contract.Machine.Query). What it cannot do is change anything
+// in your name, for the keys stay with the user: it has no accounts, and
+// eth_sendTransaction and eth_sign do not exist.
+//
+// It has no authentication either. It listens on loopback addresses unless Config.Remote
+// says otherwise; put a proxy with TLS and credentials before one that others are to
+// reach. Against pages in the browser of a user of the same machine it answers only to IP
+// addresses, localhost and Config.Hosts (a page that rebinds its name is refused), and to
+// pages of Config.Origins alone.
+//
+// # How a transaction gets into the log
+//
+// Config.Submit orders it: a replica signs the request with a key of its own, the
+// gateway's, which a cluster with a list of clients must list ('parley init' makes and
+// lists one for each replica). Its signature means nothing to the application; the
+// transaction's own does.
+//
+// eth_sendRawTransaction returns when the transaction has been committed by a quorum and
+// executed here, so a receipt can be read at once, and the next nonce sent. A refusal is
+// an error with code -32003 and the reason; the transaction has changed nothing. A
+// transaction that is in the chain and failed is no error: see its receipt. An error that
+// is neither (a timeout, the end of the replica) means that the outcome is unknown: send
+// the same bytes again, which cannot run twice.
+//
+// Transactions of one account go to the cluster in the order of their nonces, those that
+// have come in the meantime together in one request. One that is early waits up to
+// Config.Gap for those before it, which may come through another replica; one that found
+// its block full goes again. Of two with the same nonce the first stays: there is no
+// replacement by price, since nobody waits long enough for it.
+//
+// # Methods
+//
+//	eth_   chainId blockNumber syncing accounts gasPrice maxPriorityFeePerGas blobBaseFee feeHistory
+//	       getBalance getTransactionCount getCode getStorageAt call estimateGas
+//	       getBlockByNumber getBlockByHash getBlockTransactionCountBy{Number,Hash} getBlockReceipts
+//	       getTransactionByHash getTransactionByBlock{Number,Hash}AndIndex getTransactionReceipt getLogs
+//	       sendRawTransaction sendRawTransactionSync
+//	       newFilter newBlockFilter newPendingTransactionFilter getFilterChanges getFilterLogs uninstallFilter
+//	       subscribe (newHeads, logs; over WebSocket) unsubscribe
+//	net_   version listening peerCount
+//	web3_  clientVersion sha3
+//
+// latest, pending, safe and finalized name the same block: the last one, which is final.
+// States can be read as far back as the store keeps them (128 heights by default), blocks
+// and logs as far as Genesis.History.
+//
+// # Bounds
+//
+// Connections, bodies, calls in a batch, bytes of answers, filters, transactions that
+// wait (in all and for each account), the gas and the time of a call, how many calls run
+// at once, the blocks and the logs of one eth_getLogs: each has a limit in [Config] or
+// contract.ReadLimits, and beyond it an error. A malformed request is an error of
+// JSON-RPC.
 package endpoint

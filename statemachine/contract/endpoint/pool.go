@@ -49,7 +49,6 @@ type pending struct {
 	tx       *types.Transaction
 	raw      []byte
 	deadline time.Time
-	sent     bool // in the request that is under way
 	done     chan struct{}
 	result   statemachine.Result
 	err      error
