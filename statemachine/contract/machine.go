@@ -18,6 +18,7 @@ import (
 type Machine struct {
 	*store.Machine
 	handler *handler
+	reads   *API
 
 	mu      sync.Mutex
 	changed chan struct{} // closed by the next block
@@ -44,7 +45,7 @@ func New(s *store.Store, g *Genesis) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
-	return &Machine{Machine: inner, handler: h, changed: make(chan struct{})}, nil
+	return &Machine{Machine: inner, handler: h, reads: newAPI(h.chain, kept{s}, ReadLimits{}), changed: make(chan struct{})}, nil
 }
 
 // Genesis is the chain's, with all defaults filled in. It is not to be changed.
@@ -53,11 +54,22 @@ func (m *Machine) Genesis() *Genesis { return m.handler.genesis }
 // Apply runs a block of transactions.
 func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
 	results := m.Machine.Apply(b)
+	m.notify()
+	return results
+}
+
+// Restored notes the height of a restored state.
+func (m *Machine) Restored(height uint64) {
+	m.Machine.Restored(height)
+	m.notify()
+}
+
+// notify wakes those who wait for a height.
+func (m *Machine) notify() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return results
 }
 
 // Await returns when the block of a height has been executed here, or ctx ends.
@@ -79,13 +91,13 @@ func (m *Machine) Await(ctx context.Context, height uint64) error {
 
 // Head is the height of the last block.
 func (m *Machine) Head() (height uint64, err error) {
-	n, err := m.API(ReadLimits{}).BlockNumber()
+	n, err := m.reads.BlockNumber()
 	return uint64(n), err
 }
 
 // Header returns the header of a block, nil if there is none.
 func (m *Machine) Header(height uint64) (*types.Header, error) {
-	return read(m.API(ReadLimits{}), func(v view) (*types.Header, error) {
+	return read(m.reads, func(v view) (*types.Header, error) {
 		b, ok := v.block(height)
 		if !ok {
 			return nil, nil
@@ -96,7 +108,7 @@ func (m *Machine) Header(height uint64) (*types.Header, error) {
 
 // Nonce is that of an account's next transaction.
 func (m *Machine) Nonce(addr common.Address) (uint64, error) {
-	return read(m.API(ReadLimits{}), func(v view) (uint64, error) { return loadAccount(v.r, addr).nonce, nil })
+	return read(m.reads, func(v view) (uint64, error) { return loadAccount(v.r, addr).nonce, nil })
 }
 
 // Decode reads a signed transaction, which is an operation of the machine, and returns

@@ -24,6 +24,7 @@ import (
 type cluster struct {
 	t         *testing.T
 	ctx       context.Context
+	local     *replica.LocalCluster
 	machines  []*contract.Machine
 	clients   []*ethclient.Client
 	endpoints []*endpoint.Server
@@ -75,6 +76,7 @@ func startCluster(t *testing.T, g *contract.Genesis, traitor bool) *cluster {
 		return m
 	}})
 	require.NoError(t, err)
+	c.local = local
 	t.Cleanup(func() { require.NoError(t, local.Close()) })
 	for i, m := range c.machines {
 		if traitor && i == 3 {

@@ -39,6 +39,13 @@
 // its block full goes again. Of two with the same nonce the first stays: there is no
 // replacement by price, since nobody waits long enough for it.
 //
+// # With ethers.js
+//
+// ethers keeps answers for 250 ms, in which a transaction here is long since executed, and
+// then signs the next one with the nonce of before. Switch that off:
+//
+//	new ethers.JsonRpcProvider(url, undefined, { cacheTimeout: -1 })
+//
 // # Methods
 //
 //	eth_   chainId blockNumber syncing accounts gasPrice maxPriorityFeePerGas blobBaseFee feeHistory
