@@ -269,6 +269,11 @@ func (s *Simulation) finish(real time.Duration) {
 	r.Trace = s.trace.sum()
 	r.Operations, r.Unknown = s.judge.history.Len()
 	s.deeds()
+	if s.opts.Judge != nil && len(r.Violations) == 0 {
+		if err := s.opts.Judge(s.judge.history.Calls()); err != nil {
+			s.violate(Linearizability, "%v", err)
+		}
+	}
 	if s.opts.Operation != nil || len(r.Violations) > 0 {
 		return
 	}
