@@ -17,6 +17,9 @@ const (
 	KindPossession Kind = 8 // proof of possession of a BLS key; made under its own ciphersuite as well
 	KindHandshake  Kind = 9
 	KindAttach     Kind = 10 // a client's signature over the binding of a connection that carries it
+	// KindApplication is what an application has its users sign beside their requests;
+	// epoch 0. What is signed says for which application, and for what.
+	KindApplication Kind = 11
 )
 
 // Context is what every signature is bound to beside its message: what is signed

@@ -1,0 +1,6 @@
+//go:build ledgercheck
+
+package ledger
+
+// checkBlocks makes every ledger check its books after every block.
+const checkBlocks = true

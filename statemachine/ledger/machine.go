@@ -1,0 +1,284 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// Config is what a ledger is made of. All of it must be equal on all replicas but
+// CheckBlocks.
+type Config struct {
+	Limits Limits
+	// Cluster is the id that detached signatures are bound to: crypto.Cluster.ID.
+	Cluster crypto.Digest
+	// Genesis is what a new ledger begins with; nil is nothing.
+	Genesis *Genesis
+	// Verifier checks detached signatures; nil is Ed25519. It is here for simulations.
+	Verifier crypto.RequestVerifier
+	// CheckBlocks runs [Check] after every block and stops the replica if it finds
+	// something. It costs a pass over the state each time: for tests. Programs built with
+	// the tag ledgercheck always do it.
+	CheckBlocks bool
+}
+
+// DefaultConfig is a ledger that begins with nothing, with the default limits.
+func DefaultConfig(cluster crypto.Digest) Config {
+	return Config{Limits: DefaultLimits(), Cluster: cluster}
+}
+
+// verifierKeys is for how many keys an Ed25519 verifier remembers what helps it.
+const verifierKeys = 4096
+
+// New returns a ledger whose state is s, as an application for a replica. Errors:
+// ErrLimits, ErrGenesis, and what is wrong with the state that s has.
+func New(s *store.Store, cfg Config) (*store.Machine, error) {
+	if err := cfg.Limits.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Verifier == nil {
+		cfg.Verifier = ed25519.NewVerifier(verifierKeys)
+	}
+	cfg.CheckBlocks = cfg.CheckBlocks || checkBlocks
+	if err := cfg.Genesis.check(&cfg.Limits); err != nil {
+		return nil, err
+	}
+	m, err := store.NewMachine(s, &handler{cfg: cfg, store: s})
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.Last()
+	if err != nil {
+		return nil, err
+	}
+	var have []byte
+	if err := store.Catch(func() { have, _ = v.Get(limitsKey) }); err != nil {
+		return nil, err
+	}
+	if want := cfg.identity(); string(have) != string(want[:]) {
+		return nil, fmt.Errorf("%w: the state is that of a ledger with other limits, or of another cluster: use those that it was made with", ErrLimits)
+	}
+	return m, nil
+}
+
+const domainIdentity = crypto.Domain("parley/ledger")
+
+// identity is that of the limits and the cluster.
+func (c *Config) identity() crypto.Digest {
+	l := c.Limits.Digest()
+	return crypto.Hash(domainIdentity, l[:], c.Cluster[:])
+}
+
+// handler is the ledger as the store's machine sees it. It keeps no state.
+type handler struct {
+	cfg   Config
+	store *store.Store
+}
+
+var (
+	_ store.Handler = (*handler)(nil)
+	_ store.Blocks  = (*handler)(nil)
+	_ store.Founder = (*handler)(nil)
+)
+
+// BeginBlock clears away what has expired.
+func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
+	x := exec{l: h, t: t, now: b.Time, height: b.Height}
+	x.sweep()
+}
+
+// EndBlock checks the books, in tests.
+func (h *handler) EndBlock(t store.Txn, b *statemachine.Block) {
+	if !h.cfg.CheckBlocks {
+		return
+	}
+	if err := Check(t); err != nil {
+		panic(fmt.Sprintf("ledger: after block %d: %v", b.Height, err))
+	}
+}
+
+// Apply runs one operation. What it rejects has changed nothing: the store's machine
+// discards it.
+func (h *handler) Apply(t store.Txn, b *statemachine.Block, in *statemachine.Op) statemachine.Result {
+	if len(in.Data) > 0 && in.Data[0] >= firstQuery {
+		return h.read(t, in.Data)
+	}
+	var op operation
+	if code := h.cfg.Limits.decodeOperation(in.Data, &op); code != statemachine.CodeOK {
+		return statemachine.Reject(code, nil)
+	}
+	x := exec{
+		l: h, t: t, now: b.Time, height: b.Height, client: in.Client, id: IDOf(in.Client, in.Seq, in.Index),
+		authority: []crypto.PublicKey{in.Client}, nodes: h.cfg.Limits.MaxPathNodes, edges: h.cfg.Limits.MaxPathEdges,
+	}
+	out := Result{Tx: x.id}
+	var err error
+	switch op.kind {
+	case opSubmit:
+		err = x.submit(&op)
+	case opPropose:
+		op.digest = digestOf(op.body)
+		out.Pending, err = x.propose(&op)
+	case opApprove:
+		out.Pending, err = x.approve(op.digest)
+	case opWithdraw:
+		out.Pending, err = x.withdraw(op.digest)
+	}
+	if err != nil {
+		return rejectionOf(err).result()
+	}
+	if out.Cost = x.cost; out.Pending {
+		out.Digest = op.digest
+	}
+	return statemachine.OK(encode(&out))
+}
+
+// rejectionOf is the rejection that err is; there are no other errors.
+func rejectionOf(err error) *Rejection {
+	r, ok := err.(*Rejection)
+	if !ok {
+		panic(fmt.Sprintf("ledger: an error that is no rejection: %v", err))
+	}
+	return r
+}
+
+// exec is one operation under way. It reads and writes the state; whatever it has done
+// is discarded if it ends with an error, and every error is a *Rejection.
+type exec struct {
+	l         *handler
+	t         store.Txn
+	now       statemachine.Time
+	height    uint64
+	client    crypto.PublicKey
+	id        TxID
+	memo      string
+	authority []crypto.PublicKey
+
+	// What actions of the transaction that have not run yet will have made, for the
+	// authority that later ones take.
+	opened  map[string]*Account
+	defined map[string]string // the issuer, by asset
+	placed  map[string]*Hold
+
+	nodes, edges int // that searches for paths may still visit
+	cost         uint64
+}
+
+// submit runs a transaction by the authority of the client and the signatures.
+func (x *exec) submit(op *operation) error {
+	tx := &op.tx
+	if err := x.timely(tx); err != nil {
+		return err
+	}
+	if len(op.signatures) > 0 {
+		if err := x.lasts("the transaction", tx.Expires); err != nil {
+			return err
+		}
+		op.digest = digestOf(op.body)
+		if _, ran := x.t.Get(spentKey(op.digest)); ran {
+			return reject(CodeReplayed, op.digest.Hex())
+		}
+	}
+	needs, err := x.gather(tx)
+	if err != nil {
+		return err
+	}
+	if err := x.admit(op, needs); err != nil {
+		return err
+	}
+	if err := x.authorised(needs); err != nil {
+		return err
+	}
+	if err := x.execute(tx, needs); err != nil {
+		return err
+	}
+	if len(op.signatures) > 0 {
+		k := spentKey(op.digest)
+		x.t.Set(k, nil)
+		x.t.Set(dueKey(tx.Expires, k), nil)
+	}
+	return nil
+}
+
+// timely tells whether a transaction may run now.
+func (x *exec) timely(tx *Transaction) error {
+	switch {
+	case len(tx.Actions) == 0:
+		return reject(CodeInvalid, "a transaction without actions")
+	case tx.Expires != 0 && x.now >= tx.Expires:
+		return reject(CodeExpired, "the transaction")
+	case x.now < tx.NotBefore:
+		return reject(CodeTooEarly, "the transaction")
+	}
+	return nil
+}
+
+// lasts tells whether what expires then does so in time.
+func (x *exec) lasts(what string, expires statemachine.Time) error {
+	switch {
+	case expires == 0 || expires > x.now && uint64(expires-x.now) > uint64(x.l.cfg.Limits.MaxLife):
+		return reject(CodeTooFar, what)
+	case expires <= x.now:
+		return reject(CodeExpired, what)
+	}
+	return nil
+}
+
+// admit checks the detached signatures and takes their keys for authority.
+func (x *exec) admit(op *operation, needs []need) error {
+	if len(op.signatures) == 0 {
+		return nil
+	}
+	items := make([]crypto.Item, len(op.signatures))
+	for i := range op.signatures {
+		s := &op.signatures[i]
+		if !x.isParty(s.Key, needs) {
+			return reject(CodeForeignSignature, s.Key.Hex())
+		}
+		items[i] = crypto.Item{Key: s.Key, Context: Context(x.l.cfg.Cluster), Message: op.digest[:], Signature: s.Sig}
+	}
+	for i, good := range x.l.cfg.Verifier.VerifyBatch(items) {
+		if !good {
+			return reject(CodeBadSignature, op.signatures[i].Key.Hex())
+		}
+	}
+	for i := range op.signatures {
+		x.authority = append(x.authority, op.signatures[i].Key)
+	}
+	return nil
+}
+
+// execute runs the actions of a transaction whose authority was found.
+func (x *exec) execute(tx *Transaction, needs []need) error {
+	x.memo = tx.Memo
+	for _, s := range tx.Sequences {
+		a, err := x.account(s.Account)
+		switch {
+		case err != nil:
+			return err
+		case !slices.ContainsFunc(needs, func(n need) bool { return slices.Contains(n.anyOf, s.Account) }):
+			return reject(CodeInvalid, "the sequence number of "+s.Account+", which is no party")
+		case a.Sequence != s.Number:
+			return &Rejection{Code: CodeSequence, Action: NoAction, Subject: s.Account, Have: a.Sequence, Want: s.Number}
+		}
+		a.Sequence++
+		x.setAccount(s.Account, &a)
+	}
+	for i, a := range tx.Actions {
+		if err := a.run(x); err != nil {
+			return at(i, err)
+		}
+	}
+	return nil
+}
+
+// at says which action an error is of.
+func at(i int, err error) error {
+	r := *rejectionOf(err)
+	r.Action = uint32(i)
+	return &r
+}
