@@ -185,7 +185,7 @@ func (r *run) contexts(t *testing.T) {
 		require.ErrorIs(t, r.s.VerifyAggregate(c, r.msg, SetOf(4, 0, 1, 2), proof), crypto.ErrBadSignature)
 		require.ErrorIs(t, r.s.VerifyShare(c, r.msg, r.shares[0]), crypto.ErrBadSignature)
 	}
-	for kind := crypto.KindRequest; kind <= crypto.KindAttach; kind++ {
+	for kind := crypto.KindRequest; kind <= crypto.KindApplication; kind++ {
 		if c := r.c; kind != c.Kind {
 			c.Kind = kind
 			refused(c)
