@@ -33,6 +33,7 @@ type application struct {
 
 // applicationConfig is what a state machine is made of.
 type applicationConfig struct {
+	cluster crypto.Digest   // the cluster's id
 	genesis json.RawMessage // from the cluster file, empty if it has none
 	dir     string          // the replica's data folder
 }
@@ -42,7 +43,7 @@ const defaultApplication = "kv"
 
 // applications are all there are, in the order of the help.
 func applications() []application {
-	return []application{kvApplication, contractApplication}
+	return []application{kvApplication, ledgerApplication, contractApplication}
 }
 
 func applicationNames() string {
@@ -77,7 +78,7 @@ func openApplication(c *crypto.Cluster, dir string) (statemachine.StateMachine, 
 	if err != nil {
 		return nil, err
 	}
-	cfg := applicationConfig{dir: dir}
+	cfg := applicationConfig{cluster: c.ID(), dir: dir}
 	if c.Application != nil {
 		cfg.genesis = c.Application.Genesis
 	}

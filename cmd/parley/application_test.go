@@ -31,7 +31,7 @@ func TestInitRefusesApplications(t *testing.T) {
 	genesis := filepath.Join(dir, "genesis.json")
 	require.NoError(t, os.WriteFile(genesis, []byte(`{"a": 1}`), 0o600))
 	at := filepath.Join(dir, "c")
-	refused(t, exitUsage, []string{"init", "--dir", at, "--app", "ledgr"}, `--app: application "ledgr" is none that this program runs, which are kv`)
+	refused(t, exitUsage, []string{"init", "--dir", at, "--app", "ledgr"}, `--app: application "ledgr" is none that this program runs, which are kv, ledger`)
 	refused(t, exitUsage, []string{"init", "--dir", at, "--genesis", filepath.Join(dir, "none")}, "--genesis: open ", "no such file")
 	refused(t, exitUsage, []string{"init", "--dir", at, "--genesis", genesis}, `--genesis: application "kv": genesis is given`, "leave it out")
 	require.NoDirExists(t, at)

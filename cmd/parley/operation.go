@@ -42,41 +42,53 @@ func (o *operation) flags(cmd *cobra.Command) {
 
 // submit runs an operation. The result is decoded and not yet judged. That only its
 // receipt could not be had is no error here: see [operation.proven].
-func (o *operation) submit(cmd *cobra.Command, op []byte) (kv.Result, client.Answer, error) {
-	var none kv.Result
+func (o *operation) submit(cmd *cobra.Command, op []byte) (r kv.Result, a client.Answer, err error) {
+	err = o.session(cmd, func(ctx context.Context, s *session) error {
+		if a, err = o.run(ctx, s, op); err != nil {
+			return err
+		}
+		if r, err = kv.DecodeResult(a.Result); err != nil {
+			return fmt.Errorf("the cluster's answer: %w", err)
+		}
+		return nil
+	})
+	return r, a, err
+}
+
+// session calls do with a connection to the cluster.
+func (o *operation) session(cmd *cobra.Command, do func(context.Context, *session) error) error {
 	if err := o.resolve(cmd); err != nil {
-		return none, client.Answer{}, err
+		return err
 	}
 	if o.receipt != "" {
 		if err := checkNew(o.receipt); err != nil {
-			return none, client.Answer{}, fmt.Errorf("--receipt: %w", err)
+			return fmt.Errorf("--receipt: %w", err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
 	defer cancel()
 	s, err := o.connect(ctx, nil)
 	if err != nil {
-		return none, client.Answer{}, err
+		return err
 	}
 	defer s.close()
+	return do(ctx, s)
+}
+
+// run runs an operation and gets its receipt, if that is wanted.
+func (o *operation) run(ctx context.Context, s *session, op []byte) (client.Answer, error) {
 	a, err := s.Do(ctx, op)
+	if err != nil || o.receipt == "" {
+		return a, err
+	}
+	proof, err := s.Receipt(ctx, a.Ref, op)
+	if err == nil {
+		err = writeNew(o.receipt, proof.Encode())
+	}
 	if err != nil {
-		return none, a, err
+		o.noProof = &noProofError{fmt.Sprintf("the operation was committed in block %d", a.Ref.Height), err}
 	}
-	r, err := kv.DecodeResult(a.Result)
-	if err != nil {
-		return none, a, fmt.Errorf("the cluster's answer: %w", err)
-	}
-	if o.receipt != "" {
-		proof, err := s.Receipt(ctx, a.Ref, op)
-		if err == nil {
-			err = writeNew(o.receipt, proof.Encode())
-		}
-		if err != nil {
-			o.noProof = &noProofError{fmt.Sprintf("the operation was committed in block %d", a.Ref.Height), err}
-		}
-	}
-	return r, a, nil
+	return a, nil
 }
 
 // proven ends a command whose operation ran and was reported: err is how it went,

@@ -40,7 +40,7 @@ func newRoot() *cobra.Command {
 		Short: "Byzantine fault tolerant replicated state machines",
 		Long: `Parley keeps a service correct and available while fewer than one third of its
 replicas lie, collude, crash or vanish. This program runs replicas of a
-key-value store, and operates them.
+key-value store, or of another application (init --app), and operates them.
 
 Try it: 'parley cluster' starts four replicas on this machine.`,
 		Example: `  parley cluster                          # a cluster to play with; Ctrl-C ends it
@@ -67,7 +67,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 	}
 	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newTrace(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
-	add("apps", newContract())
+	add("apps", newLedger(), newContract())
 	add("proof", newVerifyReceipt())
 	add("test", newChaos())
 	root.AddCommand(newVersion(), &cobra.Command{

@@ -127,7 +127,7 @@ func (g *Genesis) check(l *Limits) error {
 	if len(g.Registrars) > maxKeysEncoded {
 		return fmt.Errorf("%w: registrars: there are %d, %d at most", ErrGenesis, len(g.Registrars), maxKeysEncoded)
 	}
-	s, err := store.Open(context.Background(), store.Config{})
+	s, err := store.Open(context.Background(), store.DefaultConfig())
 	if err != nil {
 		return err
 	}

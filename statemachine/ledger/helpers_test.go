@@ -68,6 +68,7 @@ func newBooks(t testing.TB, edit ...func(*Config)) *books {
 func open(t testing.TB, cfg Config) *store.Machine {
 	s, err := store.Open(context.Background(), store.DefaultConfig())
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	m, err := New(s, cfg)
 	require.NoError(t, err)
 	return m

@@ -90,7 +90,7 @@ func (s *search) best(account, sell, buy string, n uint64) (ref string, cost uin
 		if o.Sell != sell || o.Buy != buy || o.Amount < n {
 			return
 		}
-		if c, ok := o.cost(n); ok && (ref == "" || c < cost) {
+		if c, ok := o.Cost(n); ok && (ref == "" || c < cost) {
 			ref, cost = r, c
 		}
 	})
@@ -151,7 +151,7 @@ func (s *search) find(amount uint64) *plan {
 func (s *search) conversions(i int, v *visit, reach func(visit) bool) {
 	var ways []visit
 	s.offersOf(v.Account, func(ref string, o *Offer) {
-		cost, ok := o.cost(v.amount)
+		cost, ok := o.Cost(v.amount)
 		if o.Sell != v.Asset || o.Amount < v.amount || !ok {
 			return
 		}

@@ -285,8 +285,8 @@ func (o *Offer) fields(c *codec) {
 	c.time(&o.Expires)
 }
 
-// cost is what n units of Sell cost.
-func (o *Offer) cost(n uint64) (uint64, bool) { return price(n, o.Price[0], o.Price[1]) }
+// Cost is what n units of Sell cost; ok is false if that is no amount.
+func (o *Offer) Cost(n uint64) (cost uint64, ok bool) { return price(n, o.Price[0], o.Price[1]) }
 
 // Proposal is a transaction that waits for approvals.
 type Proposal struct {

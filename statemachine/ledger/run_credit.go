@@ -232,7 +232,7 @@ func (a *TakeOffer) run(x *exec) error {
 	if err != nil {
 		return err
 	}
-	cost, ok := o.cost(a.Amount)
+	cost, ok := o.Cost(a.Amount)
 	switch {
 	case a.Amount == 0:
 		return invalid("an amount of 0")
