@@ -59,7 +59,7 @@ forgotten; then do it in a calmer hour. Exit code 6 if something does not add up
 				return err
 			}
 			defer d.close()
-			rows := d.audit(ctx)
+			rows := d.audit(ctx, nil)
 			return printAudit(cmd.OutOrStdout(), rows, asJSON)
 		},
 	}
@@ -68,8 +68,9 @@ forgotten; then do it in a calmer hour. Exit code 6 if something does not add up
 	return cmd
 }
 
-// audit audits every replica at a height that all of them have.
-func (d *directory) audit(ctx context.Context) []auditRow {
+// audit audits every replica at a height that all of them have. look, if not nil, is shown
+// every entry of the state, for each replica on a goroutine of its own.
+func (d *directory) audit(ctx context.Context, look func(i int, e *ledger.KeyValue)) []auditRow {
 	rows := make([]auditRow, d.roster.N())
 	heights := make([]uint64, len(rows))
 	each := func(do func(i int) error) {
@@ -101,12 +102,12 @@ func (d *directory) audit(ctx context.Context) []auditRow {
 			lowest = min(lowest, h)
 		}
 	}
-	each(func(i int) error { return d.auditOne(ctx, i, lowest, &rows[i]) })
+	each(func(i int) error { return d.auditOne(ctx, i, lowest, &rows[i], look) })
 	return rows
 }
 
 // auditOne reads all of one replica's ledger at a height.
-func (d *directory) auditOne(ctx context.Context, i int, height uint64, row *auditRow) error {
+func (d *directory) auditOne(ctx context.Context, i int, height uint64, row *auditRow, look func(int, *ledger.KeyValue)) error {
 	a, content := ledger.NewAuditor(true), sha256.New()
 	var p ledger.Page
 	var n [8]byte
@@ -119,7 +120,11 @@ func (d *directory) auditOne(ctx context.Context, i int, height uint64, row *aud
 		if err != nil {
 			return err
 		}
-		for _, e := range all {
+		for k := range all {
+			e := &all[k]
+			if look != nil {
+				look(i, e)
+			}
 			if string(e.Key) <= string(p.After) {
 				return fmt.Errorf("its answer is out of order")
 			}
