@@ -12,7 +12,7 @@ CHAOSNEMESIS ?= all
 TESTFLAGS ?=
 
 # Modules of their own, so that what only their tests need stays out of go.mod.
-CROSSCHECK := crypto/bls/crosscheck statemachine/contract/crosscheck
+CROSSCHECK := crypto/bls/crosscheck statemachine/contract/crosscheck statemachine/registry/schema/crosscheck
 # The same for what only comparisons need.
 BENCHES := bench bench/wire
 # Where goroutines run, and what they share.
