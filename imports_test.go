@@ -26,16 +26,18 @@ var allowed = map[string][]string{
 	"pbft":         {"crypto"},
 	"statemachine": {"crypto", "statemachine"},
 	// What verifies offline: nothing but hashing.
-	"statemachine/store/proof": {"crypto", "statemachine/merkle"},
-	"statemachine/merkle":      {"crypto"},
-	"statemachine/contract":    {"crypto", "statemachine", "internal"},
-	"transport":                {"crypto", "transport"},
-	"client":                   {"client", "crypto", "pbft", "statemachine", "transport"},
-	"client/receipt":           {"crypto", "pbft", "statemachine"},
-	"replica":                  {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica", "internal"},
-	"chaos":                    {""},
-	"cmd":                      {""},
-	"examples":                 {""},
+	"statemachine/store/proof":         {"crypto", "statemachine/merkle"},
+	"statemachine/merkle":              {"crypto"},
+	"statemachine/contract":            {"crypto", "statemachine", "internal"},
+	"statemachine/registry/disclosure": {"crypto", "statemachine/store/proof"},
+	"statemachine/registry/schema":     {},
+	"transport":                        {"crypto", "transport"},
+	"client":                           {"client", "crypto", "pbft", "statemachine", "transport"},
+	"client/receipt":                   {"crypto", "pbft", "statemachine"},
+	"replica":                          {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica", "internal"},
+	"chaos":                            {""},
+	"cmd":                              {""},
+	"examples":                         {""},
 }
 
 // outside says which folders alone may import a library from outside: everybody

@@ -1,0 +1,144 @@
+package registry
+
+import (
+	"slices"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+func (o *RegisterParty) apply(r *run) (*Change, error) {
+	if err := r.registrar(); err != nil {
+		return nil, err
+	}
+	if _, err := r.threshold(string(o.Name), &o.Keys); err != nil {
+		return nil, err
+	}
+	if _, ok := r.t.Get(partyKey(o.Name)); ok {
+		return nil, refuse(CodeExists, "there is a party %s", o.Name)
+	}
+	p := PartyInfo{Name: o.Name, Keys: o.Keys, Recovery: o.Recovery, Version: 1, Registered: r.at, Changed: r.at}
+	r.save(partyKey(o.Name), p.code)
+	r.counts.Parties++
+	return &Change{Version: 1}, nil
+}
+
+// ownOrRecovery demands that a party has signed, or its recovery.
+func (r *run) ownOrRecovery(p *PartyInfo) error {
+	_, own := r.threshold(string(p.Name), &p.Keys)
+	if own == nil || p.Recovery.IsZero() {
+		return own
+	}
+	if _, err := r.threshold("recovery of "+string(p.Name), &p.Recovery); err == nil {
+		return nil
+	}
+	return own
+}
+
+func (o *RotateParty) apply(r *run) (*Change, error) {
+	p, err := r.party(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.ownOrRecovery(p); err != nil {
+		return nil, err
+	}
+	for _, k := range o.Keys.Keys {
+		if r.keyRevoked(k) || slices.ContainsFunc(p.Revoked, func(v RevokedKey) bool { return v.Key == k }) {
+			return nil, refuse(CodeKeyRevoked, "key %s was revoked", k.Hex())
+		}
+	}
+	if _, err := r.threshold("new keys of "+string(o.Name), &o.Keys); err != nil {
+		return nil, err
+	}
+	if o.SetRecovery {
+		if !p.Recovery.IsZero() {
+			if _, err := r.threshold("recovery of "+string(o.Name), &p.Recovery); err != nil {
+				return nil, err
+			}
+		}
+		p.Recovery = o.Recovery
+	}
+	p.Keys, p.Changed = o.Keys, r.at
+	p.Version++
+	r.save(partyKey(p.Name), p.code)
+	return &Change{Version: p.Version}, nil
+}
+
+func (o *RevokeKey) apply(r *run) (*Change, error) {
+	since := o.Since
+	if since == 0 {
+		since = r.at.Time
+	}
+	if since > r.at.Time {
+		return nil, refuse(CodeMalformed, "the key is to be revoked since %d, which is after the block's time %d", since, r.at.Time)
+	}
+	revoked := RevokedKey{Key: o.Key, Since: since, At: r.at, Reason: o.Reason}
+	if o.Party == "" {
+		if _, err := r.signedBy(KeyParty(o.Key)); err != nil {
+			return nil, err
+		}
+		r.save(revokedKey(o.Key), revoked.code)
+		return &Change{}, nil
+	}
+	p, err := r.party(o.Party)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.ownOrRecovery(p); err != nil {
+		return nil, err
+	}
+	switch {
+	case slices.ContainsFunc(p.Revoked, func(v RevokedKey) bool { return v.Key == o.Key }):
+		return nil, refuse(CodeKeyRevoked, "key %s is revoked already", o.Key.Hex())
+	case len(p.Revoked) == maxRevokedKeys:
+		return nil, refuse(CodeLimit, "%s has had %d keys revoked: register another party", p.Name, maxRevokedKeys)
+	}
+	p.Revoked = append(p.Revoked, revoked)
+	p.Keys.Keys = slices.DeleteFunc(slices.Clone(p.Keys.Keys), func(k crypto.PublicKey) bool { return k == o.Key })
+	p.Changed = r.at
+	p.Version++
+	r.save(partyKey(p.Name), p.code)
+	return &Change{Version: p.Version}, nil
+}
+
+// compromised is the time since when one of the keys with which a party signed is not to
+// be trusted, if that is not after at; else 0.
+func (r *reading) compromised(p Party, keys []crypto.PublicKey, at statemachine.Time) (since statemachine.Time) {
+	note := func(k *RevokedKey) {
+		if slices.Contains(keys, k.Key) && k.Since <= at && (since == 0 || k.Since < since) {
+			since = max(k.Since, 1)
+		}
+	}
+	for _, k := range keys {
+		var v RevokedKey
+		if r.load(revokedKey(k), v.code) {
+			note(&v)
+		}
+	}
+	if info, err := r.party(p); err == nil {
+		for i := range info.Revoked {
+			note(&info.Revoked[i])
+		}
+	}
+	return since
+}
+
+// load decodes an entry of the state; false if there is none.
+func (r *reading) load(key []byte, code func(*canon.Codec)) bool {
+	b, ok := r.r.Get(key)
+	if ok {
+		decodeEntry(key, b, code)
+	}
+	return ok
+}
+
+// party returns a registered party.
+func (r *reading) party(p Party) (*PartyInfo, error) {
+	info := new(PartyInfo)
+	if !ValidName(string(p)) || !r.load(partyKey(p), info.code) {
+		return nil, refuse(CodeNotFound, "there is no party %s", p)
+	}
+	return info, nil
+}
