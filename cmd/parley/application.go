@@ -43,7 +43,7 @@ const defaultApplication = "kv"
 
 // applications are all there are, in the order of the help.
 func applications() []application {
-	return []application{kvApplication, ledgerApplication, contractApplication}
+	return []application{kvApplication, ledgerApplication, registryApplication, contractApplication}
 }
 
 func applicationNames() string {

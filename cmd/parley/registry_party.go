@@ -1,0 +1,206 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine/registry"
+	"github.com/parley-bft/parley/statemachine/signed"
+)
+
+// thresholdFlags are m of n keys.
+type thresholdFlags struct {
+	name string
+	keys []string
+	m    int
+}
+
+func (t *thresholdFlags) flags(cmd *cobra.Command, name, what string) {
+	t.name = name
+	cmd.Flags().StringSliceVar(&t.keys, name, nil, "public keys of "+what+", as keygen prints them, separated by commas")
+	cmd.Flags().IntVar(&t.m, name+"-threshold", 1, "how many of them must sign")
+}
+
+func (t *thresholdFlags) threshold(cmd *cobra.Command) (signed.Threshold, error) {
+	var keys []crypto.PublicKey
+	for _, s := range t.keys {
+		k, err := crypto.ParsePublicKey(s)
+		if err != nil {
+			return signed.Threshold{}, usagef(cmd, "--%s: %q is no public key: write the 64 digits that 'parley keygen' prints", t.name, s)
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return signed.Threshold{}, nil
+	}
+	th := signed.Of(t.m, keys...)
+	if err := th.Validate(); err != nil {
+		return th, usagef(cmd, "--%s: %v", t.name, err)
+	}
+	return th, nil
+}
+
+func newPartyRegister() *cobra.Command {
+	o := newRegistryWrite()
+	var keys, recovery thresholdFlags
+	cmd := &cobra.Command{
+		Use:   "register NAME --keys KEY,...",
+		Short: "Give a name to m of n keys",
+		Long: `Register a party. Enough of its keys must sign: where one is enough and it is yours,
+this command is; else --prepare and 'parley registry sign'. A registry that has a
+registrar wants its signature too.`,
+		Example: `  parley registry party register --dir demo lab --keys $KEY --recovery $SAFE
+  parley registry party register --dir demo board --keys $A,$B,$C --keys-threshold 2 --prepare board.op`,
+		Args: exactArgs("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := keys.threshold(cmd)
+			if err != nil {
+				return err
+			}
+			if k.IsZero() {
+				return usagef(cmd, "--keys is missing: give at least one")
+			}
+			rec, err := recovery.threshold(cmd)
+			if err != nil {
+				return err
+			}
+			return o.do(cmd, &registry.RegisterParty{Name: registry.Party(args[0]), Keys: k, Recovery: rec})
+		},
+	}
+	o.flags(cmd)
+	keys.flags(cmd, "keys", "the party")
+	recovery.flags(cmd, "recovery", "those who may replace lost keys")
+	return cmd
+}
+
+func newPartyRotate() *cobra.Command {
+	o := newRegistryWrite()
+	var keys, recovery thresholdFlags
+	cmd := &cobra.Command{
+		Use:   "rotate NAME --keys KEY,...",
+		Short: "Give a party new keys",
+		Long: `Replace a party's keys. The old ones must sign, or its recovery; and enough of the
+new ones. --recovery changes the recovery too, which must then sign itself.`,
+		Example: `  parley registry party rotate --dir demo lab --keys $NEW --prepare rotate.op`,
+		Args:    exactArgs("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := keys.threshold(cmd)
+			if err != nil {
+				return err
+			}
+			if k.IsZero() {
+				return usagef(cmd, "--keys is missing: give at least one")
+			}
+			rec, err := recovery.threshold(cmd)
+			if err != nil {
+				return err
+			}
+			return o.do(cmd, &registry.RotateParty{Name: registry.Party(args[0]), Keys: k, SetRecovery: !rec.IsZero(), Recovery: rec})
+		},
+	}
+	o.flags(cmd)
+	keys.flags(cmd, "keys", "the party")
+	recovery.flags(cmd, "recovery", "those who may replace lost keys")
+	return cmd
+}
+
+func describeThreshold(t *signed.Threshold) string {
+	if t.IsZero() {
+		return "nobody"
+	}
+	var keys []string
+	for _, k := range t.Keys {
+		keys = append(keys, k.Hex())
+	}
+	return fmt.Sprintf("%d of %s", t.M, strings.Join(keys, ", "))
+}
+
+func newPartyShow() *cobra.Command {
+	o := newRegistryRead()
+	cmd := &cobra.Command{
+		Use:     "show NAME",
+		Short:   "Show a party's keys",
+		Example: `  parley registry party show --dir demo lab`,
+		Args:    exactArgs("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := o.ask(cmd, &registry.GetParty{Name: registry.Party(args[0])})
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return o.proven(printJSON(cmd.OutOrStdout(), r.Party))
+			}
+			p := r.Party
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s, version %d, changed %s\nkeys      %s\nrecovery  %s\n", p.Name, p.Version, moment(p.Changed.Time), describeThreshold(&p.Keys), describeThreshold(&p.Recovery))
+			for _, k := range p.Revoked {
+				fmt.Fprintf(out, "revoked   %s, not to be trusted since %s: %s\n", k.Key.Hex(), moment(k.Since), text([]byte(k.Reason)))
+			}
+			return o.proven(nil)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func newKeyRevoke() *cobra.Command {
+	o := newRegistryWrite()
+	var party, reason string
+	var ago time.Duration
+	cmd := &cobra.Command{
+		Use:   "revoke KEY",
+		Short: "Say that a key is not to be trusted any more",
+		Long: `Revoke a key. Without --party the key itself must sign, and signs nothing any more. With
+--party the party or its recovery signs, and the key does not sign for that party any
+more. --since-ago says for how long it was in wrong hands already: what it signed in
+that time is not to be trusted either.`,
+		Example: `  parley registry key revoke --dir demo $KEY --party lab --since-ago 48h --reason stolen`,
+		Args:    exactArgs("KEY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := crypto.ParsePublicKey(args[0])
+			if err != nil {
+				return usagef(cmd, "KEY is %q: write the 64 digits that 'parley keygen' prints", args[0])
+			}
+			if ago < 0 {
+				return usagef(cmd, "--since-ago is %v: give a positive duration", ago)
+			}
+			return o.do(cmd, &registry.RevokeKey{Party: registry.Party(party), Key: k, Since: deadline(-ago), Reason: reason})
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVar(&party, "party", "", "revoke it for this party")
+	cmd.Flags().StringVar(&reason, "reason", "", "why")
+	cmd.Flags().DurationVar(&ago, "since-ago", 0, "since when it is not to be trusted (default now)")
+	return cmd
+}
+
+func newKeyShow() *cobra.Command {
+	o := newRegistryRead()
+	cmd := &cobra.Command{
+		Use:     "show KEY",
+		Short:   "Tell whether a key has revoked itself (exit code 4 if not)",
+		Example: `  parley registry key show --dir demo $KEY`,
+		Args:    exactArgs("KEY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := crypto.ParsePublicKey(args[0])
+			if err != nil {
+				return usagef(cmd, "KEY is %q: write the 64 digits that 'parley keygen' prints", args[0])
+			}
+			r, err := o.ask(cmd, &registry.GetKey{Key: k})
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return o.proven(printJSON(cmd.OutOrStdout(), r.Key))
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "revoked %s, not to be trusted since %s: %s\n", moment(r.Key.At.Time), moment(r.Key.Since), text([]byte(r.Key.Reason)))
+			return o.proven(nil)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
