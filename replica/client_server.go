@@ -23,6 +23,7 @@ import (
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/transport/connguard"
 )
 
@@ -222,7 +223,7 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 		return nil, status.Error(codes.ResourceExhausted, "too many calls under way; try again")
 	}
 	defer s.service.calls.leave(auth.Owner)
-	ctx, cancel := context.WithTimeout(ctx, s.service.limits.CallTimeout)
+	ctx, cancel := context.WithTimeout(statemachine.WithCaller(ctx, auth.Owner), s.service.limits.CallTimeout)
 	defer cancel()
 	return handler(ctx, request)
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/kv"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // application is a state machine that this program runs, by the name that cluster
@@ -20,8 +22,10 @@ type application struct {
 	// check says what is wrong with the beginning that a new cluster is given.
 	check func(genesis json.RawMessage) error
 
-	// open makes one replica's machine.
-	open func(applicationConfig) (statemachine.StateMachine, error)
+	// open makes one replica's machine. An application on a store has handler instead,
+	// which an access policy can be put around.
+	open    func(applicationConfig) (statemachine.StateMachine, error)
+	handler func(applicationConfig) (store.Handler, access.Classifier, error)
 
 	// greet runs a first operation, which shows that a cluster works, and returns what
 	// to tell the user.
@@ -82,10 +86,10 @@ func openApplication(c *crypto.Cluster, dir string) (statemachine.StateMachine, 
 	if c.Application != nil {
 		cfg.genesis = c.Application.Genesis
 	}
-	err = a.check(cfg.genesis)
+	err = a.checkGenesis(cfg.genesis)
 	var m statemachine.StateMachine
 	if err == nil {
-		m, err = a.open(cfg)
+		m, err = a.machine(cfg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("application %q: %w", a.name, err)

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/registry"
 	"github.com/parley-bft/parley/statemachine/store"
 )
@@ -16,16 +16,13 @@ var registryApplication = application{
 		_, err := registry.ParseGenesis(genesis)
 		return err
 	},
-	open: func(cfg applicationConfig) (statemachine.StateMachine, error) {
+	handler: func(cfg applicationConfig) (store.Handler, access.Classifier, error) {
 		g, err := registry.ParseGenesis(cfg.genesis)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		s, err := store.Open(context.Background(), store.DefaultConfig())
-		if err != nil {
-			return nil, err
-		}
-		return registry.NewMachine(s, cfg.cluster, g)
+		h, err := registry.New(cfg.cluster, g)
+		return h, registry.Classify, err
 	},
 	greet: greetRegistry,
 	tryout: func(dir string) []string {
@@ -42,6 +39,9 @@ func greetRegistry(ctx context.Context, s *session) (string, error) {
 	a, err := s.Do(ctx, registry.Encode(&registry.GetInfo{}))
 	if err != nil {
 		return "", err
+	}
+	if refusal := access.RefusalOf(a.Result); refusal != nil {
+		return fmt.Sprintf("  a registry with an access policy, under which client.key may not ask what it is   read in block %d\n", a.Ref.Height), nil
 	}
 	r, err := registry.DecodeResult(a.Result)
 	if err == nil {

@@ -85,7 +85,7 @@ func (p *clusterPlan) setApplication() error {
 		}
 	}
 	// Better now than when the replicas start.
-	if err := app.check(p.application.Genesis); err != nil {
+	if err := app.checkGenesis(p.application.Genesis); err != nil {
 		return fmt.Errorf("--genesis: application %q: %w", app.name, err)
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/registry"
-	"github.com/parley-bft/parley/statemachine/signed"
 )
 
 func newRegistry() *cobra.Command {
@@ -49,7 +49,7 @@ operation to a file instead of submitting it; each signs it with 'parley registr
 	cmd.AddCommand(newRegistryInfo(), party, key, collection, schemas, authority,
 		newRecordCreate(), newRecordUpdate(), newRecordRevoke(), newRecordShow(), newRecordHistory(), newRecordList(), newRecordOwned(),
 		newRecordOffer(), newRecordAccept(), newRecordTransfer(), newDelegate(), newDelegations(),
-		newAttest(), newUnattest(), newAttestations(), document, newRegistrySign(), newRegistrySubmit())
+		newAttest(), newUnattest(), newAttestations(), document, registryEnvelopes().newSign(), newRegistrySubmit())
 	return cmd
 }
 
@@ -77,6 +77,9 @@ func (o *operation) submitRegistry(cmd *cobra.Command, op []byte) (*registry.Res
 	if err != nil {
 		return nil, a, err
 	}
+	if refusal := access.RefusalOf(a.Result); refusal != nil {
+		return nil, a, refusal
+	}
 	r, err := registry.DecodeResult(a.Result)
 	if err != nil {
 		return nil, a, fmt.Errorf("the cluster's answer: %w", err)
@@ -87,9 +90,8 @@ func (o *operation) submitRegistry(cmd *cobra.Command, op []byte) (*registry.Res
 // registryWrite is what commands that write have in common.
 type registryWrite struct {
 	operation
-	as       string
-	prepare  string
-	validFor time.Duration
+	prepareFlags
+	as string
 }
 
 func newRegistryWrite() *registryWrite {
@@ -98,10 +100,8 @@ func newRegistryWrite() *registryWrite {
 
 func (o *registryWrite) flags(cmd *cobra.Command) {
 	o.operation.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&o.as, "as", "", "the party to act as (default the key)")
-	f.StringVar(&o.prepare, "prepare", "", "write the operation to this new file, to be signed, and submit nothing")
-	f.DurationVar(&o.validFor, "valid-for", 24*time.Hour, "with --prepare: how long signatures count")
+	o.prepareFlags.flags(cmd)
+	cmd.Flags().StringVar(&o.as, "as", "", "the party to act as (default the key)")
 }
 
 // party is who acts.
@@ -110,17 +110,12 @@ func (o *registryWrite) party() registry.Party { return registry.Party(o.as) }
 // do submits the operation, or writes it to a file.
 func (o *registryWrite) do(cmd *cobra.Command, op registry.Operation) error {
 	if o.prepare != "" {
-		e := signed.Envelope{Deadline: deadline(o.validFor), Op: registry.Encode(op)}
-		if err := writeNew(o.prepare, e.Encode()); err != nil {
-			return fmt.Errorf("--prepare: %w", err)
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "wrote %s to %s: sign it with 'parley registry sign', then submit it within %v\n", op.Kind(), o.prepare, o.validFor)
-		return nil
+		return o.write(cmd, "registry", op.Kind(), registry.Encode(op))
 	}
 	return o.bytes(cmd, op.Kind(), registry.Encode(op))
 }
 
-func (o *registryWrite) bytes(cmd *cobra.Command, kind registry.Kind, op []byte) error {
+func (o *registryWrite) bytes(cmd *cobra.Command, kind fmt.Stringer, op []byte) error {
 	r, a, err := o.submitRegistry(cmd, op)
 	if err != nil {
 		return err
@@ -174,6 +169,11 @@ func fileOrText(cmd *cobra.Command, arg string) ([]byte, error) {
 		return os.ReadFile(arg[1:])
 	}
 	return value(cmd, arg)
+}
+
+func newRegistrySubmit() *cobra.Command {
+	o := newRegistryWrite()
+	return registryEnvelopes().newSubmit(o.operation.flags, o.bytes)
 }
 
 func newRegistryInfo() *cobra.Command {

@@ -1,0 +1,59 @@
+// Package access decides who may read and who may submit what: a policy that is
+// replicated state itself, in front of any application on a store.
+//
+//	h, err := access.Wrap(app, classify, chain, access.Policy{
+//		Mode:           access.Consortium,
+//		Administrators: signed.Of(2, alice, bob, carol),
+//		Roles:          []access.Role{{Name: "clerk", Submit: []string{"create-*"}}},
+//		Members:        []access.Member{{Key: dora, Roles: []string{"clerk"}}},
+//	})
+//	m, err := access.NewMachine(s, h)
+//
+// # The policy
+//
+// A [Mode] says what strangers may, who are no members: everything (open), read
+// (consortium) or nothing (private). Members have roles; a [Role] lists kinds of
+// operations that it may submit and kinds of queries that it may read, by name or by the
+// beginning of one. In mode open the roles give nothing that is not given anyway, but
+// they still have quotas; suspended members may nothing in any mode. A [Quota] bounds the
+// operations and bytes that a client submits in a window of block time; of several roles
+// the most generous counts.
+//
+// What is an operation's kind says the application, in a [Classifier]. Reads that go
+// through the log are submitted, cost as much, and count towards the quota; whether they
+// are permitted is a matter of reading.
+//
+// # Refusals
+//
+// What is not permitted ends in CodeRefused, whose data name the rule ([RefusalOf]), the
+// same on every replica. Nothing of the application is changed; the refusal is counted,
+// by client and rule ([ListRefusals]). Strangers are counted together, so that nobody
+// fills the state with refusals. A refused query is an error that names the rule.
+//
+// # Changing it
+//
+// m of n administrators sign a [Change]: together, in an envelope that anybody submits
+// ([EncodeSigned]); or one proposes it and others approve it ([Propose], [Approve]), with
+// the digest of what they have seen, within a week. Proposals are void when the
+// administrators change. Every change that took effect is in the audit trail, with the
+// keys of those who signed, height and time ([ListAudit]). Administrators can always see
+// and change the policy, and are no members by that alone. They are trusted with whom
+// they name: administrators who lost so many keys that m of n cannot sign any more leave
+// a policy that nobody can change.
+//
+// # Reads and secrets
+//
+// A replica answers queries beside the log to whom the policy lets read; it knows the
+// caller by the key of the TLS connection (statemachine.CallerFrom). That is a rule for
+// honest replicas: whoever runs a replica sees the whole state, and so may whoever a
+// faulty replica chooses to tell. What must not be known to the operators of all replicas
+// does not belong into the state: see package registry/disclosure. A proof by the store
+// is a query of kind [KindProof]. Receipts are given to whoever knows the digest of a
+// request.
+//
+// # In the store
+//
+// The policy lies under the prefix "access/", the application under [AppPrefix]; proofs of
+// the application's keys are asked for with that in front. The beginning of operations
+// that are about access is reserved (see [IsOperation]).
+package access

@@ -1,0 +1,267 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/signed"
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// ErrQuery is wrapped by the error for a query about access that is malformed.
+var ErrQuery = errors.New("access query")
+
+// Classifier names the kind of an operation, or of a query, and tells whether it changes
+// nothing. Names are the application's own; of bytes that are none it says "" and false,
+// which only the pattern "*" permits. It must be a function of the bytes alone.
+type Classifier func(data []byte) (kind string, read bool)
+
+// KindProof is the name of the store's own queries for proofs: whoever may read that may
+// read everything.
+const KindProof = "store/proof"
+
+// Handler is an application with a policy around it.
+type Handler struct {
+	app      store.Handler
+	blocks   store.Blocks // nil if the application has none
+	founder  store.Founder
+	classify Classifier
+	chain    crypto.Digest
+	policy   Policy
+	verifier crypto.RequestVerifier
+}
+
+var (
+	_ store.Handler = (*Handler)(nil)
+	_ store.Blocks  = (*Handler)(nil)
+	_ store.Founder = (*Handler)(nil)
+)
+
+// maxLife is how far off the deadline of administrators' signatures may be, and how long
+// a proposal waits.
+const maxLife = 7 * 24 * time.Hour
+
+// Wrap puts a policy around an application. p is the first policy; chain is what the
+// administrators' detached signatures are bound to, such as the cluster's id.
+func Wrap(app store.Handler, classify Classifier, chain crypto.Digest, p Policy) (*Handler, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	h := &Handler{app: app, classify: classify, chain: chain, policy: p, verifier: ed25519.NewVerifier(signed.MaxKeys)}
+	h.blocks, _ = app.(store.Blocks)
+	h.founder, _ = app.(store.Founder)
+	return h, nil
+}
+
+// Machine is a store's machine of a [Handler]. It puts the policy in front of the queries
+// that the store answers itself, too.
+type Machine struct {
+	*store.Machine
+	handler *Handler
+}
+
+var (
+	_ statemachine.StateMachine = (*Machine)(nil)
+	_ statemachine.Querier      = (*Machine)(nil)
+	_ statemachine.HeightAware  = (*Machine)(nil)
+)
+
+// NewMachine returns the machine of a wrapped application on a store of its own.
+func NewMachine(s *store.Store, h *Handler) (*Machine, error) {
+	m, err := store.NewMachine(s, h)
+	if err != nil {
+		return nil, err
+	}
+	return &Machine{m, h}, nil
+}
+
+// proofQuery is how queries for proofs begin.
+var proofQuery = func() []byte {
+	q := store.ProofQuery(0, nil)
+	return q[:len(q)-8]
+}()
+
+// Query answers a query if the caller may read it. Who that is says
+// statemachine.CallerFrom; nobody is a stranger.
+func (m *Machine) Query(ctx context.Context, q []byte) ([]byte, error) {
+	if bytes.HasPrefix(q, proofQuery) {
+		v, err := m.Store().Last()
+		if err != nil {
+			return nil, err
+		}
+		var why *Refusal
+		caller, _ := statemachine.CallerFrom(ctx)
+		if err := store.Catch(func() { why = reading{store.PrefixReader(v, prefix)}.decide(caller, KindProof, true) }); err != nil {
+			return nil, err
+		}
+		if why != nil {
+			return nil, why
+		}
+	}
+	return m.Machine.Query(ctx, q)
+}
+
+// Found writes the first policy, and the application's beginning.
+func (h *Handler) Found(t store.Txn) {
+	own := store.Prefix(t, prefix)
+	p := &h.policy
+	s := settings{Info: Info{Mode: p.Mode, Administrators: p.Administrators, Strangers: p.Strangers, Members: uint64(len(p.Members)), Chain: h.chain}}
+	save(own, []byte(keySettings), s.code)
+	for i := range p.Roles {
+		save(own, roleKey(p.Roles[i].Name), p.Roles[i].code)
+	}
+	for i := range p.Members {
+		save(own, memberKey(p.Members[i].Key), p.Members[i].code)
+	}
+	if h.founder != nil {
+		h.founder.Found(store.Prefix(t, AppPrefix))
+	}
+}
+
+// BeginBlock is the application's.
+func (h *Handler) BeginBlock(t store.Txn, b *statemachine.Block) {
+	if h.blocks != nil {
+		h.blocks.BeginBlock(store.Prefix(t, AppPrefix), b)
+	}
+}
+
+// EndBlock is the application's.
+func (h *Handler) EndBlock(t store.Txn, b *statemachine.Block) {
+	if h.blocks != nil {
+		h.blocks.EndBlock(store.Prefix(t, AppPrefix), b)
+	}
+}
+
+// Apply runs one operation, if the policy permits it. A refusal is counted, and changes
+// nothing else; what an operation of the application took of its client's quota is
+// counted also if the application rejects it.
+func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	own := store.Prefix(t, prefix)
+	kind, read := h.kind(op.Data)
+	why := h.admit(own, b, op, kind, read)
+	if why == nil && IsOperation(op.Data) {
+		return h.applyOwn(t, own, b, op)
+	}
+	if why != nil {
+		note(own, op.Client, kind, why, b.Time)
+		t.Commit()
+		return why.encode()
+	}
+	in := &inner{Txn: t.Begin()}
+	defer in.Discard()
+	res := h.app.Apply(store.Prefix(in, AppPrefix), b, op)
+	switch {
+	case in.ended:
+	case res.Code == statemachine.CodeOK:
+		in.Commit()
+	default:
+		in.Discard()
+	}
+	t.Commit()
+	return res
+}
+
+// inner is the application's transaction, which it may end itself.
+type inner struct {
+	store.Txn
+	ended bool
+}
+
+func (i *inner) Commit() {
+	i.ended = true
+	i.Txn.Commit()
+}
+
+func (i *inner) Discard() {
+	i.ended = true
+	i.Txn.Discard()
+}
+
+// kind names what is submitted, or asked.
+func (h *Handler) kind(data []byte) (string, bool) {
+	rest, own := bytes.CutPrefix(data, magic)
+	if !own {
+		return h.classify(data)
+	}
+	if len(rest) == 0 {
+		return Kind(0).String(), false
+	}
+	return Kind(rest[0]).String(), Kind(rest[0]).Read()
+}
+
+// admit decides about an operation, in the transaction of which the quota is charged.
+func (h *Handler) admit(own store.Txn, b *statemachine.Block, op *statemachine.Op, kind string, read bool) *Refusal {
+	now := reading{own}
+	if IsOperation(op.Data) && now.administrates(op.Client) {
+		return nil // whoever can mend the policy must not be shut out by it
+	}
+	// The signatures of administrators count, whoever submits them.
+	if !IsOperation(op.Data) || read {
+		if why := now.decide(op.Client, kind, read); why != nil {
+			return why
+		}
+	}
+	return charge(own, op.Client, b.Time, len(op.Data))
+}
+
+// applyOwn runs an operation about access.
+func (h *Handler) applyOwn(t, own store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	in := own.Begin()
+	defer in.Discard()
+	r := &run{reading: reading{in}, t: in, b: b, signers: []crypto.PublicKey{op.Client}, h: h}
+	out, kind, err := r.perform(op.Data)
+	var why *Refusal
+	var rej *rejection
+	switch {
+	case err == nil:
+		in.Commit()
+		t.Commit()
+		return statemachine.OK(out.encode(kind))
+	case errors.As(err, &why):
+		in.Discard()
+		note(own, op.Client, kind.String(), why, b.Time)
+		t.Commit()
+		return why.encode()
+	case errors.As(err, &rej):
+		return statemachine.Reject(rej.code, []byte(rej.detail))
+	}
+	panic(err) // there are no others
+}
+
+// Query answers the application's queries and those about access, if the caller may read
+// them. A refusal is a *[Refusal].
+func (h *Handler) Query(ctx context.Context, r store.Reader, q []byte) ([]byte, error) {
+	own := reading{store.PrefixReader(r, prefix)}
+	kind, read := h.kind(q)
+	caller, _ := statemachine.CallerFrom(ctx)
+	// What is no read the application refuses; to ask for it is to read all the same.
+	if why := own.decide(caller, kind, true); why != nil {
+		return nil, why
+	}
+	if !IsOperation(q) {
+		return h.app.Query(ctx, store.PrefixReader(r, AppPrefix), q)
+	}
+	if !read {
+		return nil, fmt.Errorf("%w: %s goes through the log", ErrQuery, kind)
+	}
+	o, err := decode(q)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrQuery, err)
+	}
+	out, err := own.answer(o)
+	var rej *rejection
+	switch {
+	case err == nil:
+		return append(canon.AppendUint32(nil, uint32(statemachine.CodeOK)), out.encode(o.Kind())...), nil
+	case errors.As(err, &rej):
+		return append(canon.AppendUint32(nil, uint32(rej.code)), rej.detail...), nil
+	}
+	panic(err)
+}
