@@ -65,7 +65,7 @@ func (o *accessCommand) submitAccess(cmd *cobra.Command, op []byte) (*access.Res
 	} else if policy, _, _ := splitGenesis(a.Genesis); policy == nil {
 		return nil, 0, errors.New("this cluster has no access policy: only a genesis with the field \"access\" gives it one")
 	}
-	a, err := o.run(cmd, op)
+	a, err := o.answer(cmd, op)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -345,7 +345,7 @@ func parseKey(s string) (crypto.PublicKey, error) {
 	return k, nil
 }
 
-func parseNumber(s string) (uint64, error) {
+func proposalNumber(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("%q is no number: give one that 'parley access proposals' lists", s)

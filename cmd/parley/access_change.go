@@ -150,7 +150,7 @@ whoever approves has seen it.`,
 		Example: `  parley access approve --dir demo 3 --digest $DIGEST --key bob.key`,
 		Args:    exactArgs("NUMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parseNumber(args[0])
+			n, err := proposalNumber(args[0])
 			if err != nil {
 				return usagef(cmd, "%v", err)
 			}
@@ -174,7 +174,7 @@ func newAccessWithdraw() *cobra.Command {
 		Example: `  parley access withdraw --dir demo 3`,
 		Args:    exactArgs("NUMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := parseNumber(args[0])
+			n, err := proposalNumber(args[0])
 			if err != nil {
 				return usagef(cmd, "%v", err)
 			}

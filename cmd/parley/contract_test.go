@@ -24,8 +24,8 @@ func artifactPath(name string) string {
 	return filepath.Join("..", "..", "statemachine", "contract", "contracttest", "artifacts", name+".json")
 }
 
-// last returns what follows a word in a command's output.
-func after(t *testing.T, out, word string) string {
+// wordAfter returns what follows a word in a command's output.
+func wordAfter(t *testing.T, out, word string) string {
 	_, rest, ok := strings.Cut(out, word+" ")
 	require.True(t, ok, out)
 	return strings.Fields(rest)[0]
@@ -46,12 +46,12 @@ func TestContractCommands(t *testing.T) {
 	require.Contains(t, must(t, "contract", "account", "--dir", dir), me+": 0 wei, nonce 0, 0 bytes of code")
 	out := must(t, "contract", "deploy", "--dir", dir, coin, "1000000")
 	require.Contains(t, out, " Transfer from=0x0000000000000000000000000000000000000000 to="+me+" value=1000000")
-	at := after(t, out, "contract")
+	at := wordAfter(t, out, "contract")
 	require.Equal(t, "1000000\n", must(t, "contract", "call", "--dir", dir, "--abi", coin, at, "balanceOf", me))
 	other := "0x00000000000000000000000000000000000000b0"
 	out = must(t, "contract", "send", "--dir", dir, "--abi", coin, at, "transfer", other, "0x10")
 	require.Contains(t, out, "value=16")
-	hash := after(t, out, "transaction")
+	hash := wordAfter(t, out, "transaction")
 	require.Contains(t, must(t, "contract", "receipt", "--dir", dir, "--abi", coin, hash), "transaction "+hash+" succeeded in block ")
 	require.Contains(t, must(t, "contract", "receipt", "--dir", dir, "--json", hash), `"status":"0x1"`)
 	require.Contains(t, must(t, "contract", "account", "--dir", dir, "--json", at), `"nonce":1`)

@@ -43,22 +43,16 @@ func (o *operation) flags(cmd *cobra.Command) {
 // submit runs an operation. The result is decoded and not yet judged. That only its
 // receipt could not be had is no error here: see [operation.proven].
 func (o *operation) submit(cmd *cobra.Command, op []byte) (r kv.Result, a client.Answer, err error) {
-	if a, err = o.once(cmd, op); err != nil {
-		return r, a, err
-	}
-	if r, err = kv.DecodeResult(a.Result); err != nil {
-		return r, a, fmt.Errorf("the cluster's answer: %w", err)
-	}
-	return r, a, nil
-}
-
-// once is submit for any application's operations.
-func (o *operation) once(cmd *cobra.Command, op []byte) (a client.Answer, err error) {
 	err = o.session(cmd, func(ctx context.Context, s *session) error {
-		a, err = o.run(ctx, s, op)
-		return err
+		if a, err = o.run(ctx, s, op); err != nil {
+			return err
+		}
+		if r, err = kv.DecodeResult(a.Result); err != nil {
+			return fmt.Errorf("the cluster's answer: %w", err)
+		}
+		return nil
 	})
-	return a, err
+	return r, a, err
 }
 
 // session calls do with a connection to the cluster.

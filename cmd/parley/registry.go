@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,8 +73,17 @@ func (o *registryRead) ask(cmd *cobra.Command, op registry.Operation) (*registry
 	return r, err
 }
 
+// answer is what the cluster answers to an operation of any application.
+func (o *operation) answer(cmd *cobra.Command, op []byte) (a client.Answer, err error) {
+	err = o.session(cmd, func(ctx context.Context, s *session) error {
+		a, err = o.run(ctx, s, op)
+		return err
+	})
+	return a, err
+}
+
 func (o *operation) submitRegistry(cmd *cobra.Command, op []byte) (*registry.Result, client.Answer, error) {
-	a, err := o.once(cmd, op)
+	a, err := o.answer(cmd, op)
 	if err != nil {
 		return nil, a, err
 	}

@@ -522,6 +522,11 @@ func TestAgainstModel(t *testing.T) {
 				who, key := somebody(t), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key")
 				require.Equal(rt, may(who.Public(), "set-"+key, false), w.app(who, "set-"+key+"=1"))
 			},
+			"": func(t *rapid.T) {
+				v, err := w.m.Store().Last()
+				require.NoError(rt, err)
+				require.NoError(rt, Audit(v))
+			},
 			"read": func(t *rapid.T) {
 				who, key := somebody(t), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key")
 				want := may(who.Public(), "get-"+key, true)
@@ -599,6 +604,26 @@ func testPolicy() Policy {
 		Mode: Consortium, Administrators: signed.Of(1, crypto.PublicKey{0}, crypto.PublicKey{1}, ann.Public()), Strangers: Quota{Operations: 5, Seconds: 1},
 		Roles:   []Role{{Name: "r", Submit: []string{"*"}, Read: []string{"*"}, Quota: Quota{Operations: 4, Seconds: 1}}},
 		Members: []Member{{Key: crypto.PublicKey{2}, Roles: []string{"r"}}},
+	}
+}
+
+// The state never contradicts itself, whatever is done.
+func TestAudit(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		w := newWorld(t, testPolicy())
+		for range 60 {
+			b := statemachine.Block{Height: w.height + 1, Time: w.now}
+			for range r.IntN(10) {
+				b.Ops = append(b.Ops, statemachine.Op{Client: crypto.PublicKey{byte(r.IntN(5))}, Data: randomOp(r)})
+			}
+			w.m.Apply(b)
+			w.height++
+			w.now += statemachine.Time(r.IntN(1e9))
+			v, err := w.m.Store().Last()
+			require.NoError(t, err)
+			require.NoError(t, Audit(v), "seed %d", seed)
+		}
 	}
 }
 

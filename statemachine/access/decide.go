@@ -108,18 +108,23 @@ func charge(t store.Txn, client crypto.PublicKey, now statemachine.Time, size in
 		t.Delete(usageKey(crypto.PublicKey(key[len("w/")+8:])))
 	}
 	var u usage
-	if !load(t, usageKey(client), u.code) || u.Ends <= now {
-		if u.Ends != 0 {
-			t.Delete(endKey(u.Ends, client))
-		}
+	had := load(t, usageKey(client), u.code)
+	ended := u.Ends
+	fresh := !had || ended <= now
+	if fresh {
 		u = usage{Since: now, Ends: now + statemachine.Time(time.Duration(q.Seconds)*time.Second)}
-		t.Set(endKey(u.Ends, client), nil)
 	}
 	switch {
 	case q.Operations != 0 && u.Operations+1 > q.Operations:
 		return refuse(RuleOperations, "%s has submitted %d operations, and the quota of %s is %d in %d seconds", client.Hex(), u.Operations, whose, q.Operations, q.Seconds)
 	case q.Bytes != 0 && u.Bytes+uint64(size) > q.Bytes:
 		return refuse(RuleBytes, "%s has submitted %d bytes and wants %d more, and the quota of %s is %d in %d seconds", client.Hex(), u.Bytes, size, whose, q.Bytes, q.Seconds)
+	}
+	if had && fresh {
+		t.Delete(endKey(ended, client))
+	}
+	if fresh {
+		t.Set(endKey(u.Ends, client), nil)
 	}
 	u.Operations++
 	u.Bytes += uint64(size)
