@@ -1,0 +1,129 @@
+package registrytest
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/chaos"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/symbolic"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
+	"github.com/parley-bft/parley/statemachine/registry"
+	"github.com/parley-bft/parley/statemachine/statetest"
+)
+
+// counted counts how operations end.
+type counted struct {
+	*access.Machine
+	codes map[statemachine.ResultCode]int
+	rules map[access.Rule]int
+}
+
+func (c *counted) Apply(b statemachine.Block) []statemachine.Result {
+	results := c.Machine.Apply(b)
+	for _, r := range results {
+		c.codes[r.Code]++
+		if why := access.RefusalOf(r); why != nil {
+			c.rules[why.Rule]++
+		}
+	}
+	return results
+}
+
+// Whole clusters in the simulator, under faults and traitors: all honest replicas agree,
+// as the simulation's judge says, and no state contradicts itself.
+func TestSimulatedClusters(t *testing.T) {
+	codes, rules := map[statemachine.ResultCode]int{}, map[access.Rule]int{}
+	var traitors, transfers int
+	for seed := uint64(1); seed <= 12; seed++ {
+		o := chaos.Swarm(seed)
+		world := symbolic.NewWorld(seed)
+		var clients []crypto.PublicKey
+		for i := range o.Clients {
+			clients = append(clients, world.Client(uint64(i)).Public())
+		}
+		w := New(crypto.Hash("test/registry", nil), clients, 1_700_000_000_000_000_000)
+		var machines []*counted
+		o.Machine = func() statemachine.StateMachine {
+			m, err := w.Machine()
+			require.NoError(t, err)
+			c := &counted{m, codes, rules}
+			machines = append(machines, c)
+			return c
+		}
+		o.Operation = func(rng *rand.Rand, client, n int) []byte { return w.Operation(rng, client) }
+		r := chaos.Run(o)
+		require.NoError(t, r.Err(), "seed %d", seed)
+		traitors += len(o.Traitors)
+		transfers += r.Transfers
+		for _, m := range machines {
+			require.NoError(t, Audit(m.Machine), "seed %d", seed)
+		}
+	}
+	require.Positive(t, traitors)
+	require.Positive(t, transfers)
+	t.Logf("%d traitors, %d state transfers, %v, %v", traitors, transfers, codes, rules)
+	require.Zero(t, codes[statemachine.CodePanicked])
+	for _, c := range []statemachine.ResultCode{statemachine.CodeOK, registry.CodeUnauthorized, registry.CodeBadSignature, registry.CodeReplayed, access.CodeRefused, access.CodeReplayed} {
+		require.Positive(t, codes[c], "never: %d", c)
+	}
+}
+
+// The workload is of use only if everything happens.
+func TestEverythingHappens(t *testing.T) {
+	codes, rules := map[statemachine.ResultCode]int{}, map[access.Rule]int{}
+	for seed := range uint64(8) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		clients := []crypto.PublicKey{{1}, {2}, {3}, {4}}
+		now := statemachine.Time(1_700_000_000_000_000_000)
+		w := New(crypto.Hash("test/registry", nil), clients, now)
+		m, err := w.Machine()
+		require.NoError(t, err)
+		c := &counted{m, codes, rules}
+		for height := range uint64(300) {
+			b := statemachine.Block{Height: height + 1, Time: now}
+			for range r.IntN(5) {
+				client := r.IntN(4)
+				b.Ops = append(b.Ops, statemachine.Op{Client: clients[client], Data: w.Operation(r, client)})
+			}
+			c.Apply(b)
+			now += statemachine.Time(r.IntN(1e9))
+		}
+		require.NoError(t, Audit(m))
+	}
+	t.Log(codes, rules)
+	require.Zero(t, codes[statemachine.CodePanicked])
+	for _, c := range []statemachine.ResultCode{
+		statemachine.CodeOK, registry.CodeMalformed, registry.CodeNotFound, registry.CodeExists, registry.CodeUnauthorized, registry.CodeBadSignature, registry.CodeReplayed,
+		registry.CodeExpired, registry.CodeSchemaViolation, registry.CodeConflict, registry.CodeRevoked, registry.CodeRule, registry.CodeScope,
+		access.CodeRefused, access.CodeBadSignature, access.CodeReplayed, access.CodeNotFound,
+	} {
+		require.Positive(t, codes[c], "never: %d", c)
+	}
+	for _, rule := range []access.Rule{access.RuleConsortium, access.RulePrivate, access.RuleSuspended, access.RuleRoles, access.RuleOperations, access.RuleAdministrators} {
+		require.Positive(t, rules[rule], "never: %v", rule)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	clients := []crypto.PublicKey{{1}, {2}, {3}, {4}}
+	var w *Workload
+	statetest.Run(t, statetest.Factory{
+		New: func() statemachine.StateMachine {
+			w = New(crypto.Hash("test/registry", nil), clients, 1_700_000_000_000_000_000)
+			m, err := w.Machine()
+			require.NoError(t, err)
+			return m
+		},
+		Gen: func(r *rand.Rand) []byte {
+			if w == nil {
+				w = New(crypto.Hash("test/registry", nil), clients, 1_700_000_000_000_000_000)
+			}
+			return w.Operation(r, r.IntN(4))
+		},
+		Seeds: 4,
+	})
+}

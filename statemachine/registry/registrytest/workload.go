@@ -1,0 +1,257 @@
+// Package registrytest makes random operations for a registry under an access policy,
+// good ones and bad ones: for simulated clusters with traitors in them, and for whoever
+// builds on the registry.
+package registrytest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
+	"github.com/parley-bft/parley/statemachine/registry"
+	"github.com/parley-bft/parley/statemachine/signed"
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// Workload is a small world: the clients of a cluster, most of them members;
+// three people, who sign on devices of their own what clients deliver, and of whom two
+// administer the policy; an office of two of them and a laboratory. It belongs to one
+// goroutine.
+type Workload struct {
+	chain   crypto.Digest
+	clients []crypto.PublicKey
+	people  []*ed25519.Signer
+	start   statemachine.Time
+	used    [][]byte // signed operations, to be brought again
+}
+
+const people = 3
+
+// The parties that are registered.
+const (
+	office     registry.Party = "office"
+	laboratory registry.Party = "lab"
+)
+
+// New makes the world of a cluster with these clients, whose clock begins at start.
+func New(chain crypto.Digest, clients []crypto.PublicKey, start statemachine.Time) *Workload {
+	w := &Workload{chain: chain, clients: clients, start: start}
+	for i := range people {
+		var seed [ed25519.SeedSize]byte
+		binary.BigEndian.PutUint64(seed[:], uint64(i)+1)
+		w.people = append(w.people, ed25519.NewSigner(ed25519.NewKeyFromSeed(seed)))
+	}
+	return w
+}
+
+func (w *Workload) keys() (keys []crypto.PublicKey) {
+	for _, p := range w.people {
+		keys = append(keys, p.Public())
+	}
+	return keys
+}
+
+const schema = `{"type":"object","required":["n"],"properties":{"n":{"type":"integer","minimum":0}}}`
+
+// Genesis is what the registry begins with.
+func (w *Workload) Genesis() registry.Genesis {
+	keys := w.keys()
+	l := registry.DefaultLimits()
+	l.MaxVersions, l.MaxAttestations = 20, 10
+	return registry.Genesis{
+		Limits: &l,
+		Parties: []registry.GenesisParty{
+			{Name: office, Keys: signed.Of(2, keys...), Recovery: signed.Of(1, keys[2])},
+			{Name: laboratory, Keys: signed.Of(1, keys[1])},
+		},
+		Collections: []registry.GenesisCollection{
+			{Name: "open", Controller: office, Rules: registry.OpenCreate | registry.ControllerRevokes, Schema: []byte(schema), Authorities: []registry.GenesisAuthority{{Name: laboratory, Topics: []string{"seen"}}}},
+			{Name: "issued", Controller: office, Rules: registry.DirectTransfer | registry.RequireCommitment},
+		},
+	}
+}
+
+// Policy is the first policy: members create and read, with a quota.
+func (w *Workload) Policy() access.Policy {
+	p := access.Policy{
+		Mode: access.Consortium, Administrators: signed.Of(2, w.keys()...),
+		Roles: []access.Role{
+			{Name: "member", Submit: []string{"*"}, Read: []string{"*"}, Quota: access.Quota{Operations: 12, Seconds: 2}},
+			{Name: "reader", Read: []string{"get-*"}},
+		},
+	}
+	for _, k := range w.clients[:max(1, len(w.clients)-len(w.clients)/4)] {
+		p.Members = append(p.Members, access.Member{Key: k, Roles: []string{"member"}})
+	}
+	return p
+}
+
+// Machine makes the application of one replica, in memory.
+func (w *Workload) Machine() (*access.Machine, error) {
+	s, err := store.Open(context.Background(), store.DefaultConfig())
+	if err != nil {
+		return nil, err
+	}
+	app, err := registry.New(w.chain, w.Genesis())
+	if err != nil {
+		return nil, err
+	}
+	h, err := access.Wrap(app, registry.Classify, w.chain, w.Policy())
+	if err != nil {
+		return nil, err
+	}
+	return access.NewMachine(s, h)
+}
+
+// Audit says in what a machine's state contradicts itself.
+func Audit(m *access.Machine) error {
+	v, err := m.Store().Last()
+	if err != nil {
+		return err
+	}
+	if err := access.Audit(v); err != nil {
+		return err
+	}
+	return registry.Audit(store.PrefixReader(v, access.AppPrefix))
+}
+
+// ids are few, so that operations meet.
+func id(r *rand.Rand) string { return fmt.Sprint(r.IntN(6)) }
+
+func (w *Workload) party(r *rand.Rand) registry.Party {
+	switch r.IntN(6) {
+	case 0:
+		return office
+	case 1:
+		return registry.KeyParty(w.people[r.IntN(people)].Public())
+	}
+	return registry.KeyParty(w.clients[r.IntN(len(w.clients))])
+}
+
+// Operation is the next operation of a client.
+func (w *Workload) Operation(r *rand.Rand, client int) []byte {
+	switch r.IntN(10) {
+	case 0:
+		if len(w.used) > 0 {
+			return w.used[r.IntN(len(w.used))] // replayed, by whoever
+		}
+	case 1, 2, 3:
+		return w.signed(r)
+	case 4:
+		return w.change(r)
+	case 5:
+		b := registry.Encode(w.own(r))
+		return b[:r.IntN(len(b)+1)]
+	}
+	return registry.Encode(w.own(r))
+}
+
+func data(r *rand.Rand) []byte {
+	if r.IntN(6) == 0 {
+		return []byte(`{"n": -1}`)
+	}
+	return fmt.Appendf(nil, `{"n": %d}`, r.IntN(1000))
+}
+
+// own is what a client does by itself.
+func (w *Workload) own(r *rand.Rand) registry.Operation {
+	collection := []string{"open", "open", "open", "issued"}[r.IntN(4)]
+	switch r.IntN(14) {
+	case 0, 1:
+		return &registry.CreateRecord{Collection: collection, ID: id(r), Data: data(r)}
+	case 2, 3:
+		return &registry.UpdateRecord{Collection: collection, ID: id(r), Version: uint64(r.IntN(4) / 2), Data: data(r)}
+	case 4, 5:
+		return &registry.OfferRecord{Collection: collection, ID: id(r), To: w.party(r)}
+	case 6, 7:
+		return &registry.AcceptRecord{Collection: collection, ID: id(r)}
+	case 8:
+		return &registry.TransferRecord{Collection: "issued", ID: id(r), To: w.party(r)}
+	case 9:
+		return &registry.Delegate{Collection: collection, To: w.party(r), Rights: registry.MayUpdate | registry.MayTransfer}
+	case 10:
+		if r.IntN(4) == 0 {
+			return &registry.RevokeRecord{Collection: collection, ID: id(r), Reason: "over"}
+		}
+		return &registry.ListAttestations{Collection: collection, ID: id(r)}
+	case 11:
+		return &registry.ListVersions{Collection: collection, ID: id(r)}
+	}
+	return &registry.GetRecord{Collection: collection, ID: id(r)}
+}
+
+// signed is what people sign and the client delivers: enough of them or too few, for this
+// registry or another, in time or too late.
+func (w *Workload) signed(r *rand.Rand) []byte {
+	var op registry.Operation
+	switch r.IntN(7) {
+	case 0, 1:
+		op = &registry.CreateRecord{As: office, Collection: "issued", ID: id(r), Owner: w.party(r), Commitment: crypto.Digest{byte(r.IntN(4))}}
+	case 2, 3:
+		op = &registry.Attest{As: laboratory, Collection: "open", ID: id(r), Topic: []string{"seen", "seen", "said"}[r.IntN(3)], Statement: []byte("s")}
+	case 4:
+		op = &registry.RevokeAttestation{As: laboratory, Collection: "open", ID: id(r), Number: uint64(1 + r.IntN(2))}
+	case 5:
+		if r.IntN(4) > 0 {
+			return registry.Encode(&registry.UpdateRecord{Collection: "open", ID: id(r), Version: 1, Data: data(r)})
+		}
+		op = &registry.RevokeRecord{As: office, Collection: "open", ID: id(r), Reason: "by the office"}
+	case 6:
+		op = &registry.RotateParty{Name: office, Keys: signed.Of(1+r.IntN(2), w.keys()...)}
+	}
+	if r.IntN(200) == 0 {
+		op = &registry.RevokeKey{Key: w.people[0].Public(), Reason: "lost"}
+	}
+	b := registry.EncodeSigned(w.envelope(r, registry.Space(w.chain), registry.Space(crypto.Digest{1}), registry.Encode(op)))
+	w.used = append(w.used, b)
+	return b
+}
+
+func (w *Workload) envelope(r *rand.Rand, space, foreign signed.Space, op []byte) *signed.Envelope {
+	life := []time.Duration{time.Second, 10 * time.Minute, time.Hour, time.Hour}[r.IntN(4)]
+	e := &signed.Envelope{Deadline: w.start + statemachine.Time(life) + statemachine.Time(r.IntN(1000)), Op: op}
+	if r.IntN(12) == 0 {
+		space = foreign
+	}
+	for _, p := range w.people {
+		if r.IntN(4) > 0 {
+			_ = e.Sign(space, p) // these keys' signatures have the right size
+		}
+	}
+	return e
+}
+
+// change is a change of the policy.
+func (w *Workload) change(r *rand.Rand) []byte {
+	var g access.Change
+	switch r.IntN(8) {
+	case 0:
+		g.Mode = []access.Mode{access.Open, access.Consortium, access.Private}[r.IntN(3)]
+	case 1, 2:
+		k := w.clients[r.IntN(len(w.clients))]
+		g.SetMembers = []access.Member{{Key: k, Roles: [][]string{{"member"}, {"member"}, {"member"}, {"reader"}}[r.IntN(4)], Suspended: r.IntN(12) == 0}}
+	case 3:
+		g.SetRoles = []access.Role{{Name: "member", Submit: []string{"*"}, Read: []string{"*"}, Quota: access.Quota{Operations: uint64(5 + r.IntN(20)), Seconds: 2}}}
+	case 4:
+		if r.IntN(3) > 0 {
+			g.Mode, g.RemoveMembers = access.Open, []crypto.PublicKey{{9, 9}}[:r.IntN(2)] // whom nobody knows
+			break
+		}
+		g.RemoveMembers = w.clients[r.IntN(len(w.clients)):][:1]
+	case 5:
+		return access.Encode(&access.Propose{}) // by whoever
+	case 6:
+		return access.Encode(&access.ListAudit{})
+	case 7:
+		return access.Encode(&access.ListRefusals{})
+	}
+	b := access.EncodeSigned(w.envelope(r, access.Space(w.chain), access.Space(crypto.Digest{1}), access.Encode(&access.Propose{Change: g})))
+	w.used = append(w.used, b)
+	return b
+}
