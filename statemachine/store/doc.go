@@ -1,13 +1,17 @@
 // Package store is the state of large applications: an ordered map from keys to values
-// with transactions, a digest that costs what changed, reads of earlier heights, and
-// Merkle proofs of what a key is mapped to, or of its absence.
+// with transactions, a digest that costs what changed, reads of earlier heights, Merkle
+// proofs of what a key is mapped to, or of its absence, and state transfer that moves
+// only what differs. DESIGN.md says how it is built, what else was weighed, and what it
+// costs.
 //
 // # An application on it
 //
 // An application writes its operations as a [Handler] and gets everything else, the
 // digest, snapshots, restoring, proofs and queries, from [Machine]:
 //
-//	s, err := store.Open(ctx, store.DefaultConfig())
+//	cfg := store.DefaultConfig()
+//	cfg.Dir = filepath.Join(dataDir, "state") // empty: in memory
+//	s, err := store.Open(ctx, cfg)
 //	m, err := store.NewMachine(s, &ledger{})
 //
 //	func (l *ledger) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
@@ -20,15 +24,47 @@
 // Each operation runs in a transaction of its own, within that of the block. What an
 // operation wrote is kept if its result is a success and discarded if it is a
 // rejection or a panic. Transactions nest as deep as one likes ([Txn.Begin]), at a
-// constant cost for each. Several handlers share a store by [Prefix].
+// constant cost for each. Several handlers share a store by [Prefix]. A handler with
+// something to do for each block implements [Blocks], one whose state does not begin
+// empty [Founder].
 //
 // # Heights and digests
 //
 // [Store.Commit] makes the block's transaction the state at a height; [Store.At] reads
-// the last heights, as many as [Config.Keep] says, while blocks go on. [Store.Digest]
-// hashes what changed since it was last asked for; it is asked for at checkpoints, and
-// at those heights [View.Prove] has proofs. Package proof verifies them, with nothing
-// but the digest, which a checkpoint's certificate covers.
+// the last heights, as many as [Config.Keep] says, while blocks go on, and [Store.Last]
+// the last one. [Store.Digest] hashes what changed since it was last asked for; it is
+// asked for at checkpoints, and at those heights [View.Prove] has proofs. Package proof
+// verifies them, with nothing but the digest, which a checkpoint's certificate covers:
+//
+//	v, err := s.At(checkpoint.Height)
+//	p, err := v.Prove(key)                 // p.Encode() goes to whoever wants it
+//	...
+//	p, err := proof.Decode(b)
+//	err = p.Verify(appDigest, key)         // then p.Present and p.Value are true
+//
+// Clients ask a [Machine] for one by [ProofQuery].
+//
+// # On a disk
+//
+// What was committed stays in memory until it is [Config.FlushBytes], and then goes to
+// the database in one batch, synced: a crash leaves the state after one whole block
+// ([Store.Durable]), with its history and its proofs. A [Machine] begins in its initial
+// state, as every state machine does; if the first thing that it is told is to restore
+// a snapshot that the last process took, the store goes back to that height at the cost
+// of what changed since, and does not read the snapshot's content. A store that is used
+// without a machine goes on where [Store.Heights] says.
+//
+// The folder belongs to one process. It holds at most the last state twice over, while a
+// snapshot is being loaded beside it, and otherwise what the database needs for the last
+// state and for what the kept heights changed; see "The disk" in DESIGN.md for the bound.
+//
+// # Another replica's state
+//
+// [Store.Sync] makes the state that of a certified checkpoint by asking [Peer]s, whose
+// stores answer by [Store.Serve]. It checks each piece as it comes, goes on where an
+// earlier attempt ended, and is independent of how the bytes travel. While a height is
+// being served it is not pruned; a peer that has pruned it answers with nothing.
+// [Store.Import] makes a state of more entries than fit into a block.
 //
 // # When the database fails
 //
@@ -36,4 +72,5 @@
 // [Machine] lets it through to the executor, which stops the replica with an error
 // that wraps [statemachine.ErrHalted] and it: another replica's disk has not failed, so
 // any result would make the two differ. Whoever reads outside a machine uses [Catch].
+// After a failure the store refuses everything; it is closed, and opened again.
 package store

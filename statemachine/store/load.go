@@ -29,7 +29,7 @@ func newLoader(s *Store) (l *loader, err error) {
 		l.scratch, err = s.disks.scratch()
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.abandon())
+		return nil, errors.Join(s.fail("make a database", err), l.abandon())
 	}
 	l.b, l.sb = l.db.newBatch(), l.scratch.newBatch()
 	return l, nil
@@ -145,6 +145,9 @@ func (s *Store) Import(height uint64, seq iter.Seq2[[]byte, []byte]) error {
 		_, err = l.finish(height, true)
 	}
 	if err != nil {
+		if !errors.Is(err, errOrder) {
+			err = s.fail("import", err)
+		}
 		return errors.Join(err, l.abandon())
 	}
 	return l.adopt()
@@ -181,7 +184,7 @@ func (s *Store) clear() error {
 		return err
 	}
 	if _, err := l.finish(0, false); err != nil {
-		return errors.Join(err, l.abandon())
+		return errors.Join(s.fail("clear", err), l.abandon())
 	}
 	return l.adopt()
 }

@@ -117,6 +117,9 @@ func (s *Store) Restore(src io.Reader) error {
 		return err
 	}
 	if err := l.read(r, digest); err != nil {
+		if r.Err() == nil {
+			err = s.fail("load a snapshot", err)
+		}
 		return errors.Join(snapshotError(err), l.abandon())
 	}
 	return l.adopt()
