@@ -14,7 +14,7 @@ TESTFLAGS ?=
 # Modules of their own, so that what only their tests need stays out of go.mod.
 CROSSCHECK := crypto/bls/crosscheck statemachine/contract/crosscheck statemachine/registry/schema/crosscheck
 # The same for what only comparisons need.
-BENCHES := bench bench/wire
+BENCHES := bench bench/wire bench/store
 # Where goroutines run, and what they share.
 RACE := ./client/... ./replica/... ./statemachine/... ./transport/... ./examples/contract ./examples/counter ./examples/lock
 

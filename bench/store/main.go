@@ -142,6 +142,7 @@ func measure(name string) (*result, error) {
 	if r.LoadedBytes, err = size(folder); err != nil {
 		return nil, err
 	}
+	settle()
 	resetPeak()
 	random := rand.New(rand.NewPCG(1, 2))
 	height := uint64(0)
@@ -189,7 +190,7 @@ func measure(name string) (*result, error) {
 	slices.Sort(commits)
 	r.CommitMedian, r.Commit99, r.CommitMax = commits[*blocks/2], commits[*blocks*99/100], commits[*blocks-1]
 	r.MemoryBytes = peak()
-	if err := reads(s, r, random, height); err != nil {
+	if err := reads(s, r, height); err != nil {
 		return nil, err
 	}
 	if err := s.close(); err != nil {
@@ -199,9 +200,9 @@ func measure(name string) (*result, error) {
 	return r, err
 }
 
-func reads(s system, r *result, random *rand.Rand, height uint64) error {
+func reads(s system, r *result, height uint64) error {
 	const n = 2000
-	random = rand.New(rand.NewPCG(3, 4))
+	random := rand.New(rand.NewPCG(3, 4))
 	began := time.Now()
 	for range n {
 		if _, err := s.get(key(random.IntN(*keys), *keys)); err != nil {
@@ -244,6 +245,17 @@ func reads(s system, r *result, random *rand.Rand, height uint64) error {
 	}
 	r.WalkTime = time.Since(began) / 50
 	return nil
+}
+
+// settle waits until the database has sorted what was loaded, or two minutes.
+func settle() {
+	for calm, i := 0, 0; calm < 3 && i < 60; i++ {
+		before := wrote()
+		time.Sleep(2 * time.Second)
+		if calm++; wrote() != before {
+			calm = 0
+		}
+	}
 }
 
 // size is what the files below a folder take.

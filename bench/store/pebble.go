@@ -17,7 +17,7 @@ func init() {
 // openDB opens the database with the options that the store uses.
 func openDB(dir string) (*db.PebbleDB, error) {
 	opts := &pebble.Options{
-		Cache: pebble.NewCache(64 << 20), MemTableSize: 32 << 20, MemTableStopWritesThreshold: 4,
+		Cache: pebble.NewCache(128 << 20), MemTableSize: 32 << 20, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, LBaseMaxBytes: 128 << 20, MaxOpenFiles: 4096,
 	}
 	opts.Levels = make([]pebble.LevelOptions, 7)
