@@ -25,6 +25,6 @@ the word of that one replica.`,
   parley contract logs --dir DIR --abi Coin.json 0xADDRESS`,
 	}
 	cmd.AddCommand(newContractKey(), newContractAccount(), newContractDeploy(), newContractSend(), newContractCall(),
-		newContractReceipt(), newContractLogs())
+		newContractReceipt(), newContractLogs(), newContractEndpoints())
 	return cmd
 }

@@ -40,7 +40,7 @@ var contractApplication = application{
 	},
 	greet: greetContract,
 	tryout: func(dir string) []string {
-		return []string{"contract key --dir " + dir, "contract account --dir " + dir}
+		return []string{"contract key --dir " + dir, "contract account --dir " + dir, "contract endpoints --dir " + dir}
 	},
 }
 

@@ -156,6 +156,9 @@ type sender struct {
 	key   string
 	value string
 	gas   uint64
+
+	receipt string
+	noProof *noProofError // why there is no receipt of what ran
 }
 
 func (s *sender) flags(cmd *cobra.Command) {
@@ -164,6 +167,7 @@ func (s *sender) flags(cmd *cobra.Command) {
 	f.StringVar(&s.key, "account", "", "file with the account's key (default "+accountFile+" in --dir; 'parley contract key' makes it)")
 	f.StringVar(&s.value, "value", "0", "wei to send along, in decimal or 0x...")
 	f.Uint64Var(&s.gas, "gas", 0, "gas limit (default estimated)")
+	f.StringVar(&s.receipt, "receipt", "", "write the proof of the outcome to this new file (waits for the next checkpoint)")
 }
 
 // submit signs a transaction, has it executed, and returns its outcome. A refusal, also
@@ -172,6 +176,11 @@ func (s *sender) submit(cmd *cobra.Command, to *common.Address, data []byte, con
 	value, ok := new(big.Int).SetString(s.value, 0)
 	if !ok || value.Sign() < 0 || value.BitLen() > 256 {
 		return nil, usagef(cmd, "--value is %q: give the wei in decimal or 0x...", s.value)
+	}
+	if s.receipt != "" {
+		if err := checkNew(s.receipt); err != nil {
+			return nil, fmt.Errorf("--receipt: %w", err)
+		}
 	}
 	r, err := s.read(cmd)
 	if err != nil {
@@ -222,6 +231,15 @@ func (s *sender) submit(cmd *cobra.Command, to *common.Address, data []byte, con
 	a, err := c.Do(r.ctx, raw)
 	if err != nil {
 		return nil, err
+	}
+	if s.receipt != "" {
+		proof, err := c.Receipt(r.ctx, a.Ref, raw)
+		if err == nil {
+			err = writeNew(s.receipt, proof.Encode())
+		}
+		if err != nil {
+			s.noProof = &noProofError{fmt.Sprintf("the transaction was committed in block %d", a.Ref.Height), err}
+		}
 	}
 	o, err := contract.DecodeOutcome(a.Result)
 	var rejected *contract.RejectedError

@@ -241,7 +241,10 @@ func (s *sender) report(cmd *cobra.Command, o *contract.Outcome, known *abi.ABI)
 		if o.Contract != (common.Address{}) {
 			j["contract"] = o.Contract
 		}
-		return json.NewEncoder(out).Encode(j)
+		if err := json.NewEncoder(out).Encode(j); err != nil {
+			return err
+		}
+		return s.proven()
 	}
 	fmt.Fprintf(out, "transaction %v in block %d, %d gas\n", o.Hash, o.Height, o.GasUsed)
 	if o.Contract != (common.Address{}) {
@@ -250,7 +253,15 @@ func (s *sender) report(cmd *cobra.Command, o *contract.Outcome, known *abi.ABI)
 	for _, l := range o.Logs {
 		printLog(out, l, known)
 	}
-	return nil
+	return s.proven()
+}
+
+// proven says that the receipt of what ran is missing, if it is.
+func (s *sender) proven() error {
+	if s.noProof == nil {
+		return nil
+	}
+	return s.noProof
 }
 
 func printLog(out io.Writer, l *types.Log, known *abi.ABI) {
@@ -468,5 +479,42 @@ through at once.`,
 	f.StringVar(&event, "event", "", "only this event of --abi")
 	f.Int64Var(&from, "from", 0, "first block")
 	f.Int64Var(&to, "to", -1, "last block (default the last there is)")
+	return cmd
+}
+
+func newContractEndpoints() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "endpoints --dir DIR",
+		Short: "List the addresses of JSON-RPC",
+		Long: `List where the replicas in a cluster's folder serve JSON-RPC, for ethers.js, cast and
+other tools, one URL a line. Each speaks for its replica alone.`,
+		Example: "  cast block-number --rpc-url $(parley contract endpoints --dir demo | head -1)",
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t := target{app: contractApplication.name, dir: dir}
+			if err := t.resolve(cmd); err != nil {
+				return err
+			}
+			ros, err := t.load()
+			if err != nil {
+				return err
+			}
+			for i := range ros.N() {
+				local, err := loadLocalConfig(replicaConfigPath(replicaDir(filepath.Dir(t.cluster), i)))
+				if errors.Is(err, os.ErrNotExist) {
+					continue // on another machine
+				}
+				if err != nil {
+					return err
+				}
+				if local.ContractListen != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "http://%s\n", local.ContractListen)
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "the cluster's folder (default $"+dirVariable+", or here)")
 	return cmd
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"encoding/json"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,6 +59,11 @@ func TestContractCommands(t *testing.T) {
 	require.Contains(t, must(t, "contract", "logs", "--dir", dir, "--json", "--from", "0", "--to", "100000", at), `"address":"`+strings.ToLower(at)+`"`)
 	require.Equal(t, "[16]\n", must(t, "contract", "call", "--dir", dir, "--json", "--abi", coin, at, "balanceOf", other))
 
+	proof := filepath.Join(t.TempDir(), "transfer.receipt")
+	out = must(t, "contract", "send", "--dir", dir, "--receipt", proof, "--abi", coin, at, "approve", other, "1")
+	require.Contains(t, must(t, "verify-receipt", "--cluster", clusterFilePath(dir), proof), "transaction "+after(t, out, "transaction")+": ok, ")
+	refused(t, exitFailed, []string{"contract", "send", "--dir", dir, "--receipt", proof, other}, "exists already")
+
 	refused(t, exitAbsent, []string{"contract", "send", "--dir", dir, "--abi", coin, at, "transfer", other, "2000000"}, "ERC20InsufficientBalance("+me+", 999984, 2000000)")
 	refused(t, exitAbsent, []string{"contract", "send", "--dir", dir, "--gas", "300000", "--abi", coin, at, "transfer", other, "2000000"}, "in block", "ERC20InsufficientBalance")
 	refused(t, exitAbsent, []string{"contract", "send", "--dir", dir, "--gas", "21000", "--value", "1", other}, "nothing was changed: insufficient funds")
@@ -67,9 +71,9 @@ func TestContractCommands(t *testing.T) {
 	refused(t, exitAbsent, []string{"contract", "receipt", "--dir", dir, "0x" + strings.Repeat("11", 32)}, "there is no transaction")
 
 	// The endpoint of a replica, with a key of its own that the cluster admits.
-	local, err := loadLocalConfig(replicaConfigPath(replicaDir(dir, 1)))
-	require.NoError(t, err)
-	c, err := ethclient.Dial("http://" + local.ContractListen)
+	urls := strings.Fields(must(t, "contract", "endpoints", "--dir", dir))
+	require.Len(t, urls, 4)
+	c, err := ethclient.Dial(urls[1])
 	require.NoError(t, err)
 	defer c.Close()
 	w := contracttest.NewWallet(1337, "through the endpoint")
@@ -77,9 +81,7 @@ func TestContractCommands(t *testing.T) {
 	nonce, err := c.NonceAt(t.Context(), w.Address, nil)
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), nonce)
-	host, _, err := net.SplitHostPort(local.ContractListen)
-	require.NoError(t, err)
-	require.Equal(t, "127.0.0.1", host)
+	require.Contains(t, urls[1], "http://127.0.0.1:")
 }
 
 func TestContractUsage(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/contract"
 	"github.com/parley-bft/parley/statemachine/kv"
 )
 
@@ -142,6 +143,9 @@ func proved(r *receipt.Receipt) string {
 	}
 	res, err := kv.DecodeResult(r.Result)
 	if err != nil {
+		if o, err := contract.DecodeOutcome(r.Result); err == nil {
+			return fmt.Sprintf("transaction %v: %s, %d gas, %d events", o.Hash, contract.CodeText(r.Result.Code), o.GasUsed, len(o.Logs))
+		}
 		return fmt.Sprintf("an operation that is none of the key-value store ended with code %v", r.Result.Code)
 	}
 	what := map[kv.Kind]string{kv.KindGet: "get", kv.KindPut: "put", kv.KindDelete: "delete", kv.KindSwap: "compare-and-swap",
