@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
@@ -135,4 +136,51 @@ func TestGenesisRefusals(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, DefaultGenesis(), g)
 	require.NotEqual(t, g.digest(), (&Genesis{ChainID: 2}).filled().digest())
+}
+
+// States that the store does not keep any more are refused, by name; blocks and logs of
+// that time are there.
+func TestPrunedStates(t *testing.T) {
+	cfg := store.DefaultConfig()
+	cfg.Keep = 2
+	s, err := store.Open(context.Background(), cfg)
+	require.NoError(t, err)
+	m, err := New(s, DefaultGenesis())
+	require.NoError(t, err)
+	c := &testChain{t: t, m: m, seconds: 1_800_000_000}
+	w := contracttest.NewWallet(testChainID, "ann")
+	for range 6 {
+		c.send(w.Send(common.Address{1}, nil, nil))
+	}
+	api, ctx := m.API(ReadLimits{}), context.Background()
+	at := func(n int64) *rpc.BlockNumberOrHash {
+		b := rpc.BlockNumberOrHashWithNumber(rpc.BlockNumber(n))
+		return &b
+	}
+	nonce, err := api.GetTransactionCount(ctx, w.Address, at(4))
+	require.NoError(t, err)
+	require.Equal(t, hexutil.Uint64(4), nonce)
+	_, err = api.GetTransactionCount(ctx, w.Address, at(3))
+	require.ErrorIs(t, err, store.ErrPruned)
+	_, err = api.Call(ctx, CallArgs{To: &common.Address{1}}, at(1), nil, nil)
+	require.ErrorIs(t, err, store.ErrPruned)
+	block, err := api.GetBlockByNumber(ctx, 1, true)
+	require.NoError(t, err)
+	require.Len(t, block["transactions"], 1)
+}
+
+func FuzzFilter(f *testing.F) {
+	f.Add([]byte(`{"fromBlock":"0x1","toBlock":"latest","address":["0x0000000000000000000000000000000000000001"],"topics":[null,["0x0000000000000000000000000000000000000000000000000000000000000001",null]]}`))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		var q Filter
+		if json.Unmarshal(data, &q) == nil {
+			q.Matches(&types.Log{Topics: []common.Hash{{1}, {2}}})
+			q.mayMatch(types.Bloom{})
+		}
+	})
+}
+
+func FuzzAccount(f *testing.F) {
+	f.Add([]byte{0xc3, 1, 2, 0x80})
+	f.Fuzz(func(_ *testing.T, data []byte) { _, _ = DecodeAccount(data) })
 }
