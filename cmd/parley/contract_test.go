@@ -61,7 +61,7 @@ func TestContractCommands(t *testing.T) {
 
 	proof := filepath.Join(t.TempDir(), "transfer.receipt")
 	out = must(t, "contract", "send", "--dir", dir, "--receipt", proof, "--abi", coin, at, "approve", other, "1")
-	require.Contains(t, must(t, "verify-receipt", "--cluster", clusterFilePath(dir), proof), "transaction "+after(t, out, "transaction")+": ok, ")
+	require.Contains(t, must(t, "verify-receipt", "--cluster", clusterFilePath(dir), proof), "transaction "+wordAfter(t, out, "transaction")+": ok, ")
 	refused(t, exitFailed, []string{"contract", "send", "--dir", dir, "--receipt", proof, other}, "exists already")
 
 	refused(t, exitAbsent, []string{"contract", "send", "--dir", dir, "--abi", coin, at, "transfer", other, "2000000"}, "ERC20InsufficientBalance("+me+", 999984, 2000000)")
