@@ -17,7 +17,7 @@ import (
 // left is about single honest replicas, or about signatures that nobody can forge.
 func (inv Invariant) falls() bool {
 	switch inv {
-	case Agreement, ExactlyOnce, Certificates, Determinism, Transfers, Replies, Linearizability, Health, Liveness, Bases:
+	case Agreement, ExactlyOnce, Certificates, Determinism, Transfers, Replies, Results, Linearizability, Health, Liveness, Bases:
 		return true
 	}
 	return false

@@ -33,6 +33,13 @@ func (c *commanded) Digest() crypto.Digest {
 	return d
 }
 
+// Restored implements statemachine.HeightAware.
+func (c *commanded) Restored(height uint64) {
+	if h, ok := c.StateMachine.(statemachine.HeightAware); ok {
+		h.Restored(height)
+	}
+}
+
 // queried is a commanded application that answers reads.
 type queried struct {
 	*commanded

@@ -33,6 +33,8 @@ const (
 	Transfers Invariant = "state transfer"
 	// Replies: what a client believes is what the agreed blocks came to.
 	Replies Invariant = "reply"
+	// Results: what the agreed blocks came to is what the application's model says.
+	Results Invariant = "result"
 	// Linearizability: of what the clients saw.
 	Linearizability Invariant = "linearizability"
 	// Monotonicity: views, heights and promises never go back.
@@ -56,7 +58,7 @@ const (
 // Invariants lists them all.
 func Invariants() []Invariant {
 	return []Invariant{
-		Agreement, Validity, ExactlyOnce, Certificates, Bases, Equivocation, Persistence, Determinism, Transfers, Replies,
+		Agreement, Validity, ExactlyOnce, Certificates, Bases, Equivocation, Persistence, Determinism, Transfers, Replies, Results,
 		Linearizability, Monotonicity, Watermarks, Framing, Accountability, Bounds, Health, Liveness,
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/ledger"
+	"github.com/parley-bft/parley/statemachine/ledger/ledgertest"
 )
 
 // breaking has, for every invariant, what its check must not let pass: what a replica does
@@ -56,6 +58,15 @@ var breaking = map[Invariant]func(s *Simulation, p *process){
 		b := *p.node.Core().SnapshotBundle()
 		s.judge.agreed[b.Height()] = pbft.Digest{1}
 		s.judge.installed(p, &b)
+	},
+	Results: func(s *Simulation, _ *process) {
+		w := ledgertest.New(s.cluster, []crypto.PublicKey{s.clients[0].key.Public()})
+		c := &modelCheck{s: s, model: ledgertest.NewModel(w), next: 1, waiting: map[pbft.Height]playedBlock{}}
+		// A transfer of nothing, which a ledger would refuse.
+		op := ledger.Do(&ledger.Transfer{Asset: "EUR", From: "c0", To: "p0"})
+		q := pbft.NewRequest(s.clients[0].key.Public(), 1, 1, 1, [][]byte{op})
+		c.executed(pbft.NewBlock(pbft.Header{Cluster: s.cluster, Height: 1}, []*pbft.Request{q}),
+			[]statemachine.Reply{{Status: statemachine.Executed, Results: []statemachine.Result{statemachine.OK(make([]byte, 16+1+8))}}})
 	},
 	Replies: func(s *Simulation, _ *process) {
 		s.judge.answers.believed(0, &statemachine.Reply{Request: crypto.Hash("chaos/test", nil), Status: statemachine.Executed})

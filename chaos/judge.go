@@ -20,6 +20,7 @@ type judge struct {
 	bounds  boundCheck
 	differ  *differCheck
 	opens   *openCheck
+	model   *modelCheck
 
 	agreed     map[pbft.Height]pbft.Digest // block by height
 	ran        map[pbft.Digest]pbft.Height // request by where it ran
@@ -53,7 +54,7 @@ type life struct {
 
 func newJudge(s *Simulation) *judge {
 	return &judge{
-		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), opens: newOpenCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), opens: newOpenCheck(s), model: newModelCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
 		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
 		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
 	}
@@ -114,6 +115,7 @@ func (j *judge) executed(p *process, b *pbft.Block, x *statemachine.Execution) {
 		j.s.violate(Agreement, "replica %d executes %v at height %d, another replica %v", p.id, d, b.Height, first)
 	}
 	j.answers.executed(p, b, x.Replies)
+	j.model.executed(b, x.Replies)
 	var all []byte
 	for i := range x.Replies {
 		r := &x.Replies[i]

@@ -125,7 +125,7 @@ func (p *process) configure() replica.SimConfig {
 			Timeouts: o.Timeouts, Incarnation: uint64(s.now) + 1,
 		},
 		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,
-		Keys: p.keys, Limits: limits(), Machine: p.command(o.machine()),
+		Keys: p.keys, Limits: limits(), Machine: p.command(s.machine()),
 		Store: p.disk, Snapshots: p.disk.snapshots, Voter: p.disk.fresh,
 		Transfer: replica.TransferConfig{Deadline: transferDeadline, Pause: 20}, ReceiptRetain: int64(o.Retain),
 		Executed: p.executed, Alarm: p.alarm,

@@ -33,6 +33,10 @@ type Options struct {
 	// [BadClients].
 	BadClients []string
 
+	// Application is the name of one of [Applications] that the replicas run; empty is a
+	// key-value store, or what Machine makes.
+	Application string
+
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
 	// whether their results are linearizable is for Judge to say, if it is given.
@@ -123,6 +127,10 @@ func (o *Options) Validate() error {
 		return bad("Machine", "given without Operation or the other way round", "give both or neither")
 	case o.Judge != nil && o.Machine == nil:
 		return bad("Judge", "given without Machine", "leave it out: the key-value store has a judge")
+	case checkApplication(o.Application) != nil:
+		return bad("Application", o.Application, checkApplication(o.Application).Error())
+	case o.Application != "" && o.Machine != nil:
+		return bad("Application", o.Application, "with a Machine it must be empty")
 	case o.Clients < 1 || o.Clients > 64:
 		return bad("Clients", o.Clients, "set 1 to 64")
 	case o.Keys < 1:
@@ -166,9 +174,13 @@ func (o *Options) strategyOf(id pbft.ReplicaID) string {
 	return "chameleon"
 }
 
-func (o *Options) machine() statemachine.StateMachine {
-	if o.Machine != nil {
-		return o.Machine()
+// machine makes the application of one replica.
+func (s *Simulation) machine() statemachine.StateMachine {
+	switch {
+	case s.world != nil:
+		return s.world.Machine()
+	case s.opts.Machine != nil:
+		return s.opts.Machine()
 	}
 	return kv.New(kv.DefaultLimits())
 }

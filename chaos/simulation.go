@@ -32,6 +32,7 @@ type Simulation struct {
 	// badClients are dishonest.
 	badClients []*badClient
 	network    network
+	world      World // nil if it is a key-value store, or what the options bring
 	judge      *judge
 	trace      trace
 	chronicle  *chronicle // nil unless somebody records the run
@@ -46,7 +47,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Operation != nil {
+	if o.Operation != nil || o.Application != "" {
 		o.Keys = 1
 	}
 	q, err := pbft.NewQuorumSystem(o.Weights)
@@ -61,6 +62,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 	s.coalition = NewCoalition()
 	s.trace.init(o.Trace)
 	s.network.init(s)
+	s.world = s.makeWorld()
 	s.judge = newJudge(s)
 	s.report.Seed, s.report.Faults, s.report.Sometimes = o.Seed, map[string]int{}, map[string]int{}
 	s.report.Findings, s.report.First = map[Invariant]int{}, map[Invariant]string{}
@@ -274,7 +276,7 @@ func (s *Simulation) finish(real time.Duration) {
 			s.violate(Linearizability, "%v", err)
 		}
 	}
-	if s.opts.Operation != nil || len(r.Violations) > 0 {
+	if s.opts.Operation != nil || s.world != nil || len(r.Violations) > 0 {
 		return
 	}
 	switch err := s.judge.history.Check(judgeTimeout); {

@@ -31,6 +31,7 @@ type openRequest struct {
 	op      Op
 	history int
 	since   time.Duration
+	after   pbft.Height // the highest block of an answer that was known when it was made
 	tries   int
 	answers answers.Answers
 }
@@ -58,10 +59,14 @@ func (u *user) next() {
 	}
 	var op Op
 	var data []byte
-	if u.s.opts.Operation != nil {
+	switch {
+	case u.s.world != nil:
+		data = u.s.world.Operation(u.s.rng, u.id, statemachine.Time(u.s.clock()))
+		op = Op{Kind: OpOther, New: string(data)}
+	case u.s.opts.Operation != nil:
 		data = u.s.opts.Operation(u.s.rng, u.id, u.made)
 		op = Op{Kind: OpOther, New: string(data)}
-	} else {
+	default:
 		op = u.operation()
 		data = op.Encode()
 	}
@@ -77,7 +82,7 @@ func (u *user) next() {
 	if !ok {
 		panic("chaos: a symbolic client's signature has a wrong size")
 	}
-	o := &openRequest{request: r.WithSignature(sig), op: op, since: u.s.now, answers: answers.New(len(u.s.replicas))}
+	o := &openRequest{request: r.WithSignature(sig), op: op, since: u.s.now, after: u.s.judge.model.acked, answers: answers.New(len(u.s.replicas))}
 	u.s.judge.answers.request(o.request)
 	o.history = u.s.judge.history.Begin(u.id, op, int64(u.s.now))
 	u.open = o
@@ -155,6 +160,7 @@ func (u *user) ran(r *statemachine.Reply) {
 		return
 	}
 	j.history.End(o.history, out, int64(u.s.now))
+	j.model.acknowledged(u.id, j.ran[r.Request], o.after)
 	if o.op.Kind != OpOther {
 		j.wrote(o.op, out)
 	}

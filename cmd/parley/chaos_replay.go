@@ -19,6 +19,7 @@ const pageName = report.PageFile
 
 // chaosReplay runs one seed and keeps all of it.
 type chaosReplay struct {
+	app     string
 	dir     string
 	options string
 	trace   bool
@@ -45,6 +46,7 @@ Exit code 1 if it breaks a promise.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.dir, "dir", "", "folder to leave (default one in the temporary folder)")
+	f.StringVar(&c.app, "app", "", "the application that the seed was run with (default the key-value store)")
 	f.StringVar(&c.options, "options", "", "file with the options, instead of a seed")
 	f.BoolVar(&c.trace, "trace", false, "print everything that happens, too")
 	return cmd
@@ -55,12 +57,22 @@ func (c *chaosReplay) chosen(cmd *cobra.Command, args []string) (o chaos.Options
 	if (len(args) == 1) == (c.options != "") {
 		return o, "", usagef(cmd, "give a SEED or --options FILE, and not both")
 	}
+	if c.app != "" && c.options != "" {
+		return o, "", usagef(cmd, "--app is for a SEED: the options name their application")
+	}
 	if c.options == "" {
 		seed, err := strconv.ParseUint(args[0], 10, 64)
 		if err != nil {
 			return o, "", usagef(cmd, "SEED is %q: give a number from 0", args[0])
 		}
-		return chaos.Swarm(seed), args[0], nil
+		if !isChaosApplication(c.app) {
+			return o, "", usagef(cmd, "--app is %q: leave it out for the key-value store, or give one of %s", c.app, chaos.ApplicationNames())
+		}
+		o = chaos.Swarm(seed)
+		if o.Application = c.app; c.app != "" {
+			again = "--app " + c.app + " "
+		}
+		return o, again + args[0], nil
 	}
 	data, err := os.ReadFile(c.options)
 	if err != nil {

@@ -336,7 +336,7 @@ func (b *ledgerBench) one(ctx context.Context) error {
 	var signatures []ledger.Signature
 	if b.signed {
 		// Equal transfers are different transactions.
-		tx.Expires, tx.Memo = after(10*time.Minute), fmt.Sprintf("%x", mathrand.Uint64())
+		tx.Expires, tx.Memo = fromNow(10*time.Minute), fmt.Sprintf("%x", mathrand.Uint64())
 		signatures = append(signatures, tx.Sign(b.cluster, b.owners[from]))
 	}
 	if err := b.do(ctx, b.clients[from%b.connection], ledger.Submit(tx, signatures...)); err != nil {

@@ -346,7 +346,7 @@ func newLedgerPath() *cobra.Command {
 		if _, err = l.asset(p.Source); err != nil {
 			return err
 		}
-		b, err := l.ask(ledger.PathQuery(p, after(0)))
+		b, err := l.ask(ledger.PathQuery(p, fromNow(0)))
 		if err != nil {
 			return err
 		}
@@ -405,7 +405,7 @@ and what is owed to it on trust lines, each with what there was afterwards.`,
 		for _, asset := range names {
 			p := ledger.StatementPage{Account: args[0], Asset: asset, Number: *number, Height: *height}
 			if *since > 0 {
-				p.Time = after(-*since)
+				p.Time = fromNow(-*since)
 			}
 			lines, err := l.statement(p, *limit)
 			if err != nil {

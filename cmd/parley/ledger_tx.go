@@ -155,9 +155,9 @@ BOND bob alice 2 --ref repo-1 --for 720h'.`,
 			}
 			return o.session(cmd, func(ctx context.Context, s *session) error {
 				l := &ledgerBook{cmd: cmd, ctx: ctx, session: s}
-				tx := &ledger.Transaction{Memo: memo, Expires: after(life)}
+				tx := &ledger.Transaction{Memo: memo, Expires: fromNow(life)}
 				if wait > 0 {
-					tx.NotBefore = after(wait)
+					tx.NotBefore = fromNow(wait)
 				}
 				for _, leg := range legs {
 					a, err := l.leg(leg)

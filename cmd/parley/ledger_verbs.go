@@ -39,8 +39,8 @@ func reference(l *ledgerBook, s string) error {
 	return nil
 }
 
-// after is the time so long from now, as block time.
-func after(d time.Duration) statemachine.Time { return statemachine.Time(time.Now().Add(d).UnixNano()) }
+// fromNow is the time so long from now, as block time.
+func fromNow(d time.Duration) statemachine.Time { return statemachine.Time(time.Now().Add(d).UnixNano()) }
 
 // publicKeys reads keys: 64 digits, or the name of a client's key file. Without any it
 // is the key that the command acts with.
@@ -279,7 +279,7 @@ or releases it; when its time is over it goes back by itself.`,
 					if *ref == "" {
 						return nil, usagef(l.cmd, "--ref is missing: give the hold a name")
 					}
-					h := &ledger.PlaceHold{Asset: args[0], From: args[1], To: args[2], Reference: *ref, Agent: *agent, Expires: after(*life)}
+					h := &ledger.PlaceHold{Asset: args[0], From: args[1], To: args[2], Reference: *ref, Agent: *agent, Expires: fromNow(*life)}
 					if err := reference(l, *ref); err != nil {
 						return nil, err
 					}
@@ -393,7 +393,7 @@ through ACCOUNT, else for balances.`,
 						return nil, err
 					}
 					if *life != 0 {
-						o.Expires = after(*life)
+						o.Expires = fromNow(*life)
 					}
 					if err := accountNames(l, args[0]); err != nil {
 						return nil, err
