@@ -40,7 +40,9 @@ func reference(l *ledgerBook, s string) error {
 }
 
 // fromNow is the time so long from now, as block time.
-func fromNow(d time.Duration) statemachine.Time { return statemachine.Time(time.Now().Add(d).UnixNano()) }
+func fromNow(d time.Duration) statemachine.Time {
+	return statemachine.Time(time.Now().Add(d).UnixNano())
+}
 
 // publicKeys reads keys: 64 digits, or the name of a client's key file. Without any it
 // is the key that the command acts with.
