@@ -183,10 +183,11 @@ func Verify(ros *roster.Roster, r *Receipt) error {
 	if !receipttree.Verify(r.Certificate.Results, leaf.Digest(), int(r.Position), int(r.Count), r.Path) {
 		return fmt.Errorf("%w: leaf %d of %d is not under root %s", ErrPath, r.Position, r.Count, r.Certificate.Results.Hex())
 	}
-	return verifyCertificate(ros, r.Certificate)
+	return VerifyCertificate(ros, r.Certificate)
 }
 
-func verifyCertificate(ros *roster.Roster, c *pbft.CheckpointCertificate) error {
+// VerifyCertificate checks the certificate of a checkpoint; the error wraps ErrCertificate.
+func VerifyCertificate(ros *roster.Roster, c *pbft.CheckpointCertificate) error {
 	if err := c.Signers.Check(ros.N()); err != nil {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
 	}

@@ -63,30 +63,35 @@ type Proof struct {
 // Verify checks the proof for key against the digest of a store. The error wraps
 // [ErrInvalid]; if there is none, p.Present and p.Value are true of that store.
 func (p *Proof) Verify(digest crypto.Digest, key []byte) error {
+	got, err := p.Digest(key)
+	if err == nil && got != digest {
+		err = fmt.Errorf("%w: it leads to digest %v, not %v", ErrInvalid, got, digest)
+	}
+	return err
+}
+
+// Digest returns the digest of the store of which p, if that is its digest, proves what
+// it says of key. The error wraps [ErrInvalid]: p is no proof for key under any digest.
+func (p *Proof) Digest(key []byte) (digest crypto.Digest, err error) {
 	if !p.Present && p.Value != nil {
-		return fmt.Errorf("%w: a value of an absent key", ErrInvalid)
+		return digest, fmt.Errorf("%w: a value of an absent key", ErrInvalid)
 	}
 	if p.Empty {
 		if p.Present || len(p.Tree.Steps) > 0 || p.Tree.Nothing || !p.Tree.Key.IsZero() || !p.Tree.Value.IsZero() {
-			return fmt.Errorf("%w: a path in an empty tree", ErrInvalid)
+			return digest, fmt.Errorf("%w: a path in an empty tree", ErrInvalid)
 		}
-		if StateDigest(crypto.Digest{}) != digest {
-			return fmt.Errorf("%w: the store with digest %v is not empty", ErrInvalid, digest)
-		}
-		return nil
+		return StateDigest(crypto.Digest{}), nil
 	}
 	root, present, ok := p.Tree.Root(Path(key))
 	switch {
 	case !ok:
-		return fmt.Errorf("%w: the path is none to key %x", ErrInvalid, key)
-	case StateDigest(root) != digest:
-		return fmt.Errorf("%w: it leads to digest %v, not %v", ErrInvalid, StateDigest(root), digest)
+		return digest, fmt.Errorf("%w: the path is none to key %x", ErrInvalid, key)
 	case present != p.Present:
-		return fmt.Errorf("%w: key %x is present: %t, the proof says %t", ErrInvalid, key, present, p.Present)
+		return digest, fmt.Errorf("%w: key %x is present: %t, the proof says %t", ErrInvalid, key, present, p.Present)
 	case present && ValueDigest(p.Value) != p.Tree.Value:
-		return fmt.Errorf("%w: key %x has another value", ErrInvalid, key)
+		return digest, fmt.Errorf("%w: key %x has another value", ErrInvalid, key)
 	}
-	return nil
+	return StateDigest(root), nil
 }
 
 const (
