@@ -33,6 +33,7 @@ var (
 	dir     = flag.String("dir", "", "where the data goes; empty makes a folder that is removed")
 	results = flag.String("results", "", "a file that gets a table of the results appended")
 	child   = flag.Bool("child", false, "internal: measure here")
+	whole   = flag.Bool("whole", false, "with -transfer: also all of it by that way")
 	moved   = flag.Bool("transfer", false, "measure state transfer instead")
 	profile = flag.String("profile", "", "write a processor profile of the blocks (of one system)")
 )

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -56,8 +59,22 @@ func transfer() error {
 		return err
 	}
 	var out strings.Builder
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	fmt.Fprintf(&out, "\n### State transfer at %d keys\n\n| | time | processor time, both sides | requests | received | sent | nodes | values |\n|---|---:|---:|---:|---:|---:|---:|---:|\n", *keys)
-	for _, test := range []struct{ name, dir string }{{"a thousandth differs", to}, {"all of it", filepath.Join(folder, "empty")}} {
+	for _, test := range []struct{ name, dir string }{{"a thousandth differs", to}, {"all of it, part by part", filepath.Join(folder, "empty")}} {
+		if test.dir != to && !*whole {
+			continue
+		}
 		b, err := open(test.dir)
 		if err != nil {
 			return err
@@ -73,7 +90,28 @@ func transfer() error {
 			return err
 		}
 	}
-	if err := a.Close(); err != nil {
+	b, err := open(filepath.Join(folder, "snapshot"))
+	if err != nil {
+		return err
+	}
+	began, cpu := time.Now(), used()
+	snap, err := a.Snapshot()
+	if err != nil {
+		return err
+	}
+	r, w := io.Pipe()
+	written := make(chan int64)
+	go func() {
+		n, err := snap.WriteTo(w)
+		w.CloseWithError(err)
+		written <- n
+	}()
+	if err := b.Restore(r); err != nil {
+		return err
+	}
+	fmt.Fprintf(&out, "| all of it, as a snapshot | %.1f s | %.1f s | | %.1f MiB | | | %d |\n", time.Since(began).Seconds(),
+		(used() - cpu).Seconds(), float64(<-written)/(1<<20), *keys)
+	if err := errors.Join(snap.Close(), b.Close(), a.Close()); err != nil {
 		return err
 	}
 	return report(out.String())
