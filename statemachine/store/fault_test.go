@@ -153,7 +153,7 @@ func TestFaults(t *testing.T) {
 		return last, restore(s, snap)
 	}
 	faults := 0
-	for n := 0; ; n += 1 + n/100 {
+	for n := 0; ; n += 1 + n/50 {
 		left := n
 		d := &flakyDisks{left: &left}
 		c := memory(3)

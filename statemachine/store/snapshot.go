@@ -43,8 +43,9 @@ func (s *Store) Snapshot() (statemachine.Snapshot, error) {
 			release()
 			return nil, err
 		}
-		v.flushes = s.flushes.Load() // only what it knows already
-		v.last, v.history = s.pend.last, s.pend.history
+		// The database has what was pending, and nothing younger.
+		none := newPending()
+		v.last, v.history, v.flushes = none.last, none.history, s.flushes.Load()
 	}
 	return &frozen{v, d, release}, nil
 }
