@@ -82,8 +82,8 @@ func parseArtifact(data []byte) (*artifact, error) {
 	return a, nil
 }
 
-// pack encodes arguments that were given as text.
-func pack(inputs abi.Arguments, texts []string) ([]byte, error) {
+// packABI encodes arguments that were given as text.
+func packABI(inputs abi.Arguments, texts []string) ([]byte, error) {
 	if len(texts) != len(inputs) {
 		var want []string
 		for _, in := range inputs {
@@ -93,7 +93,7 @@ func pack(inputs abi.Arguments, texts []string) ([]byte, error) {
 	}
 	values := make([]any, len(inputs))
 	for i, in := range inputs {
-		v, err := parseValue(in.Type, texts[i])
+		v, err := parseABIValue(in.Type, texts[i])
 		if err != nil {
 			return nil, fmt.Errorf("argument %d (%s): %w", i+1, strings.TrimSpace(in.Type.String()+" "+in.Name), err)
 		}
@@ -102,9 +102,9 @@ func pack(inputs abi.Arguments, texts []string) ([]byte, error) {
 	return inputs.Pack(values...)
 }
 
-// parseValue reads a value: numbers in decimal or 0x..., bytes as 0x..., lists and
+// parseABIValue reads a value: numbers in decimal or 0x..., bytes as 0x..., lists and
 // structs as JSON.
-func parseValue(t abi.Type, s string) (reflect.Value, error) {
+func parseABIValue(t abi.Type, s string) (reflect.Value, error) {
 	var none reflect.Value
 	bad := func(remedy string) (reflect.Value, error) { return none, fmt.Errorf("%q: %s", s, remedy) }
 	out := reflect.New(t.GetType()).Elem()
@@ -123,7 +123,7 @@ func parseValue(t abi.Type, s string) (reflect.Value, error) {
 		}
 		out.Set(reflect.ValueOf(common.HexToAddress(s)))
 	case abi.UintTy, abi.IntTy:
-		return parseNumber(t, s)
+		return parseABINumber(t, s)
 	case abi.BytesTy:
 		b, err := hexutil.Decode(s)
 		if err != nil && s != "0x" {
@@ -137,16 +137,16 @@ func parseValue(t abi.Type, s string) (reflect.Value, error) {
 		}
 		reflect.Copy(out, reflect.ValueOf(b))
 	case abi.SliceTy, abi.ArrayTy:
-		return parseItems(t, s, out)
+		return parseABIList(t, s, out)
 	case abi.TupleTy:
-		return parseTuple(t, s, out)
+		return parseABITuple(t, s, out)
 	default:
 		return bad("this type cannot be written here")
 	}
 	return out, nil
 }
 
-func parseNumber(t abi.Type, s string) (reflect.Value, error) {
+func parseABINumber(t abi.Type, s string) (reflect.Value, error) {
 	n, ok := new(big.Int).SetString(s, 0)
 	if !ok {
 		return reflect.Value{}, fmt.Errorf("%q: a number is written in decimal or as 0x..., and this is none", s)
@@ -180,7 +180,7 @@ func jsonText(raw json.RawMessage) string {
 	return string(raw)
 }
 
-func parseItems(t abi.Type, s string, out reflect.Value) (reflect.Value, error) {
+func parseABIList(t abi.Type, s string, out reflect.Value) (reflect.Value, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal([]byte(s), &items); err != nil {
 		return out, fmt.Errorf("%q: write a list as JSON: [...]", s)
@@ -191,7 +191,7 @@ func parseItems(t abi.Type, s string, out reflect.Value) (reflect.Value, error) 
 		return out, fmt.Errorf("%d values where %d are wanted", len(items), t.Size)
 	}
 	for i, item := range items {
-		v, err := parseValue(*t.Elem, jsonText(item))
+		v, err := parseABIValue(*t.Elem, jsonText(item))
 		if err != nil {
 			return out, fmt.Errorf("item %d: %w", i, err)
 		}
@@ -200,13 +200,13 @@ func parseItems(t abi.Type, s string, out reflect.Value) (reflect.Value, error) 
 	return out, nil
 }
 
-func parseTuple(t abi.Type, s string, out reflect.Value) (reflect.Value, error) {
+func parseABITuple(t abi.Type, s string, out reflect.Value) (reflect.Value, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal([]byte(s), &items); err != nil || len(items) != len(t.TupleElems) {
 		return out, fmt.Errorf("%q: write the %d fields as a list of JSON: [...]", s, len(t.TupleElems))
 	}
 	for i, item := range items {
-		v, err := parseValue(*t.TupleElems[i], jsonText(item))
+		v, err := parseABIValue(*t.TupleElems[i], jsonText(item))
 		if err != nil {
 			return out, fmt.Errorf("field %s: %w", t.TupleRawNames[i], err)
 		}
@@ -215,16 +215,16 @@ func parseTuple(t abi.Type, s string, out reflect.Value) (reflect.Value, error) 
 	return out, nil
 }
 
-// formatValues shows what a contract returned.
-func formatValues(values []any) string {
+// formatABIValues shows what a contract returned.
+func formatABIValues(values []any) string {
 	texts := make([]string, len(values))
 	for i, v := range values {
-		texts[i] = formatValue(v)
+		texts[i] = formatABIValue(v)
 	}
 	return "(" + strings.Join(texts, ", ") + ")"
 }
 
-func formatValue(v any) string {
+func formatABIValue(v any) string {
 	switch v := v.(type) {
 	case string:
 		return text([]byte(v))
@@ -243,13 +243,13 @@ func formatValue(v any) string {
 		}
 		var items []string
 		for i := range r.Len() {
-			items = append(items, formatValue(r.Index(i).Interface()))
+			items = append(items, formatABIValue(r.Index(i).Interface()))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	case reflect.Struct:
 		var items []string
 		for i := range r.NumField() {
-			items = append(items, r.Type().Field(i).Name+": "+formatValue(r.Field(i).Interface()))
+			items = append(items, r.Type().Field(i).Name+": "+formatABIValue(r.Field(i).Interface()))
 		}
 		return "{" + strings.Join(items, ", ") + "}"
 	}

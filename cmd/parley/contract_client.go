@@ -41,15 +41,15 @@ func contractGenesis(c *crypto.Cluster) (*contract.Genesis, error) {
 	return contract.ParseGenesis(c.Application.Genesis)
 }
 
-// reading is a connection to all replicas, for reads that more of them agree on than may
+// contractReading is a connection to all replicas, for reads that more of them agree on than may
 // be faulty.
-type reading struct {
+type contractReading struct {
 	ctx    context.Context
 	dir    *directory
 	cancel func()
 }
 
-func (t *contractTarget) read(cmd *cobra.Command) (*reading, error) {
+func (t *contractTarget) read(cmd *cobra.Command) (*contractReading, error) {
 	if err := t.resolve(cmd); err != nil {
 		return nil, err
 	}
@@ -58,20 +58,20 @@ func (t *contractTarget) read(cmd *cobra.Command) (*reading, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), t.timeout)
-	return &reading{ctx, d, func() { cancel(); d.close() }}, nil
+	return &contractReading{ctx, d, func() { cancel(); d.close() }}, nil
 }
 
-// callError is an error that replicas agree on.
-type callError struct {
+// contractCallError is an error that replicas agree on.
+type contractCallError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	Data    any    `json:"data"`
 }
 
-func (e *callError) Error() string { return e.Message }
+func (e *contractCallError) Error() string { return e.Message }
 
 // call makes a call of JSON-RPC and decodes its result.
-func (r *reading) call(result any, method string, params ...any) error {
+func (r *contractReading) call(result any, method string, params ...any) error {
 	if params == nil {
 		params = []any{}
 	}
@@ -84,8 +84,8 @@ func (r *reading) call(result any, method string, params ...any) error {
 		return err
 	}
 	var reply struct {
-		Result json.RawMessage `json:"result"`
-		Error  *callError      `json:"error"`
+		Result json.RawMessage    `json:"result"`
+		Error  *contractCallError `json:"error"`
 	}
 	if err := json.Unmarshal(answer, &reply); err != nil {
 		return fmt.Errorf("the cluster's answer: %w", err)
@@ -98,7 +98,7 @@ func (r *reading) call(result any, method string, params ...any) error {
 
 // agree asks all replicas until some say the same that cannot all be faulty. They may
 // differ for a moment, while one has executed a block that another has not.
-func (r *reading) agree(q []byte) ([]byte, error) {
+func (r *contractReading) agree(q []byte) ([]byte, error) {
 	for {
 		answer, err := r.poll(q)
 		if answer != nil || r.ctx.Err() != nil {
@@ -112,7 +112,7 @@ func (r *reading) agree(q []byte) ([]byte, error) {
 	}
 }
 
-func (r *reading) poll(q []byte) ([]byte, error) {
+func (r *contractReading) poll(q []byte) ([]byte, error) {
 	type said struct {
 		weight uint64
 		answer []byte
@@ -150,8 +150,8 @@ func (r *reading) poll(q []byte) ([]byte, error) {
 // accountFile is where an account's key is if no other file is named.
 const accountFile = "account.key"
 
-// sender is an account that signs transactions.
-type sender struct {
+// txSender is an account that signs transactions.
+type txSender struct {
 	contractTarget
 	key   string
 	value string
@@ -161,7 +161,7 @@ type sender struct {
 	noProof *noProofError // why there is no receipt of what ran
 }
 
-func (s *sender) flags(cmd *cobra.Command) {
+func (s *txSender) flags(cmd *cobra.Command) {
 	s.contractTarget.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.key, "account", "", "file with the account's key (default "+accountFile+" in --dir; 'parley contract key' makes it)")
@@ -172,7 +172,7 @@ func (s *sender) flags(cmd *cobra.Command) {
 
 // submit signs a transaction, has it executed, and returns its outcome. A refusal, also
 // by the contract, is an error.
-func (s *sender) submit(cmd *cobra.Command, to *common.Address, data []byte, contractABI *abi.ABI) (*contract.Outcome, error) {
+func (s *txSender) submit(cmd *cobra.Command, to *common.Address, data []byte, contractABI *abi.ABI) (*contract.Outcome, error) {
 	value, ok := new(big.Int).SetString(s.value, 0)
 	if !ok || value.Sign() < 0 || value.BitLen() > 256 {
 		return nil, usagef(cmd, "--value is %q: give the wei in decimal or 0x...", s.value)
@@ -258,7 +258,7 @@ func (s *sender) submit(cmd *cobra.Command, to *common.Address, data []byte, con
 
 // contractRefusal turns a contract's no to a call into an error.
 func contractRefusal(err error, contractABI *abi.ABI) error {
-	var e *callError
+	var e *contractCallError
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -275,7 +275,7 @@ func revertText(data []byte, contractABI *abi.ABI) string {
 	if contractABI != nil && len(data) >= 4 {
 		if e, err := contractABI.ErrorByID([4]byte(data[:4])); err == nil {
 			if values, err := e.Inputs.Unpack(data[4:]); err == nil {
-				return "execution reverted: " + e.Name + formatValues(values)
+				return "execution reverted: " + e.Name + formatABIValues(values)
 			}
 		}
 	}

@@ -42,7 +42,7 @@ The file holds the key as 64 digits, as geth's 'account import' reads it.`,
 				}
 				path = filepath.Join(filepath.Dir(t.cluster), accountFile)
 			}
-			key, err := accountKey(path)
+			key, err := contractAccountKey(path)
 			if err != nil {
 				return err
 			}
@@ -55,8 +55,8 @@ The file holds the key as 64 digits, as geth's 'account import' reads it.`,
 	return cmd
 }
 
-// accountKey reads a key, or makes it.
-func accountKey(path string) (*ecdsa.PrivateKey, error) {
+// contractAccountKey reads a key, or makes it.
+func contractAccountKey(path string) (*ecdsa.PrivateKey, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return ecrypto.LoadECDSA(path)
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -133,7 +133,7 @@ func newContractAccount() *cobra.Command {
 }
 
 func newContractDeploy() *cobra.Command {
-	var s sender
+	var s txSender
 	s.contractTarget = *newContractTarget()
 	cmd := &cobra.Command{
 		Use:   "deploy ARTIFACT [ARGUMENT ...]",
@@ -151,7 +151,7 @@ constructor's: numbers in decimal or 0x..., bytes as 0x..., lists as JSON.`,
 			if len(a.code) == 0 {
 				return usagef(cmd, "%s has no bytecode: give the artifact of a contract that can be deployed", args[0])
 			}
-			data, err := pack(a.abi.Constructor.Inputs, args[1:])
+			data, err := packABI(a.abi.Constructor.Inputs, args[1:])
 			if err != nil {
 				return usagef(cmd, "constructor: %v", err)
 			}
@@ -166,13 +166,13 @@ constructor's: numbers in decimal or 0x..., bytes as 0x..., lists as JSON.`,
 	return cmd
 }
 
-// method finds a method and encodes its arguments.
-func method(cmd *cobra.Command, a *artifact, name string, args []string) (*abi.Method, []byte, error) {
+// packMethod finds a method and encodes its arguments.
+func packMethod(cmd *cobra.Command, a *artifact, name string, args []string) (*abi.Method, []byte, error) {
 	m, ok := a.abi.Methods[name]
 	if !ok {
 		return nil, nil, usagef(cmd, "the contract has no method %q", name)
 	}
-	data, err := pack(m.Inputs, args)
+	data, err := packABI(m.Inputs, args)
 	if err != nil {
 		return nil, nil, usagef(cmd, "%s: %v", name, err)
 	}
@@ -180,7 +180,7 @@ func method(cmd *cobra.Command, a *artifact, name string, args []string) (*abi.M
 }
 
 func newContractSend() *cobra.Command {
-	var s sender
+	var s txSender
 	s.contractTarget = *newContractTarget()
 	var file, data string
 	cmd := &cobra.Command{
@@ -212,7 +212,7 @@ did is undone then.`,
 					return err
 				}
 				known = &a.abi
-				if _, input, err = method(cmd, a, args[1], args[2:]); err != nil {
+				if _, input, err = packMethod(cmd, a, args[1], args[2:]); err != nil {
 					return err
 				}
 			case data != "":
@@ -234,7 +234,7 @@ did is undone then.`,
 }
 
 // report says what became of a transaction.
-func (s *sender) report(cmd *cobra.Command, o *contract.Outcome, known *abi.ABI) error {
+func (s *txSender) report(cmd *cobra.Command, o *contract.Outcome, known *abi.ABI) error {
 	out := cmd.OutOrStdout()
 	if s.json {
 		j := map[string]any{"transaction": o.Hash, "block": o.Height, "index": o.Index, "gasUsed": o.GasUsed, "logs": len(o.Logs)}
@@ -251,20 +251,20 @@ func (s *sender) report(cmd *cobra.Command, o *contract.Outcome, known *abi.ABI)
 		fmt.Fprintf(out, "contract %v\n", o.Contract)
 	}
 	for _, l := range o.Logs {
-		printLog(out, l, known)
+		printContractLog(out, l, known)
 	}
 	return s.proven()
 }
 
 // proven says that the receipt of what ran is missing, if it is.
-func (s *sender) proven() error {
+func (s *txSender) proven() error {
 	if s.noProof == nil {
 		return nil
 	}
 	return s.noProof
 }
 
-func printLog(out io.Writer, l *types.Log, known *abi.ABI) {
+func printContractLog(out io.Writer, l *types.Log, known *abi.ABI) {
 	if known != nil && len(l.Topics) > 0 {
 		if e, err := known.EventByID(l.Topics[0]); err == nil {
 			values := make(map[string]any)
@@ -277,7 +277,7 @@ func printLog(out io.Writer, l *types.Log, known *abi.ABI) {
 			if e.Inputs.UnpackIntoMap(values, l.Data) == nil && abi.ParseTopicsIntoMap(values, indexed, l.Topics[1:]) == nil {
 				fmt.Fprintf(out, "  %v %s", l.Address, e.Name)
 				for _, in := range e.Inputs {
-					fmt.Fprintf(out, " %s=%s", in.Name, formatValue(values[in.Name]))
+					fmt.Fprintf(out, " %s=%s", in.Name, formatABIValue(values[in.Name]))
 				}
 				fmt.Fprintln(out)
 				return
@@ -309,7 +309,7 @@ is what more replicas than may be faulty say alike.`,
 			if err != nil {
 				return err
 			}
-			m, data, err := method(cmd, a, args[1], args[2:])
+			m, data, err := packMethod(cmd, a, args[1], args[2:])
 			if err != nil {
 				return err
 			}
@@ -336,7 +336,7 @@ is what more replicas than may be faulty say alike.`,
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(values)
 			}
 			for _, v := range values {
-				fmt.Fprintln(cmd.OutOrStdout(), formatValue(v))
+				fmt.Fprintln(cmd.OutOrStdout(), formatABIValue(v))
 			}
 			return nil
 		},
@@ -394,7 +394,7 @@ func newContractReceipt() *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "contract %v\n", rc.ContractAddress)
 			}
 			for _, l := range rc.Logs {
-				printLog(cmd.OutOrStdout(), l, known)
+				printContractLog(cmd.OutOrStdout(), l, known)
 			}
 			return nil
 		},
@@ -468,7 +468,7 @@ through at once.`,
 					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "block %d", l.BlockNumber)
-				printLog(cmd.OutOrStdout(), l, known)
+				printContractLog(cmd.OutOrStdout(), l, known)
 			}
 			return nil
 		},

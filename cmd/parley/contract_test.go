@@ -128,18 +128,18 @@ func TestContractValues(t *testing.T) {
 	require.NoError(t, err)
 	at := "0x00000000000000000000000000000000000000b0"
 	good := []string{"a b", "true", "255", "-32768", "-1", "0x", "0x01020304", `["` + at + `"]`, `[1, "0x2"]`, `["7", ["x", "y"]]`}
-	b, err := pack(a.abi.Methods["f"].Inputs, good)
+	b, err := packABI(a.abi.Methods["f"].Inputs, good)
 	require.NoError(t, err)
 	values, err := a.abi.Methods["f"].Inputs.Unpack(b)
 	require.NoError(t, err)
-	require.Equal(t, `(a b, true, 255, -32768, -1, 0x, 0x01020304, [`+common.HexToAddress(at).Hex()+`], [1, 2], {A: 7, B: [x, y]})`, formatValues(values))
+	require.Equal(t, `(a b, true, 255, -32768, -1, 0x, 0x01020304, [`+common.HexToAddress(at).Hex()+`], [1, 2], {A: 7, B: [x, y]})`, formatABIValues(values))
 	for i, bad := range []string{"", "maybe", "256", "32768", "x", "01", "0x010203", `["0x1"]`, "[1]", `[7]`} {
 		if i == 0 {
 			continue // every text is a string
 		}
 		texts := append([]string(nil), good...)
 		texts[i] = bad
-		_, err := pack(a.abi.Methods["f"].Inputs, texts)
+		_, err := packABI(a.abi.Methods["f"].Inputs, texts)
 		require.ErrorContains(t, err, "argument "+itoa(i+1))
 	}
 	hardhat, err := json.Marshal(map[string]any{"abi": json.RawMessage(source), "bytecode": "0x6000"})
@@ -155,7 +155,7 @@ func TestContractValues(t *testing.T) {
 	require.ErrorContains(t, err, "is it linked")
 }
 
-var manyDigits = regexp.MustCompile(`[0-9]{4}`)
+var manyABIDigits = regexp.MustCompile(`[0-9]{4}`)
 
 func FuzzContractValue(f *testing.F) {
 	f.Add("uint256[2]", "[1,2]")
@@ -163,10 +163,10 @@ func FuzzContractValue(f *testing.F) {
 	f.Add("string", "x")
 	f.Fuzz(func(t *testing.T, kind, s string) {
 		typ, err := abi.NewType(kind, "", nil)
-		if err != nil || strings.Contains(kind, "fixed") || strings.Count(kind, "[") > 2 || manyDigits.MatchString(kind) {
+		if err != nil || strings.Contains(kind, "fixed") || strings.Count(kind, "[") > 2 || manyABIDigits.MatchString(kind) {
 			return // nothing that a compiler writes
 		}
-		if v, err := parseValue(typ, s); err == nil {
+		if v, err := parseABIValue(typ, s); err == nil {
 			_, _ = abi.Arguments{{Type: typ}}.Pack(v.Interface())
 		}
 	})
