@@ -47,6 +47,9 @@ func (r reading) decide(client crypto.PublicKey, kind string, read bool) *Refusa
 			return nil
 		}
 	}
+	if kind == "" {
+		kind = "bytes that are no operation"
+	}
 	return refuse(RuleRoles, "%s may not %s %s: none of its roles (%s) permits it", client.Hex(), verb, kind, strings.Join(m.Roles, ", "))
 }
 

@@ -205,7 +205,8 @@ func newOperation(k Kind) Operation {
 }
 
 // In the operations below, As is the party that its author acts as; empty is the key
-// that signed the request.
+// that signed the request. Name it in an operation that goes into an envelope: there,
+// empty is whoever submits it.
 
 // RegisterParty makes a party with a name. Enough of its keys must sign, so that nobody
 // registers what nobody can use; and the party [Registrar], if there is one.
@@ -244,8 +245,7 @@ func (o *RotateParty) code(c *canon.Codec) {
 
 // RevokeKey says that a key is not to be trusted any more. Without Party the key itself
 // must sign, and signs nothing any more, for whomever. With Party, that party or its
-// recovery signs, and the key is one that it has or had: it does not sign for that party
-// any more. Since is the block time from which on its signatures are not to be trusted,
+// recovery signs, and the key does not sign for that party any more. Since is the block time from which on its signatures are not to be trusted,
 // 0 for that of the operation.
 type RevokeKey struct {
 	Party  Party

@@ -1,7 +1,10 @@
 package registrytest
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,6 +109,42 @@ func TestEverythingHappens(t *testing.T) {
 	for _, rule := range []access.Rule{access.RuleConsortium, access.RulePrivate, access.RuleSuspended, access.RuleRoles, access.RuleOperations, access.RuleAdministrators} {
 		require.Positive(t, rules[rule], "never: %v", rule)
 	}
+}
+
+// Queries go on beside blocks, and each answers from the state after one of them.
+func TestQueriesBesideBlocks(t *testing.T) {
+	clients := []crypto.PublicKey{{1}, {2}}
+	now := statemachine.Time(1_700_000_000_000_000_000)
+	w := New(crypto.Hash("test/registry", nil), clients, now)
+	m, err := w.Machine()
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(statemachine.WithCaller(t.Context(), clients[0]))
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				b, err := m.Query(statemachine.WithCaller(t.Context(), clients[0]), registry.Encode(&registry.ListRecords{Collection: "open"}))
+				if err == nil {
+					_, err = registry.DecodeAnswer(b)
+				}
+				if refusal := new(access.Refusal); err != nil && !errors.As(err, &refusal) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	r := rand.New(rand.NewPCG(1, 3))
+	for height := range uint64(150) {
+		b := statemachine.Block{Height: height + 1, Time: now + statemachine.Time(height)*1e9}
+		for range 5 {
+			b.Ops = append(b.Ops, statemachine.Op{Client: clients[0], Data: w.Operation(r, 0)})
+		}
+		m.Apply(b)
+		m.Digest()
+	}
+	cancel()
+	readers.Wait()
 }
 
 func TestConformance(t *testing.T) {
