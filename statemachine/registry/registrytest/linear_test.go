@@ -148,7 +148,7 @@ func TestLinearizable(t *testing.T) {
 	var mu sync.Mutex
 	var history []porcupine.Operation
 	ended := map[string]int{}
-	const each = 150
+	const each = 40
 	var workers sync.WaitGroup
 	for i := range keys {
 		workers.Go(func() {
@@ -200,7 +200,7 @@ func TestLinearizable(t *testing.T) {
 }
 
 func randomCall(r *mrand.Rand, party func(int) registry.Party, i, n int) call {
-	in := call{id: fmt.Sprint(r.IntN(6) + 4*(n/50)), by: party(i)}
+	in := call{id: fmt.Sprint(r.IntN(6) + 4*(n/14)), by: party(i)}
 	switch r.IntN(12) {
 	case 0, 1, 2:
 		in.op = &registry.CreateRecord{Collection: "c", ID: in.id, Data: fmt.Append(nil, i, ".", n)}
