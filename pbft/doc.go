@@ -158,7 +158,7 @@
 //	ballot, tally, checkpoint_tally                               votes to certificates
 //	core                                                          state, Step, what follows each event
 //	normal, commit, chain                                         proposing, voting, committing
-//	viewchange, suspicion, timers                                 when and how the primary changes
+//	viewchange, suspicion, timers, links, slow                    when and how the primary changes
 //	pool                                                          requests that wait
 //	status, catchup, stable, rejoin, recovery                     losses, gaps, checkpoints, lost disks, restarts
 //	spine                                                         NewViews kept for accountability

@@ -84,10 +84,11 @@ const (
 	CauseRotation                // the reign is over
 	CauseAbdication              // the primary itself asks to be replaced
 	CauseLink                    // it cannot be reached
+	CauseSlow                    // it idles although requests wait
 	SuspicionCauses
 )
 
-var causeNames = [SuspicionCauses]string{"progress", "request-age", "idle", "others", "proof", "clock", "rotation", "abdication", "link"}
+var causeNames = [SuspicionCauses]string{"progress", "request-age", "idle", "others", "proof", "clock", "rotation", "abdication", "link", "slow"}
 
 func (c Cause) String() string {
 	if c < SuspicionCauses {

@@ -171,6 +171,7 @@ func (c *Core) accept(p *PrePrepare, out *Output) {
 	c.tip = p.Ref()
 	c.pool.propose(p.Requests)
 	c.judgeClock(p)
+	c.timers.pace.proposedNow(c.ticks)
 	c.vote(Prepare, c.tip, out)
 }
 

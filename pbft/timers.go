@@ -24,6 +24,8 @@ type timers struct {
 	forkAlarm    View // view whose claims gave rise to an alarm: once is enough
 	stalled      bool // the progress timer ran out in this view, and nothing new was committed since
 
+	pace pace
+
 	passOn       bool       // a view was opened: its primary gets what waits here
 	forward      []*Request // for the primary, sent at the end of the step
 	forwardBytes int
@@ -81,6 +83,7 @@ var timerTable = [...]struct {
 	{(*Core).idleDue, (*Core).onIdleTimeout},
 	{(*Core).linkDue, (*Core).onLinkLost},
 	{func(*Core) bool { return true }, (*Core).checkAges},
+	{func(*Core) bool { return true }, (*Core).watchPace},
 	{(*Core).clockDue, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
 	{(*Core).rejoinRotationDue, (*Core).rotateToRejoin},
 	{(*Core).abdicationDue, func(c *Core, out *Output) { c.suspect(CauseAbdication, out) }},

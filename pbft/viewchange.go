@@ -22,6 +22,7 @@ func (c *Core) leave(v View, out *Output) {
 // resetView makes v the present view, not entered.
 func (c *Core) resetView(v View) {
 	c.leaveNewView()
+	c.leavePace(v)
 	c.durable.View, c.durable.Entered, c.durable.NewView = v, false, Digest{}
 	c.dirty = true
 	c.open = false

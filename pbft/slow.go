@@ -1,0 +1,142 @@
+package pbft
+
+// A primary that proposes one block in just under a progress timeout restarts every
+// timer for ever, and nobody's age runs out as long as each block has something of every
+// client. So a backup also counts for how long the primary had nothing in flight
+// although requests wait here (PROTOCOL 3.9).
+//
+// Each turn of the primary, from when the last block committed here or a request came
+// until the next proposal, has an allowance. Ticks beyond it are idle ones. An account
+// gets slowWeight for each of them and loses one with every other tick, so it grows only
+// if the primary idles for more than one tick in slowWeight+1, which is a fifth of its
+// time. When it has grown by what one whole timeout of idling adds, the primary is
+// suspected. One stall that is shorter than the timeout is therefore no cause, and of the
+// throughput that its turns allow a primary that is never suspected leaves four fifths.
+//
+// The allowance of a turn is twice what turns usually took under the best primary of the
+// last rotations, a quarter of the timeout as long as there is none to compare with, and
+// always leastAllowance. It is also as long as the last block took, and a tick: so long a
+// primary may wait for clients that owe nothing (pool_debt.go).
+//
+// What an honest primary is not blamed for: blocks in flight, however long they take
+// under load; a quiet cluster; what it may not propose yet; the time before the view
+// opened; what was lost with the link to it. A request that waits here was passed on to
+// it when it came. Where it refused that, it has others of the same client or of
+// everybody in flight; or the request cannot run any more, and is forgotten before it
+// counts. One that only this replica knows, since the message was lost, makes nobody else
+// suspect, and is relayed at half of its age.
+//
+// Why views do not run away, under whatever load: a replica that left an open view for
+// this cause, or only because others did, has none of it before a rotation of views has
+// passed. Thus of all the views of a rotation a cluster without traitors leaves one for
+// it, since everybody leaves together. To leave a view takes a quorum as ever, or more
+// than F weight that draws it along: not the bits of F traitors, but one honest replica's
+// with theirs, that once. The view is not one that failed, and no timeout grows (R11).
+//
+// What remains: a primary that shows its proposal to some in time, and to as many others
+// as it takes late, has a block in flight for the first; only the timeout bounds that.
+const (
+	slowWeight     = 4
+	leastAllowance = 3 // ticks
+	fewTurns       = 16
+)
+
+// pace is what a backup knows of how fast primaries are.
+type pace struct {
+	run      uint64 // ticks in which the primary has owed a proposal
+	account  uint64
+	accepted uint64 // tick of the last proposal
+	took     uint64 // ticks from there to its commit
+	turns    uint64 // in this view that the primary was waited for, and their ticks
+	waited   uint64
+	best     [2]uint64 // a turn of the best primary of this rotation, and of the one before; 0 unknown
+	rotation uint64
+	spared   View // below it no primary is suspected for this
+}
+
+// owed tells whether the primary could propose, and should.
+func (c *Core) owed() bool {
+	return c.open && c.tipSet && !c.isPrimary() && !c.follower && c.pool.waiting > 0 &&
+		c.tip.Height <= c.Committed() && len(c.seen) == 0 && (c.target == nil || c.target.Height <= c.Committed()) &&
+		c.transfer == nil && c.tip.Height < c.voteLimit() && !c.peers[c.Primary()].cutOff
+}
+
+// allowance is for how many ticks a primary may owe a proposal.
+func (c *Core) allowance() uint64 {
+	p := &c.timers.pace
+	usual := c.timeout() / 8
+	switch now, before := p.best[0], p.best[1]; {
+	case now > 0 && before > 0:
+		usual = min(now, before)
+	case now+before > 0:
+		usual = now + before
+	}
+	if p.turns >= fewTurns {
+		usual = min(usual, p.usual())
+	}
+	return max(2*usual, p.took+1, leastAllowance)
+}
+
+// usual is how long a turn in this view took, on average, begun ticks counted.
+func (p *pace) usual() uint64 { return (p.waited + p.turns - 1) / p.turns }
+
+// watchPace is called at every tick.
+func (c *Core) watchPace(out *Output) {
+	p := &c.timers.pace
+	limit := slowWeight * c.timeout()
+	if !c.owed() {
+		p.run = 0
+	} else if p.run++; p.run == c.allowance()+1 {
+		c.pool.sift(c.chain.tip().Time, c.cfg.Admissible)
+		if c.pool.waiting == 0 {
+			p.run = 0
+		}
+	}
+	if p.run > c.allowance() {
+		p.account = min(p.account+slowWeight, limit)
+	} else if p.account > 0 {
+		p.account--
+	}
+	switch {
+	case c.suspicion.has(CauseSlow):
+		if p.account < limit/2 {
+			c.withdraw(CauseSlow)
+		}
+	case p.account >= limit && c.suspicion.mask == 0 && c.durable.View >= p.spared:
+		c.suspect(CauseSlow, out)
+	}
+}
+
+// proposedNow notes that the tip is a proposal that was accepted in this moment.
+func (p *pace) proposedNow(now uint64) {
+	if p.run > 0 {
+		p.turns++
+		p.waited += p.run
+	}
+	p.run, p.accepted = 0, now
+}
+
+// committedNow notes that a block of this view committed.
+func (p *pace) committedNow(now uint64) { p.took = now - p.accepted }
+
+// leavePace ends what is counted within a view, before its suspicions are forgotten.
+// next is the view that comes.
+func (c *Core) leavePace(next View) {
+	p := &c.timers.pace
+	const ownCauses = ^uint32(1<<CauseSlow | 1<<CauseOthers)
+	if c.open && c.suspicion.mask&ownCauses == 0 {
+		p.spared = c.durable.View + View(c.schedule.Len())
+	}
+	if p.turns >= fewTurns && (p.best[0] == 0 || p.usual() < p.best[0]) {
+		p.best[0] = p.usual()
+	}
+	switch r := uint64(next) / uint64(c.schedule.Len()); {
+	case r > p.rotation+1:
+		p.best = [2]uint64{}
+		p.rotation = r
+	case r > p.rotation:
+		p.best = [2]uint64{0, p.best[0]}
+		p.rotation = r
+	}
+	p.run, p.account, p.took, p.turns, p.waited = 0, 0, 0, 0, 0
+}
