@@ -268,6 +268,8 @@ type Stats struct {
 	Disagreement uint64 // answers that contradict the outcome
 	Strange      uint64 // messages that make no sense
 	Connects     uint64 // sessions opened
+	Reads        uint64 // begun by Read
+	ReadsLogged  uint64 // of those, that ended in the log
 	UnderWay     int    // requests without an outcome, now
 	Connected    int    // replicas, now
 }

@@ -41,6 +41,42 @@
 // Operations of one request run together and in the order of their submission; the
 // order of operations submitted at the same time is not defined.
 //
+// # Linearizable reads
+//
+// [Client.Read] asks all replicas at once. Each answers with three things: what its
+// application says, a height whose effects that has at least, and the height of the
+// highest certificate that it holds (by view, then by height), its claim. The index of
+// the read is the lowest height that the claims of a quorum do not exceed. The answer is
+// one that replicas of more than F weight gave in the same words, each at the index or
+// above.
+//
+// Why that is linearizable: what was acknowledged to anybody, or shown by such a read,
+// before this one began was vouched for by more than F weight, so an honest replica had
+// executed it. So its block, or a later one, at height h in view v, had a commit
+// certificate; so a quorum had voted to commit it, and the honest ones among these had
+// first put on their disks that it is prepared. From then on the highest certificate of
+// each of these ranks at (v, h) or above. One of the same view is then at height h or
+// above; one of a later view too, because what it certifies descends from every block
+// that was committed before. So their claims are h or more. Any two quorums share an
+// honest replica: one of those is in the quorum that made the index, which is therefore
+// not below h. And one of those who gave the answer is honest, so the answer has the
+// effects of h. Executed heights would not do for claims: the commit certificate may
+// have reached one replica alone, which a faulty one helped to acknowledge.
+//
+// Liars: one that claims too little is one of F in its quorum, and changes nothing. One
+// that claims too much is left out as soon as the others are a quorum, as all honest
+// replicas are, so a claim needs no proof; until then it makes the read wait. One that
+// answers wrongly or not at all is outvoted: with F lying and F honest ones kept in the
+// dark by the primary, who claim what they last heard of, those that are left weigh more
+// than F, and nobody but they is waited for. A replica that lost its disk, and with it
+// what it had promised, makes no claim until it votes again.
+//
+// Where what is read changes with every block, answers may differ from one replica to the
+// next. An application that keeps earlier states ([statemachine.HistoryQuerier]) is then
+// asked for the state at exactly the index. Else, or if what is prepared is not committed
+// because the cluster has no work or no quorum, Read gives up after a bounded number of
+// rounds, and uses the log.
+//
 // # Many clients in one process
 //
 // A gateway, or a bank's front end, holds the keys of many clients. Each is a Client of

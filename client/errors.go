@@ -42,6 +42,19 @@ var (
 	ErrClosed = errors.New("client is closed")
 	// ErrNoReceipt: no replica has what the receipt is made of any more.
 	ErrNoReceipt = errors.New("no receipt is to be had")
+	// ErrNotLinearizable: replicas gave no answer that is known to be linearizable.
+	// Nothing was changed by it: read again, or through the log.
+	ErrNotLinearizable = errors.New("no linearizable answer without the log")
+	// ErrNoQueries: the application answers no queries; what it knows is to be had by
+	// operations alone.
+	ErrNoQueries = errors.New("the application answers no queries")
+	// ErrQuery: the application did not accept the query. More weight than may be faulty
+	// says so.
+	ErrQuery = errors.New("query refused by the application")
+	// ErrPruned: the state at a height, or what happened there, is not kept any more.
+	ErrPruned = errors.New("discarded")
+	// ErrNoHistory: the application answers from its last state only.
+	ErrNoHistory = errors.New("the application keeps no earlier states")
 )
 
 // UnknownError says that an operation was sent and how it ended is not known. It

@@ -81,6 +81,7 @@ type fakeReplica struct {
 	primary uint32              // whom it names
 	noise   *api.ReplicaMessage // sent before each reply
 	receipt func(*api.ReceiptRequest) (*api.ReceiptResponse, error)
+	query   func(context.Context, *api.QueryRequest) (*api.QueryResponse, error)
 	hang    bool // does not even greet
 
 	sessions map[*fakeSession]bool
@@ -405,7 +406,13 @@ func (r *fakeReplica) say(reply statemachine.Reply) {
 	}
 }
 
-func (r *fakeReplica) Query(_ context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
+func (r *fakeReplica) Query(ctx context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
+	r.cluster.mu.Lock()
+	f := r.query
+	r.cluster.mu.Unlock()
+	if f != nil {
+		return f(ctx, q)
+	}
 	return &api.QueryResponse{Answer: append([]byte{byte(r.id)}, q.Query...), Height: 7}, nil
 }
 

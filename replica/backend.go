@@ -19,6 +19,13 @@ var (
 	ErrNoQueries = errors.New("the application answers no queries")
 	// ErrStopped: the replica was stopped or has failed.
 	ErrStopped = errors.New("replica is stopped")
+	// ErrNoHistory: the application is no statemachine.HistoryQuerier.
+	ErrNoHistory = errors.New("the application answers from its last state only")
+	// ErrHeightAhead: the height is not executed here yet.
+	ErrHeightAhead = errors.New("height is not executed yet")
+	// ErrNoReadIndex: the replica has lost its disk and does not vote yet, so it cannot
+	// know what it promised before.
+	ErrNoReadIndex = errors.New("replica does not know what it has voted for")
 )
 
 // offerLimit is how many offered requests may wait for the protocol goroutine.
@@ -72,8 +79,7 @@ func (s *Server) Lookup(client crypto.PublicKey, seq uint64, digest pbft.Digest)
 }
 
 // Query asks the application as it is on this replica, which may lag: for a
-// linearizable read submit an operation, or await ReadIndex's height first. The
-// height is one whose effects the answer has at least.
+// linearizable read ask all replicas, as client.Client.Read does. The height is one whose effects the answer has at least.
 func (s *Server) Query(ctx context.Context, q []byte) ([]byte, pbft.Height, error) {
 	querier, ok := s.cfg.Machine.(statemachine.Querier)
 	if !ok {
@@ -94,17 +100,44 @@ func (s *Server) AwaitExecuted(ctx context.Context, h pbft.Height) error {
 	return s.runner.gate.wait(ctx, h)
 }
 
+// QueryAt asks the application for its state after the block at exactly that height.
+func (s *Server) QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, pbft.Height, error) {
+	querier, ok := s.cfg.Machine.(statemachine.HistoryQuerier)
+	if !ok {
+		if _, ok := s.cfg.Machine.(statemachine.Querier); !ok {
+			return nil, 0, ErrNoQueries
+		}
+		return nil, s.runner.gate.height(), ErrNoHistory
+	}
+	if err := s.Err(); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrStopped, err)
+	}
+	s.runner.queryLock.RLock()
+	defer s.runner.queryLock.RUnlock()
+	if now := s.runner.gate.height(); h > now {
+		return nil, now, ErrHeightAhead
+	}
+	answer, err := querier.QueryAt(ctx, uint64(h), q)
+	if errors.Is(err, statemachine.ErrPruned) {
+		return nil, s.runner.gate.height(), fmt.Errorf("%w: %w", ErrPruned, err)
+	}
+	return answer, h, err
+}
+
 // ReadIndex implements backend.
-func (s *Server) ReadIndex(context.Context) (pbft.Height, *pbft.Certificate, error) {
+func (s *Server) ReadIndex(context.Context) (pbft.Height, error) {
+	if at := s.published.Load(); at == nil || at.follower {
+		return 0, ErrNoReadIndex
+	}
 	v, err := s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordHigh})
 	if err != nil || v == nil {
-		return 0, nil, err
+		return 0, err // there is none as long as nothing was prepared
 	}
 	c, err := pbft.DecodeRecordCertificate(v)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	return c.Height, c, nil
+	return c.Height, nil
 }
 
 // ReceiptAt implements backend.

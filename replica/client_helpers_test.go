@@ -73,6 +73,9 @@ type fakeBackend struct {
 	onOffer  func([]*pbft.Request)
 	offered  chan *pbft.Request
 	query    func(context.Context, []byte) ([]byte, pbft.Height, error)
+	queryAt  func(context.Context, pbft.Height, []byte) ([]byte, pbft.Height, error)
+	await    func(context.Context, pbft.Height) error
+	index    func() (pbft.Height, error)
 	receipt  func(context.Context, pbft.Height, pbft.Digest, int) (*receiptParts, error)
 }
 
@@ -108,10 +111,22 @@ func (b *fakeBackend) Query(ctx context.Context, q []byte) ([]byte, pbft.Height,
 	return b.query(ctx, q)
 }
 
-func (b *fakeBackend) AwaitExecuted(context.Context, pbft.Height) error { return nil }
+func (b *fakeBackend) AwaitExecuted(ctx context.Context, h pbft.Height) error {
+	if b.await == nil {
+		return nil
+	}
+	return b.await(ctx, h)
+}
 
-func (b *fakeBackend) ReadIndex(context.Context) (pbft.Height, *pbft.Certificate, error) {
-	return 0, nil, nil
+func (b *fakeBackend) QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, pbft.Height, error) {
+	return b.queryAt(ctx, h, q)
+}
+
+func (b *fakeBackend) ReadIndex(context.Context) (pbft.Height, error) {
+	if b.index == nil {
+		return 0, ErrNoReadIndex
+	}
+	return b.index()
 }
 
 func (b *fakeBackend) ReceiptAt(ctx context.Context, h pbft.Height, d pbft.Digest, op int) (*receiptParts, error) {

@@ -143,33 +143,6 @@ func (s *clientService) write(stream grpc.BidiStreamingServer[api.ClientMessage,
 	}
 }
 
-// Query implements api.ParleyServer.
-func (s *clientService) Query(ctx context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
-	if len(q.Query) > s.limits.MaxQueryBytes {
-		return nil, status.Errorf(codes.InvalidArgument, "query of %d bytes, at most %d", len(q.Query), s.limits.MaxQueryBytes)
-	}
-	answer, height, err := s.backend.Query(ctx, q.Query)
-	switch {
-	case ctx.Err() != nil:
-		return nil, status.FromContextError(ctx.Err()).Err()
-	case errors.Is(err, ErrNoQueries):
-		return nil, status.Error(codes.Unimplemented, ErrNoQueries.Error())
-	case errors.Is(err, ErrStopped):
-		return nil, status.Error(codes.Unavailable, ErrStopped.Error())
-	case err != nil:
-		// The application's words to its own client, and nothing of ours.
-		return nil, status.Error(codes.InvalidArgument, truncated(err.Error(), 256))
-	}
-	return &api.QueryResponse{Answer: answer, Height: uint64(height)}, nil
-}
-
-func truncated(s string, limit int) string {
-	if len(s) > limit {
-		return s[:limit]
-	}
-	return s
-}
-
 // Receipt implements api.ParleyServer.
 func (s *clientService) Receipt(ctx context.Context, q *api.ReceiptRequest) (*api.ReceiptResponse, error) {
 	if len(q.Request) != crypto.DigestSize {

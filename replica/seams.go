@@ -46,13 +46,18 @@ type backend interface {
 	// answer reflects at least.
 	Query(ctx context.Context, q []byte) ([]byte, pbft.Height, error)
 
+	// QueryAt asks for the answer from the state after the block at exactly that height.
+	// The height that it returns is that one, or with an error the last executed one.
+	// Errors: ErrNoHistory, ErrHeightAhead, ErrPruned, and those of Query.
+	QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, pbft.Height, error)
+
 	// AwaitExecuted returns when height has been executed here, or ctx ends.
 	AwaitExecuted(ctx context.Context, h pbft.Height) error
 
-	// ReadIndex returns the height of the highest certificate that is durable here,
-	// with the certificate: what a linearizable read must wait for (PROTOCOL R16).
-	// The certificate is nil only for the epoch's start block.
-	ReadIndex(ctx context.Context) (pbft.Height, *pbft.Certificate, error)
+	// ReadIndex returns the height of the highest certificate that this replica holds,
+	// which is not below anything that it helped to commit: what a linearizable read
+	// must wait for (PROTOCOL R16). ErrNoReadIndex if it cannot say.
+	ReadIndex(ctx context.Context) (pbft.Height, error)
 
 	// ReceiptAt returns what a receipt for one operation of a request is made of.
 	// Errors: ErrNoSuchResult, ErrNotCertified, ErrPruned, ErrStore.

@@ -23,6 +23,8 @@ var (
 
 	// ErrOutOfOrder: the block does not follow the last executed one. Nothing changed.
 	ErrOutOfOrder = errors.New("block out of order")
+	// ErrPruned: the state at a height is not kept any more (see [HistoryQuerier]).
+	ErrPruned = errors.New("state at that height is not kept any more")
 	// ErrSnapshotFormat: a snapshot's bytes do not decode.
 	ErrSnapshotFormat = errors.New("malformed snapshot")
 )

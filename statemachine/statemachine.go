@@ -93,3 +93,11 @@ type HeightAware interface {
 type Querier interface {
 	Query(ctx context.Context, q []byte) ([]byte, error)
 }
+
+// HistoryQuerier is implemented by applications that can answer from earlier states.
+type HistoryQuerier interface {
+	Querier
+	// QueryAt is Query from the state after the block at exactly that height, which has
+	// been executed. The error wraps [ErrPruned] if that state is not kept any more.
+	QueryAt(ctx context.Context, height uint64, q []byte) ([]byte, error)
+}

@@ -304,6 +304,61 @@ func (Reason) EnumDescriptor() ([]byte, []int) {
 	return file_parley_proto_rawDescGZIP(), []int{2}
 }
 
+type QueryResponse_State int32
+
+const (
+	QueryResponse_STATE_ANSWERED QueryResponse_State = 0
+	// It was to be exact, and this replica has not executed that height yet.
+	QueryResponse_STATE_AHEAD QueryResponse_State = 1
+	// It was to be exact, and this replica has discarded that state.
+	QueryResponse_STATE_PRUNED QueryResponse_State = 2
+	// It was to be exact, and this application answers from the last state only.
+	QueryResponse_STATE_NO_HISTORY QueryResponse_State = 3
+)
+
+// Enum value maps for QueryResponse_State.
+var (
+	QueryResponse_State_name = map[int32]string{
+		0: "STATE_ANSWERED",
+		1: "STATE_AHEAD",
+		2: "STATE_PRUNED",
+		3: "STATE_NO_HISTORY",
+	}
+	QueryResponse_State_value = map[string]int32{
+		"STATE_ANSWERED":   0,
+		"STATE_AHEAD":      1,
+		"STATE_PRUNED":     2,
+		"STATE_NO_HISTORY": 3,
+	}
+)
+
+func (x QueryResponse_State) Enum() *QueryResponse_State {
+	p := new(QueryResponse_State)
+	*p = x
+	return p
+}
+
+func (x QueryResponse_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QueryResponse_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_parley_proto_enumTypes[3].Descriptor()
+}
+
+func (QueryResponse_State) Type() protoreflect.EnumType {
+	return &file_parley_proto_enumTypes[3]
+}
+
+func (x QueryResponse_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QueryResponse_State.Descriptor instead.
+func (QueryResponse_State) EnumDescriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{7, 0}
+}
+
 type ReceiptResponse_State int32
 
 const (
@@ -347,11 +402,11 @@ func (x ReceiptResponse_State) String() string {
 }
 
 func (ReceiptResponse_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[3].Descriptor()
+	return file_parley_proto_enumTypes[4].Descriptor()
 }
 
 func (ReceiptResponse_State) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[3]
+	return &file_parley_proto_enumTypes[4]
 }
 
 func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
@@ -810,8 +865,17 @@ func (x *Refusal) GetIdentity() uint32 {
 }
 
 type QueryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Query         []byte                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"` // in the application's encoding; at most 1 MiB
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Query []byte                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"` // in the application's encoding; at most 1 MiB
+	// Answer from the state after the block at this height, or a later one unless it is
+	// to be exact. If "index" is set, from one at the height in QueryResponse.prepared,
+	// too, so far as that can be waited for.
+	Height uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	Exact  bool   `protobuf:"varint,3,opt,name=exact,proto3" json:"exact,omitempty"`
+	Index  bool   `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	// How long the replica may wait until it has executed so far; then it answers from
+	// where it is. It may wait for less, and not at all by default.
+	WaitMs        uint32 `protobuf:"varint,5,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -853,11 +917,50 @@ func (x *QueryRequest) GetQuery() []byte {
 	return nil
 }
 
+func (x *QueryRequest) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *QueryRequest) GetIndex() bool {
+	if x != nil {
+		return x.Index
+	}
+	return false
+}
+
+func (x *QueryRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+// A linearizable read without the log. The client asks all replicas with "index". It
+// takes the claims, "prepared", of replicas that together weigh a quorum; the highest of
+// these is the index. An answer counts when replicas that weigh more than F gave the same
+// bytes, each with a height not below the index. The notes of package client say why.
 type QueryResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Answer []byte                 `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
-	// A block whose effects the answer has at least.
-	Height        uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	// A block whose effects the answer has at least; if it was to be exact, at most.
+	// Without an answer, the last block that this replica has executed.
+	Height uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	// If "index" was set: the height of the highest certificate, by view and then by
+	// height, that this replica holds, read after the request came. Absent if it cannot
+	// say, because it has lost what it promised.
+	Prepared      *uint64             `protobuf:"varint,3,opt,name=prepared,proto3,oneof" json:"prepared,omitempty"`
+	Epoch         uint64              `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	State         QueryResponse_State `protobuf:"varint,5,opt,name=state,proto3,enum=parley.v1.QueryResponse_State" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -904,6 +1007,27 @@ func (x *QueryResponse) GetHeight() uint64 {
 		return x.Height
 	}
 	return 0
+}
+
+func (x *QueryResponse) GetPrepared() uint64 {
+	if x != nil && x.Prepared != nil {
+		return *x.Prepared
+	}
+	return 0
+}
+
+func (x *QueryResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *QueryResponse) GetState() QueryResponse_State {
+	if x != nil {
+		return x.State
+	}
+	return QueryResponse_STATE_ANSWERED
 }
 
 type ReceiptRequest struct {
@@ -1451,12 +1575,25 @@ const file_parley_proto_rawDesc = "" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12)\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x11.parley.v1.ReasonR\x06reason\x12$\n" +
 	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\x12\x1a\n" +
-	"\bidentity\x18\x04 \x01(\rR\bidentity\"$\n" +
+	"\bidentity\x18\x04 \x01(\rR\bidentity\"\x81\x01\n" +
 	"\fQueryRequest\x12\x14\n" +
-	"\x05query\x18\x01 \x01(\fR\x05query\"?\n" +
+	"\x05query\x18\x01 \x01(\fR\x05query\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05exact\x18\x03 \x01(\bR\x05exact\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\bR\x05index\x12\x17\n" +
+	"\await_ms\x18\x05 \x01(\rR\x06waitMs\"\x8f\x02\n" +
 	"\rQueryResponse\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\fR\x06answer\x12\x16\n" +
-	"\x06height\x18\x02 \x01(\x04R\x06height\"`\n" +
+	"\x06height\x18\x02 \x01(\x04R\x06height\x12\x1f\n" +
+	"\bprepared\x18\x03 \x01(\x04H\x00R\bprepared\x88\x01\x01\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x124\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x1e.parley.v1.QueryResponse.StateR\x05state\"T\n" +
+	"\x05State\x12\x12\n" +
+	"\x0eSTATE_ANSWERED\x10\x00\x12\x0f\n" +
+	"\vSTATE_AHEAD\x10\x01\x12\x10\n" +
+	"\fSTATE_PRUNED\x10\x02\x12\x14\n" +
+	"\x10STATE_NO_HISTORY\x10\x03B\v\n" +
+	"\t_prepared\"`\n" +
 	"\x0eReceiptRequest\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x18\n" +
 	"\arequest\x18\x02 \x01(\fR\arequest\x12\x1c\n" +
@@ -1549,55 +1686,57 @@ func file_parley_proto_rawDescGZIP() []byte {
 	return file_parley_proto_rawDescData
 }
 
-var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_parley_proto_goTypes = []any{
 	(Replies)(0),               // 0: parley.v1.Replies
 	(Outcome)(0),               // 1: parley.v1.Outcome
 	(Reason)(0),                // 2: parley.v1.Reason
-	(ReceiptResponse_State)(0), // 3: parley.v1.ReceiptResponse.State
-	(*ClientMessage)(nil),      // 4: parley.v1.ClientMessage
-	(*Attachment)(nil),         // 5: parley.v1.Attachment
-	(*ReplicaMessage)(nil),     // 6: parley.v1.ReplicaMessage
-	(*Attached)(nil),           // 7: parley.v1.Attached
-	(*Reply)(nil),              // 8: parley.v1.Reply
-	(*Refusal)(nil),            // 9: parley.v1.Refusal
-	(*QueryRequest)(nil),       // 10: parley.v1.QueryRequest
-	(*QueryResponse)(nil),      // 11: parley.v1.QueryResponse
-	(*ReceiptRequest)(nil),     // 12: parley.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),    // 13: parley.v1.ReceiptResponse
-	(*StatusRequest)(nil),      // 14: parley.v1.StatusRequest
-	(*StatusResponse)(nil),     // 15: parley.v1.StatusResponse
-	(*Peer)(nil),               // 16: parley.v1.Peer
-	(*ClusterRequest)(nil),     // 17: parley.v1.ClusterRequest
-	(*ClusterResponse)(nil),    // 18: parley.v1.ClusterResponse
+	(QueryResponse_State)(0),   // 3: parley.v1.QueryResponse.State
+	(ReceiptResponse_State)(0), // 4: parley.v1.ReceiptResponse.State
+	(*ClientMessage)(nil),      // 5: parley.v1.ClientMessage
+	(*Attachment)(nil),         // 6: parley.v1.Attachment
+	(*ReplicaMessage)(nil),     // 7: parley.v1.ReplicaMessage
+	(*Attached)(nil),           // 8: parley.v1.Attached
+	(*Reply)(nil),              // 9: parley.v1.Reply
+	(*Refusal)(nil),            // 10: parley.v1.Refusal
+	(*QueryRequest)(nil),       // 11: parley.v1.QueryRequest
+	(*QueryResponse)(nil),      // 12: parley.v1.QueryResponse
+	(*ReceiptRequest)(nil),     // 13: parley.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),    // 14: parley.v1.ReceiptResponse
+	(*StatusRequest)(nil),      // 15: parley.v1.StatusRequest
+	(*StatusResponse)(nil),     // 16: parley.v1.StatusResponse
+	(*Peer)(nil),               // 17: parley.v1.Peer
+	(*ClusterRequest)(nil),     // 18: parley.v1.ClusterRequest
+	(*ClusterResponse)(nil),    // 19: parley.v1.ClusterResponse
 }
 var file_parley_proto_depIdxs = []int32{
-	5,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
+	6,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
 	0,  // 1: parley.v1.ClientMessage.replies:type_name -> parley.v1.Replies
-	8,  // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
-	9,  // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
-	7,  // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
+	9,  // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
+	10, // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
+	8,  // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
 	2,  // 5: parley.v1.Attached.reason:type_name -> parley.v1.Reason
 	1,  // 6: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
 	2,  // 7: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
-	3,  // 8: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
-	16, // 9: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
-	4,  // 10: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
-	10, // 11: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
-	12, // 12: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
-	14, // 13: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
-	17, // 14: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
-	6,  // 15: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
-	11, // 16: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
-	13, // 17: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
-	15, // 18: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
-	18, // 19: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 8: parley.v1.QueryResponse.state:type_name -> parley.v1.QueryResponse.State
+	4,  // 9: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
+	17, // 10: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	5,  // 11: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
+	11, // 12: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
+	13, // 13: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
+	15, // 14: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
+	18, // 15: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
+	7,  // 16: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
+	12, // 17: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
+	14, // 18: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
+	16, // 19: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
+	19, // 20: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_parley_proto_init() }
@@ -1605,12 +1744,13 @@ func file_parley_proto_init() {
 	if File_parley_proto != nil {
 		return
 	}
+	file_parley_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_proto_rawDesc), len(file_parley_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -108,7 +108,8 @@ type ParleyClient interface {
 	// 4096 entries and 16 for each client attached.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClientMessage, ReplicaMessage], error)
 	// Query asks the application on this replica alone. The answer may be stale and
-	// may be a lie: it is for diagnosis and for data that proves itself.
+	// may be a lie: alone it is for diagnosis and for data that proves itself. Asked of
+	// all replicas, with "index", it is a linearizable read: see QueryResponse.
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (*QueryResponse, error)
 	// Receipt returns the proof of one operation's result.
 	Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error)
@@ -191,7 +192,8 @@ type ParleyServer interface {
 	// 4096 entries and 16 for each client attached.
 	Session(grpc.BidiStreamingServer[ClientMessage, ReplicaMessage]) error
 	// Query asks the application on this replica alone. The answer may be stale and
-	// may be a lie: it is for diagnosis and for data that proves itself.
+	// may be a lie: alone it is for diagnosis and for data that proves itself. Asked of
+	// all replicas, with "index", it is a linearizable read: see QueryResponse.
 	Query(context.Context, *QueryRequest) (*QueryResponse, error)
 	// Receipt returns the proof of one operation's result.
 	Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error)

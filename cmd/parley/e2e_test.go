@@ -60,6 +60,8 @@ func TestFourProcesses(t *testing.T) {
 	require.Contains(t, must(t, "get", "--dir", dir, "--json", "colour"), `"done":true`)
 	require.Eventually(t, func() bool { return parley(t, "get", "--dir", dir, "--replica", "2", "colour").out == "red\n" }, 30*time.Second, 20*time.Millisecond)
 	refused(t, exitUsage, []string{"get", "--dir", dir, "--replica", "4", "colour"}, "0 to 3")
+	require.Equal(t, "red\n", parley(t, "get", "--dir", dir, "--without-log", "colour").out)
+	refused(t, exitAbsent, []string{"get", "--dir", dir, "--without-log", "taste"}, "there is no key taste")
 	refused(t, exitFailed, []string{"put", "--dir", dir, "--receipt", proof, "a", "b"}, "exists already")
 	t.Setenv(dirVariable, dir)
 	require.Equal(t, "red\n", must(t, "get", "colour"))

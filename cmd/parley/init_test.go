@@ -124,6 +124,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"put", "--dir", dir, "--timeout", "-1s", "a", "b"}, "--timeout is -1s"},
 		{[]string{"put", "--timeout", "soon", "a", "b"}, `invalid argument "soon"`},
 		{[]string{"get", "--dir", dir, "--replica", "1", "--receipt", "f", "k"}, "leave out --replica"},
+		{[]string{"get", "--dir", dir, "--without-log", "--receipt", "f", "k"}, "leave out --replica"},
+		{[]string{"get", "--dir", dir, "--without-log", "--replica", "1", "k"}, "leave out one of them"},
 		{[]string{"cas", "k", "new"}, "NEW is missing"},
 		{[]string{"cas", "--create", "k", "old", "new"}, `unexpected argument "new"`},
 		{[]string{"cas", "--create", "--revision", "3", "k", "new"}, "give one of them"},

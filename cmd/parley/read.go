@@ -16,19 +16,32 @@ import (
 // anyReplica is the --replica of a read through the log.
 const anyReplica = -1
 
-func replicaFlag(cmd *cobra.Command, p *int) {
-	cmd.Flags().IntVar(p, "replica", anyReplica,
-		"ask this replica alone, without the log: quick, possibly stale, and a lie if that replica is faulty")
+// readWay says whom a read asks: the log, unless one of these is set.
+type readWay struct {
+	replica    int
+	withoutLog bool
 }
 
-// readOne asks one replica, or the log.
-func (o *operation) readOne(cmd *cobra.Command, replica int, q []byte) (kv.Result, client.Answer, error) {
-	if replica == anyReplica {
+func (w *readWay) flags(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&w.replica, "replica", anyReplica,
+		"ask this replica alone, without the log: quick, possibly stale, and a lie if that replica is faulty")
+	cmd.Flags().BoolVar(&w.withoutLog, "without-log", false,
+		"ask all replicas instead of the log: as sure, and cheaper; through the log only if they do not agree")
+}
+
+// readOne asks one replica, all of them, or the log.
+func (o *operation) readOne(cmd *cobra.Command, w readWay, q []byte) (kv.Result, client.Answer, error) {
+	switch {
+	case w.replica == anyReplica && !w.withoutLog:
 		return o.submit(cmd, q)
+	case o.receipt != "":
+		return kv.Result{}, client.Answer{}, usagef(cmd, "--receipt proves what went through the log: leave out --replica and --without-log")
+	case w.replica != anyReplica && w.withoutLog:
+		return kv.Result{}, client.Answer{}, usagef(cmd, "--replica asks one, --without-log asks all: leave out one of them")
+	case w.withoutLog:
+		return o.readAll(cmd, q)
 	}
-	if o.receipt != "" {
-		return kv.Result{}, client.Answer{}, usagef(cmd, "--receipt proves what went through the log: leave out --replica")
-	}
+	replica := w.replica
 	if err := o.resolve(cmd); err != nil {
 		return kv.Result{}, client.Answer{}, err
 	}
@@ -48,21 +61,53 @@ func (o *operation) readOne(cmd *cobra.Command, replica int, q []byte) (kv.Resul
 	return r, a, err
 }
 
+// readAll asks all replicas.
+func (o *operation) readAll(cmd *cobra.Command, q []byte) (kv.Result, client.Answer, error) {
+	var a client.Answer
+	if err := o.resolve(cmd); err != nil {
+		return kv.Result{}, a, err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
+	defer cancel()
+	s, err := o.connect(ctx, nil)
+	if err != nil {
+		return kv.Result{}, a, err
+	}
+	defer s.close()
+	found, err := s.Read(ctx, q, q)
+	if err != nil {
+		return kv.Result{}, a, err
+	}
+	a.Ref.Height = found.Height
+	var r kv.Result
+	if found.Logged != nil {
+		r, err = kv.DecodeResult(*found.Logged)
+	} else {
+		r, err = kv.DecodeAnswer(found.Data)
+	}
+	if err != nil {
+		return r, a, fmt.Errorf("the cluster's answer: %w", err)
+	}
+	return r, a, nil
+}
+
 func newGet() *cobra.Command {
 	o := newOperation()
-	var replica int
+	var way readWay
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Read a key",
 		Long: `Print the value of a key and a newline. The read goes through the log: it sees
-every write that was acknowledged to anybody before. Exit code 4 if there is no
-such key.`,
+every write that was acknowledged to anybody before. So does one with --without-log,
+which asks all replicas how far they have come and believes more than may be faulty.
+Exit code 4 if there is no such key.`,
 		Example: `  parley get --dir demo colour
+  parley get --dir demo --without-log colour
   parley get --dir demo --replica 2 colour    # what replica 2 has now`,
 		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, a, err := o.readOne(cmd, replica, kv.Get([]byte(args[0])))
+			r, a, err := o.readOne(cmd, way, kv.Get([]byte(args[0])))
 			if err != nil {
 				return err
 			}
@@ -90,14 +135,14 @@ such key.`,
 		},
 	}
 	o.flags(cmd)
-	replicaFlag(cmd, &replica)
+	way.flags(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print revisions and version too")
 	return cmd
 }
 
 func newRange() *cobra.Command {
 	o := newOperation()
-	var replica int
+	var way readWay
 	var prefix string
 	var limit uint32
 	var keysOnly bool
@@ -133,7 +178,7 @@ of which is consistent by itself.`,
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			left := limit
 			for {
-				r, _, err := o.readOne(cmd, replica, kv.Range(start, end, kv.RangeOptions{Limit: left, KeysOnly: keysOnly}))
+				r, _, err := o.readOne(cmd, way, kv.Range(start, end, kv.RangeOptions{Limit: left, KeysOnly: keysOnly}))
 				if err == nil {
 					err = judge(&r)
 				}
@@ -158,7 +203,7 @@ of which is consistent by itself.`,
 	o.target.flags(cmd, operationTimeout)
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
-	replicaFlag(cmd, &replica)
+	way.flags(cmd)
 	f.StringVar(&prefix, "prefix", "", "the keys that begin with this")
 	f.Uint32Var(&limit, "limit", 0, "at most so many keys (default all)")
 	f.BoolVar(&keysOnly, "keys-only", false, "leave out the values")
