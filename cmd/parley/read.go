@@ -16,6 +16,12 @@ import (
 // anyReplica is the --replica of a read through the log.
 const anyReplica = -1
 
+// replicaFlag is --replica.
+func replicaFlag(cmd *cobra.Command, p *int) {
+	cmd.Flags().IntVar(p, "replica", anyReplica,
+		"ask this replica alone, without the log: quick, possibly stale, and a lie if that replica is faulty")
+}
+
 // readWay says whom a read asks: the log, unless one of these is set.
 type readWay struct {
 	replica    int
@@ -23,8 +29,7 @@ type readWay struct {
 }
 
 func (w *readWay) flags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&w.replica, "replica", anyReplica,
-		"ask this replica alone, without the log: quick, possibly stale, and a lie if that replica is faulty")
+	replicaFlag(cmd, &w.replica)
 	cmd.Flags().BoolVar(&w.withoutLog, "without-log", false,
 		"ask all replicas instead of the log: as sure, and cheaper; through the log only if they do not agree")
 }
