@@ -43,16 +43,29 @@ type Model interface {
 	Judge(client crypto.PublicKey, op []byte, got statemachine.Result) error
 }
 
+// registered are those that are not of this package, see [Register].
+var registered []Application
+
+// Register adds an application to [Applications]: one that this package does not import,
+// so that not everybody who simulates has to. It is for the beginning of a program, and
+// panics if there is one of that name.
+func Register(a Application) {
+	if _, ok := ApplicationNamed(a.Name); ok {
+		panic("chaos: there are two applications of the name " + a.Name)
+	}
+	registered = append(registered, a)
+}
+
 // Applications lists them in a fixed order. The key-value store is none of them: it has
 // no model but what its clients see (see [History]).
 func Applications() []Application {
-	return []Application{{
+	return append([]Application{{
 		Name: "ledger",
 		Doc:  "transfers, holds, trust lines, signed and proposed transactions, replays; each ledger audits itself after every block",
 		New: func(cluster crypto.Digest, clients []crypto.PublicKey) World {
 			return ledgerWorld{ledgertest.New(cluster, clients)}
 		},
-	}}
+	}}, registered...)
 }
 
 // ApplicationNamed finds one by its name.

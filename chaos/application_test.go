@@ -105,3 +105,14 @@ func TestApplicationNames(t *testing.T) {
 		require.NotNil(t, w.Model())
 	}
 }
+
+func TestRegister(t *testing.T) {
+	before := registered
+	defer func() { registered = before }()
+	n := len(Applications())
+	Register(Application{Name: "another"})
+	require.Len(t, Applications(), n+1)
+	_, ok := ApplicationNamed("another")
+	require.True(t, ok)
+	require.Panics(t, func() { Register(Application{Name: "another"}) })
+}

@@ -74,8 +74,6 @@ type Outcome struct {
 	Found   bool
 	Value   string
 	Swapped bool
-	// Code is the result's, of an OpOther.
-	Code    statemachine.ResultCode
 	unknown bool
 }
 
@@ -89,7 +87,7 @@ func (o Outcome) String() string {
 // Read decodes the result of the operation.
 func (o Op) Read(r statemachine.Result) (Outcome, error) {
 	if o.Kind == OpOther {
-		return Outcome{Found: true, Value: string(r.Data), Code: r.Code}, nil
+		return Outcome{Found: true, Value: string(r.Data)}, nil
 	}
 	res, err := kv.DecodeResult(r)
 	if err != nil {
@@ -153,37 +151,6 @@ func (h *History) Len() (ops, unknown int) {
 		}
 	}
 	return ops, unknown
-}
-
-// Call is an operation of an application of a user's own, as its client saw it.
-type Call struct {
-	Client    int
-	Operation []byte
-	// Begin and End are virtual times. Without Known the operation may have run at any
-	// time since, or never, and Result says nothing.
-	Begin, End int64
-	Known      bool
-	Result     statemachine.Result
-}
-
-// Calls returns the operations of a user's own application, but for those that are known
-// never to have run.
-func (h *History) Calls() []Call {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var out []Call
-	for _, op := range h.ops {
-		o, ran := op.Input.(Op)
-		if !ran || o.Kind != OpOther {
-			continue
-		}
-		c := Call{Client: op.ClientId, Operation: []byte(o.New), Begin: op.Call, End: op.Return}
-		if saw := op.Output.(Outcome); !saw.unknown {
-			c.Known, c.Result = true, statemachine.Result{Code: saw.Code, Data: []byte(saw.Value)}
-		}
-		out = append(out, c)
-	}
-	return out
 }
 
 // Check judges the history of every key by itself; timeout bounds one key's.

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -63,20 +62,9 @@ func TestApplicationOfTheCaller(t *testing.T) {
 	o := Swarm(3)
 	o.Machine = func() statemachine.StateMachine { return kv.New(kv.DefaultLimits()) }
 	o.Operation = func(_ *rand.Rand, client, n int) []byte { return kv.Put([]byte{byte(client)}, []byte(fmt.Sprint(n))) }
-	var seen []Call
-	o.Judge = func(calls []Call) error { seen = calls; return nil }
 	r := Run(o)
 	require.NoError(t, r.Err())
 	require.Positive(t, r.Blocks)
-	require.Len(t, seen, r.Operations)
-	for _, c := range seen {
-		require.Less(t, c.Begin, c.End)
-		if c.Known {
-			require.NotEmpty(t, c.Result.Data)
-		}
-	}
-	o.Judge = func([]Call) error { return errors.New("impossible") }
-	require.ErrorContains(t, Run(o).Err(), "linearizability: impossible")
 }
 
 // Replicas that lose their disks and vote on as if nothing had happened.
@@ -149,7 +137,6 @@ func TestOptionsValidate(t *testing.T) {
 		"Weights":   func(o *Options) { o.Weights = nil },
 		"Traitors":  func(o *Options) { o.Traitors = []pbft.ReplicaID{0, 1} },
 		"Machine":   func(o *Options) { o.Operation = func(*rand.Rand, int, int) []byte { return nil } },
-		"Judge":     func(o *Options) { o.Judge = func([]Call) error { return nil } },
 		"Clients":   func(o *Options) { o.Clients = 0 },
 		"Keys":      func(o *Options) { o.Keys = 0 },
 		"Life":      func(o *Options) { o.Life = time.Hour },

@@ -39,12 +39,11 @@ type Options struct {
 
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
-	// whether their results are linearizable is for Judge to say, if it is given.
+	// whether their results are linearizable is not judged: the history has their bytes
+	// and times.
 	Machine func() statemachine.StateMachine
 	// Operation makes the next operation of a client.
 	Operation func(rng *rand.Rand, client, n int) []byte
-	// Judge is given what the clients of a Machine did and saw; an error is a violation.
-	Judge func([]Call) error
 
 	// Clients work at the same time, each with one operation after another. Keys is
 	// how many keys they share.
@@ -125,8 +124,6 @@ func (o *Options) Validate() error {
 	switch {
 	case (o.Machine == nil) != (o.Operation == nil):
 		return bad("Machine", "given without Operation or the other way round", "give both or neither")
-	case o.Judge != nil && o.Machine == nil:
-		return bad("Judge", "given without Machine", "leave it out: the key-value store has a judge")
 	case checkApplication(o.Application) != nil:
 		return bad("Application", o.Application, checkApplication(o.Application).Error())
 	case o.Application != "" && o.Machine != nil:

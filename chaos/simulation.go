@@ -271,11 +271,6 @@ func (s *Simulation) finish(real time.Duration) {
 	r.Trace = s.trace.sum()
 	r.Operations, r.Unknown = s.judge.history.Len()
 	s.deeds()
-	if s.opts.Judge != nil && len(r.Violations) == 0 {
-		if err := s.opts.Judge(s.judge.history.Calls()); err != nil {
-			s.violate(Linearizability, "%v", err)
-		}
-	}
 	if s.opts.Operation != nil || s.world != nil || len(r.Violations) > 0 {
 		return
 	}
