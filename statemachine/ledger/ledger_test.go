@@ -504,3 +504,29 @@ func TestLimitsAreChecked(t *testing.T) {
 	tx := swap(b)
 	require.Equal(t, statemachine.CodeTooLarge, b.do(alice, Submit(tx, tx.Sign(thisCluster, alice.signer), tx.Sign(thisCluster, bob.signer))).Code)
 }
+
+// The signatures of a block are checked together, and each counts for itself.
+func TestSignaturesOfABlock(t *testing.T) {
+	b := town(t)
+	ops := make([][]byte, 6)
+	for i := range ops {
+		tx := swap(b)
+		tx.Memo = string(rune('a' + i))
+		a, o := tx.Sign(thisCluster, alice.signer), tx.Sign(thisCluster, bob.signer)
+		switch i {
+		case 2:
+			o.Sig[7] ^= 1
+		case 3:
+			a.Sig = o.Sig
+		case 5:
+			copy(ops[:], [][]byte{Submit(tx, a, o)}) // twice the same, at the ends
+		}
+		ops[i] = Submit(tx, a, o)
+	}
+	var codes []statemachine.ResultCode
+	for _, r := range b.block(mallory, ops...) {
+		codes = append(codes, r.Code)
+	}
+	require.Equal(t, []statemachine.ResultCode{0, 0, CodeBadSignature, CodeBadSignature, 0, CodeReplayed}, codes)
+	b.has("alice", "BOND", 6, 0)
+}

@@ -73,10 +73,12 @@ func (c *Config) identity() crypto.Digest {
 	return crypto.Hash(domainIdentity, l[:], c.Cluster[:])
 }
 
-// handler is the ledger as the store's machine sees it. It keeps no state.
+// handler is the ledger as the store's machine sees it. It keeps no state but answers
+// that it would find again.
 type handler struct {
-	cfg   Config
-	store *store.Store
+	cfg      Config
+	store    *store.Store
+	verified verified
 }
 
 var (
@@ -87,6 +89,7 @@ var (
 
 // BeginBlock clears away what has expired.
 func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
+	h.checkSignatures(b)
 	x := exec{l: h, t: t, now: b.Time, height: b.Height}
 	x.sweep()
 }
@@ -233,21 +236,16 @@ func (x *exec) admit(op *operation, needs []need) error {
 	if len(op.signatures) == 0 {
 		return nil
 	}
-	items := make([]crypto.Item, len(op.signatures))
 	for i := range op.signatures {
-		s := &op.signatures[i]
-		if !x.isParty(s.Key, needs) {
-			return reject(CodeForeignSignature, s.Key.Hex())
-		}
-		items[i] = crypto.Item{Key: s.Key, Context: Context(x.l.cfg.Cluster), Message: op.digest[:], Signature: s.Sig}
-	}
-	for i, good := range x.l.cfg.Verifier.VerifyBatch(items) {
-		if !good {
-			return reject(CodeBadSignature, op.signatures[i].Key.Hex())
+		if k := op.signatures[i].Key; !x.isParty(k, needs) {
+			return reject(CodeForeignSignature, k.Hex())
 		}
 	}
-	for i := range op.signatures {
-		x.authority = append(x.authority, op.signatures[i].Key)
+	for _, s := range op.signatures {
+		if !x.l.signed(claim{op.digest, s}) {
+			return reject(CodeBadSignature, s.Key.Hex())
+		}
+		x.authority = append(x.authority, s.Key)
 	}
 	return nil
 }

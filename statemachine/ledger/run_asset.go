@@ -217,7 +217,8 @@ func (a *Clawback) run(x *exec) error {
 	if err := x.known(a.From); err != nil {
 		return err
 	}
-	return x.shift(EntryClawback, a.Asset, a.From, as.Issuer, a.Amount, "")
+	f, g := x.holding(a.From, a.Asset), x.holding(as.Issuer, a.Asset)
+	return x.shift(EntryClawback, a.Asset, a.From, as.Issuer, &f, &g, a.Amount, "")
 }
 
 func frozen(asset string, a *Asset, account string) error {

@@ -31,12 +31,11 @@ func (x *exec) move(kind EntryKind, asset, from, to string, amount uint64, ref s
 	if err := x.mayReceive(asset, &as, to, &g); err != nil {
 		return err
 	}
-	return x.shift(kind, asset, from, to, amount, ref)
+	return x.shift(kind, asset, from, to, &f, &g, amount, ref)
 }
 
-// shift moves units whatever the rules say.
-func (x *exec) shift(kind EntryKind, asset, from, to string, amount uint64, ref string) error {
-	f, g := x.holding(from, asset), x.holding(to, asset)
+// shift moves units from the holding f to g whatever the rules say.
+func (x *exec) shift(kind EntryKind, asset, from, to string, f, g *Holding, amount uint64, ref string) error {
 	if f.Balance < amount {
 		return short(CodeInsufficient, from, asset, f.Balance, amount)
 	}
@@ -46,8 +45,8 @@ func (x *exec) shift(kind EntryKind, asset, from, to string, amount uint64, ref 
 	}
 	f.Balance -= amount
 	g.Balance = sum
-	x.post(from, asset, &f, Entry{Kind: kind, With: to, Ref: ref, Balance: -int64(amount)})
-	x.post(to, asset, &g, Entry{Kind: kind, With: from, Ref: ref, Balance: int64(amount)})
+	x.post(from, asset, f, Entry{Kind: kind, With: to, Ref: ref, Balance: -int64(amount)})
+	x.post(to, asset, g, Entry{Kind: kind, With: from, Ref: ref, Balance: int64(amount)})
 	return nil
 }
 

@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// claim is that a key has signed a transaction.
+type claim struct {
+	digest    crypto.Digest
+	signature Signature
+}
+
+// verified are the claims of the block at hand that were checked together, which costs
+// half of checking each by itself: see ed25519.Verifier. A batch decides as single checks
+// do, so it makes no difference to any result.
+type verified map[claim]bool
+
+// checkSignatures checks the detached signatures of all operations of a block.
+func (h *handler) checkSignatures(b *statemachine.Block) {
+	clear(h.verified)
+	var claims []claim
+	for i := range b.Ops {
+		data := b.Ops[i].Data
+		if len(data) == 0 || data[0] != opSubmit {
+			continue
+		}
+		r := canon.NewReader(data[1:])
+		body := r.Bytes(maxBody)
+		n := r.Count(h.cfg.Limits.MaxSignatures, crypto.PublicKeySize+crypto.SignatureSize)
+		if n == 0 {
+			continue
+		}
+		d := digestOf(body)
+		for range n {
+			c := claim{digest: d}
+			r.Copy(c.signature.Key[:])
+			r.Copy(c.signature.Sig[:])
+			claims = append(claims, c)
+		}
+	}
+	if len(claims) > 1 {
+		h.check(claims)
+	}
+}
+
+// check checks claims, and remembers the answers until the next block.
+func (h *handler) check(claims []claim) {
+	items := make([]crypto.Item, len(claims))
+	for i := range claims {
+		c := &claims[i]
+		items[i] = crypto.Item{Key: c.signature.Key, Context: Context(h.cfg.Cluster), Message: c.digest[:], Signature: c.signature.Sig}
+	}
+	if h.verified == nil {
+		h.verified = make(verified)
+	}
+	for i, good := range h.cfg.Verifier.VerifyBatch(items) {
+		h.verified[claims[i]] = good
+	}
+}
+
+// signed tells whether the claim holds.
+func (h *handler) signed(c claim) bool {
+	good, known := h.verified[c]
+	if !known {
+		h.check([]claim{c})
+		good = h.verified[c]
+	}
+	return good
+}
