@@ -9,6 +9,7 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/ledger/ledgertest"
+	"github.com/parley-bft/parley/statemachine/registry/registrytest"
 )
 
 // Application is a state machine that simulations can run in place of the key-value
@@ -65,6 +66,12 @@ func Applications() []Application {
 		New: func(cluster crypto.Digest, clients []crypto.PublicKey) World {
 			return ledgerWorld{ledgertest.New(cluster, clients)}
 		},
+	}, {
+		Name: "registry",
+		Doc:  "records, transfers, attestations and signatures of others under an access policy that changes; each registry audits itself after every block",
+		New: func(cluster crypto.Digest, clients []crypto.PublicKey) World {
+			return registryWorld{registrytest.New(cluster, clients)}
+		},
 	}}, registered...)
 }
 
@@ -91,6 +98,18 @@ type ledgerWorld struct{ *ledgertest.Workload }
 
 func (w ledgerWorld) Machine() statemachine.StateMachine { return w.Workload.Machine() }
 func (w ledgerWorld) Model() Model                       { return ledgertest.NewModel(w.Workload) }
+
+type registryWorld struct{ *registrytest.Workload }
+
+func (w registryWorld) Machine() statemachine.StateMachine {
+	m, err := w.Workload.Machine()
+	if err != nil {
+		panic(err)
+	}
+	return registrytest.Audited{Machine: m}
+}
+
+func (w registryWorld) Model() Model { return registrytest.NewModel(w.Workload) }
 
 // world makes the application of a simulation, or nil if it is the key-value store or
 // one that the options bring.

@@ -163,7 +163,7 @@ func TestLinearizable(t *testing.T) {
 				in := randomCall(r, party, i, n)
 				at := time.Since(began)
 				res, err := registry.Do(t.Context(), c, in.op)
-				out := outcome(res, err)
+				out := sawOf(res, err)
 				if out.unknown {
 					t.Error(err)
 					return
@@ -223,7 +223,7 @@ func randomCall(r *mrand.Rand, party func(int) registry.Party, i, n int) call {
 	return in
 }
 
-func outcome(r *registry.Result, err error) saw {
+func sawOf(r *registry.Result, err error) saw {
 	switch {
 	case r == nil:
 		return saw{err: err, unknown: true}

@@ -27,11 +27,14 @@ type Workload struct {
 	chain   crypto.Digest
 	clients []crypto.PublicKey
 	people  []*ed25519.Signer
-	start   statemachine.Time
 	used    [][]byte // signed operations, to be brought again
 }
 
-const people = 3
+const (
+	people          = 3
+	maxVersions     = 20
+	maxAttestations = 10
+)
 
 // The parties that are registered.
 const (
@@ -39,9 +42,9 @@ const (
 	laboratory registry.Party = "lab"
 )
 
-// New makes the world of a cluster with these clients, whose clock begins at start.
-func New(chain crypto.Digest, clients []crypto.PublicKey, start statemachine.Time) *Workload {
-	w := &Workload{chain: chain, clients: clients, start: start}
+// New makes the world of a cluster with these clients.
+func New(chain crypto.Digest, clients []crypto.PublicKey) *Workload {
+	w := &Workload{chain: chain, clients: clients}
 	for i := range people {
 		var seed [ed25519.SeedSize]byte
 		binary.BigEndian.PutUint64(seed[:], uint64(i)+1)
@@ -63,7 +66,7 @@ const schema = `{"type":"object","required":["n"],"properties":{"n":{"type":"int
 func (w *Workload) Genesis() registry.Genesis {
 	keys := w.keys()
 	l := registry.DefaultLimits()
-	l.MaxVersions, l.MaxAttestations = 20, 10
+	l.MaxVersions, l.MaxAttestations = maxVersions, maxAttestations
 	return registry.Genesis{
 		Limits: &l,
 		Parties: []registry.GenesisParty{
@@ -86,7 +89,7 @@ func (w *Workload) Policy() access.Policy {
 			{Name: "reader", Read: []string{"get-*"}},
 		},
 	}
-	for _, k := range w.clients[:max(1, len(w.clients)-len(w.clients)/4)] {
+	for _, k := range w.clients[:len(w.clients)-len(w.clients)/4] {
 		p.Members = append(p.Members, access.Member{Key: k, Roles: []string{"member"}})
 	}
 	return p
@@ -121,6 +124,19 @@ func Audit(m *access.Machine) error {
 	return registry.Audit(store.PrefixReader(v, access.AppPrefix))
 }
 
+// Audited is a machine that audits its state after every block, and panics if that
+// contradicts itself.
+type Audited struct{ *access.Machine }
+
+// Apply runs a block.
+func (a Audited) Apply(b statemachine.Block) []statemachine.Result {
+	results := a.Machine.Apply(b)
+	if err := Audit(a.Machine); err != nil {
+		panic(err)
+	}
+	return results
+}
+
 // ids are few, so that operations meet.
 func id(r *rand.Rand) string { return fmt.Sprint(r.IntN(6)) }
 
@@ -134,17 +150,17 @@ func (w *Workload) party(r *rand.Rand) registry.Party {
 	return registry.KeyParty(w.clients[r.IntN(len(w.clients))])
 }
 
-// Operation is the next operation of a client.
-func (w *Workload) Operation(r *rand.Rand, client int) []byte {
+// Operation is the next operation of a client; now is about block time.
+func (w *Workload) Operation(r *rand.Rand, client int, now statemachine.Time) []byte {
 	switch r.IntN(10) {
 	case 0:
 		if len(w.used) > 0 {
 			return w.used[r.IntN(len(w.used))] // replayed, by whoever
 		}
 	case 1, 2, 3:
-		return w.signed(r)
+		return w.signed(r, now)
 	case 4:
-		return w.change(r)
+		return w.change(r, now)
 	case 5:
 		b := registry.Encode(w.own(r))
 		return b[:r.IntN(len(b)+1)]
@@ -188,7 +204,7 @@ func (w *Workload) own(r *rand.Rand) registry.Operation {
 
 // signed is what people sign and the client delivers: enough of them or too few, for this
 // registry or another, in time or too late.
-func (w *Workload) signed(r *rand.Rand) []byte {
+func (w *Workload) signed(r *rand.Rand, now statemachine.Time) []byte {
 	var op registry.Operation
 	switch r.IntN(7) {
 	case 0, 1:
@@ -208,14 +224,14 @@ func (w *Workload) signed(r *rand.Rand) []byte {
 	if r.IntN(200) == 0 {
 		op = &registry.RevokeKey{Key: w.people[0].Public(), Reason: "lost"}
 	}
-	b := registry.EncodeSigned(w.envelope(r, registry.Space(w.chain), registry.Space(crypto.Digest{1}), registry.Encode(op)))
+	b := registry.EncodeSigned(w.envelope(r, now, registry.Space(w.chain), registry.Space(crypto.Digest{1}), registry.Encode(op)))
 	w.used = append(w.used, b)
 	return b
 }
 
-func (w *Workload) envelope(r *rand.Rand, space, foreign signed.Space, op []byte) *signed.Envelope {
-	life := []time.Duration{time.Second, 10 * time.Minute, time.Hour, time.Hour}[r.IntN(4)]
-	e := &signed.Envelope{Deadline: w.start + statemachine.Time(life) + statemachine.Time(r.IntN(1000)), Op: op}
+func (w *Workload) envelope(r *rand.Rand, now statemachine.Time, space, foreign signed.Space, op []byte) *signed.Envelope {
+	life := []time.Duration{time.Millisecond, time.Second, time.Hour, time.Hour, time.Hour, time.Hour}[r.IntN(6)]
+	e := &signed.Envelope{Deadline: now + statemachine.Time(life) + statemachine.Time(r.IntN(1000)), Op: op}
 	if r.IntN(12) == 0 {
 		space = foreign
 	}
@@ -228,7 +244,7 @@ func (w *Workload) envelope(r *rand.Rand, space, foreign signed.Space, op []byte
 }
 
 // change is a change of the policy.
-func (w *Workload) change(r *rand.Rand) []byte {
+func (w *Workload) change(r *rand.Rand, now statemachine.Time) []byte {
 	var g access.Change
 	switch r.IntN(8) {
 	case 0:
@@ -251,7 +267,7 @@ func (w *Workload) change(r *rand.Rand) []byte {
 	case 7:
 		return access.Encode(&access.ListRefusals{})
 	}
-	b := access.EncodeSigned(w.envelope(r, access.Space(w.chain), access.Space(crypto.Digest{1}), access.Encode(&access.Propose{Change: g})))
+	b := access.EncodeSigned(w.envelope(r, now, access.Space(w.chain), access.Space(crypto.Digest{1}), access.Encode(&access.Propose{Change: g})))
 	w.used = append(w.used, b)
 	return b
 }

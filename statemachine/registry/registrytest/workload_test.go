@@ -9,9 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/parley-bft/parley/chaos"
 	"github.com/parley-bft/parley/crypto"
-	"github.com/parley-bft/parley/crypto/symbolic"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/registry"
@@ -36,63 +34,29 @@ func (c *counted) Apply(b statemachine.Block) []statemachine.Result {
 	return results
 }
 
-// Whole clusters in the simulator, under faults and traitors: all honest replicas agree,
-// as the simulation's judge says, and no state contradicts itself.
-func TestSimulatedClusters(t *testing.T) {
-	codes, rules := map[statemachine.ResultCode]int{}, map[access.Rule]int{}
-	var traitors, transfers int
-	for seed := uint64(1); seed <= 12; seed++ {
-		o := chaos.Swarm(seed)
-		world := symbolic.NewWorld(seed)
-		var clients []crypto.PublicKey
-		for i := range o.Clients {
-			clients = append(clients, world.Client(uint64(i)).Public())
-		}
-		w := New(crypto.Hash("test/registry", nil), clients, 1_700_000_000_000_000_000)
-		var machines []*counted
-		o.Machine = func() statemachine.StateMachine {
-			m, err := w.Machine()
-			require.NoError(t, err)
-			c := &counted{m, codes, rules}
-			machines = append(machines, c)
-			return c
-		}
-		o.Operation = func(rng *rand.Rand, client, n int) []byte { return w.Operation(rng, client) }
-		r := chaos.Run(o)
-		require.NoError(t, r.Err(), "seed %d", seed)
-		traitors += len(o.Traitors)
-		transfers += r.Transfers
-		for _, m := range machines {
-			require.NoError(t, Audit(m.Machine), "seed %d", seed)
-		}
-	}
-	require.Positive(t, traitors)
-	require.Positive(t, transfers)
-	t.Logf("%d traitors, %d state transfers, %v, %v", traitors, transfers, codes, rules)
-	require.Zero(t, codes[statemachine.CodePanicked])
-	for _, c := range []statemachine.ResultCode{statemachine.CodeOK, registry.CodeUnauthorized, registry.CodeBadSignature, registry.CodeReplayed, access.CodeRefused, access.CodeReplayed} {
-		require.Positive(t, codes[c], "never: %d", c)
-	}
-}
-
-// The workload is of use only if everything happens.
-func TestEverythingHappens(t *testing.T) {
+// The registry against the model, over random histories. The workload is of use only if
+// everything happens.
+func TestModel(t *testing.T) {
 	codes, rules := map[statemachine.ResultCode]int{}, map[access.Rule]int{}
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		clients := []crypto.PublicKey{{1}, {2}, {3}, {4}}
 		now := statemachine.Time(1_700_000_000_000_000_000)
-		w := New(crypto.Hash("test/registry", nil), clients, now)
+		w := New(crypto.Hash("test/registry", nil), clients)
 		m, err := w.Machine()
 		require.NoError(t, err)
-		c := &counted{m, codes, rules}
+		c, model := &counted{m, codes, rules}, NewModel(w)
 		for height := range uint64(300) {
 			b := statemachine.Block{Height: height + 1, Time: now}
 			for range r.IntN(5) {
 				client := r.IntN(4)
-				b.Ops = append(b.Ops, statemachine.Op{Client: clients[client], Data: w.Operation(r, client)})
+				b.Ops = append(b.Ops, statemachine.Op{Client: clients[client], Data: w.Operation(r, client, now)})
 			}
-			c.Apply(b)
+			model.Begin(now)
+			for i, res := range c.Apply(b) {
+				op := b.Ops[i]
+				require.NoError(t, model.Judge(op.Client, op.Data, res), "seed %d, height %d, operation %d: %q", seed, height, i, op.Data)
+			}
 			now += statemachine.Time(r.IntN(1e9))
 		}
 		require.NoError(t, Audit(m))
@@ -115,7 +79,7 @@ func TestEverythingHappens(t *testing.T) {
 func TestQueriesBesideBlocks(t *testing.T) {
 	clients := []crypto.PublicKey{{1}, {2}}
 	now := statemachine.Time(1_700_000_000_000_000_000)
-	w := New(crypto.Hash("test/registry", nil), clients, now)
+	w := New(crypto.Hash("test/registry", nil), clients)
 	m, err := w.Machine()
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(statemachine.WithCaller(t.Context(), clients[0]))
@@ -138,7 +102,7 @@ func TestQueriesBesideBlocks(t *testing.T) {
 	for height := range uint64(150) {
 		b := statemachine.Block{Height: height + 1, Time: now + statemachine.Time(height)*1e9}
 		for range 5 {
-			b.Ops = append(b.Ops, statemachine.Op{Client: clients[0], Data: w.Operation(r, 0)})
+			b.Ops = append(b.Ops, statemachine.Op{Client: clients[0], Data: w.Operation(r, 0, now)})
 		}
 		m.Apply(b)
 		m.Digest()
@@ -152,16 +116,16 @@ func TestConformance(t *testing.T) {
 	var w *Workload
 	statetest.Run(t, statetest.Factory{
 		New: func() statemachine.StateMachine {
-			w = New(crypto.Hash("test/registry", nil), clients, 1_700_000_000_000_000_000)
+			w = New(crypto.Hash("test/registry", nil), clients)
 			m, err := w.Machine()
 			require.NoError(t, err)
 			return m
 		},
 		Gen: func(r *rand.Rand) []byte {
 			if w == nil {
-				w = New(crypto.Hash("test/registry", nil), clients, 1_700_000_000_000_000_000)
+				w = New(crypto.Hash("test/registry", nil), clients)
 			}
-			return w.Operation(r, r.IntN(4))
+			return w.Operation(r, r.IntN(4), 1_700_000_000_000_000_000)
 		},
 		Seeds: 4,
 	})
