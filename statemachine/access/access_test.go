@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,45 @@ func TestModes(t *testing.T) {
 		require.Equal(t, int(w.height), w.pad.begun)
 		require.Equal(t, w.pad.begun, w.pad.ended)
 	}
+}
+
+// Earlier states are read by the policy as it is now.
+func TestEarlierStates(t *testing.T) {
+	w := newWorld(t, policy(Private))
+	w.app(dora, "set-a=1")
+	before := w.height
+	at := func(by *ed25519.Signer, q []byte) (string, error) {
+		b, err := w.m.QueryAt(statemachine.WithCaller(t.Context(), by.Public()), before, q)
+		return string(b), err
+	}
+	answer, err := at(dora, []byte("get-a"))
+	require.NoError(t, err)
+	require.Equal(t, "value 1", answer)
+	for _, q := range [][]byte{[]byte("get-a"), Encode(&ListAudit{}), store.ProofQuery(before, []byte("x"))} {
+		_, err = at(strangers[0], q)
+		refusedBy(t, RulePrivate, err)
+	}
+	w.app(dora, "set-a=2")
+	require.NoError(t, w.change(Change{
+		SetMembers: []Member{{Key: dora.Public(), Suspended: true}, {Key: strangers[0].Public(), Roles: []string{"clerk"}}},
+	}).Err())
+	_, err = at(dora, []byte("get-a"))
+	refusedBy(t, RuleSuspended, err)
+	answer, err = at(strangers[0], []byte("get-a"))
+	require.NoError(t, err)
+	require.Equal(t, "value 1", answer)
+	_, err = at(strangers[0], store.ProofQuery(before, []byte("x")))
+	refusedBy(t, RuleRoles, err)
+}
+
+// What a store's machine can do beside the policy must be known here: a new way to read
+// needs a decision in Machine.
+func TestEveryWayToReadIsKnown(t *testing.T) {
+	var names []string
+	for typ, i := reflect.TypeFor[*store.Machine](), 0; i < typ.NumMethod(); i++ {
+		names = append(names, typ.Method(i).Name)
+	}
+	require.Equal(t, []string{"Apply", "Digest", "Query", "QueryAt", "Restore", "Restored", "Snapshot", "Store"}, names)
 }
 
 // A refusal is counted, and changes nothing else.

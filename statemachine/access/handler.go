@@ -68,9 +68,9 @@ type Machine struct {
 }
 
 var (
-	_ statemachine.StateMachine = (*Machine)(nil)
-	_ statemachine.Querier      = (*Machine)(nil)
-	_ statemachine.HeightAware  = (*Machine)(nil)
+	_ statemachine.StateMachine   = (*Machine)(nil)
+	_ statemachine.HistoryQuerier = (*Machine)(nil)
+	_ statemachine.HeightAware    = (*Machine)(nil)
 )
 
 // NewMachine returns the machine of a wrapped application on a store of its own.
@@ -91,21 +91,47 @@ var proofQuery = func() []byte {
 // Query answers a query if the caller may read it. Who that is says
 // statemachine.CallerFrom; nobody is a stranger.
 func (m *Machine) Query(ctx context.Context, q []byte) ([]byte, error) {
-	if bytes.HasPrefix(q, proofQuery) {
-		v, err := m.Store().Last()
-		if err != nil {
-			return nil, err
-		}
-		var why *Refusal
-		caller, _ := statemachine.CallerFrom(ctx)
-		if err := store.Catch(func() { why = reading{store.PrefixReader(v, prefix)}.decide(caller, KindProof, true) }); err != nil {
-			return nil, err
-		}
-		if why != nil {
-			return nil, why
-		}
+	if !bytes.HasPrefix(q, proofQuery) {
+		return m.Machine.Query(ctx, q) // the handler decides
+	}
+	if err := m.decide(ctx, q); err != nil {
+		return nil, err
 	}
 	return m.Machine.Query(ctx, q)
+}
+
+// QueryAt is Query from an earlier state. Whether the caller may read it says the policy
+// as it is now: not that of then, which let others read.
+func (m *Machine) QueryAt(ctx context.Context, height uint64, q []byte) ([]byte, error) {
+	if err := m.decide(ctx, q); err != nil {
+		return nil, err
+	}
+	return m.Machine.QueryAt(context.WithValue(ctx, decidedKey{}, true), height, q)
+}
+
+// decidedKey marks the context of a query that was decided about already.
+type decidedKey struct{}
+
+// decide returns why the caller may not read something in the last state, as a
+// *[Refusal], or the store's error.
+func (m *Machine) decide(ctx context.Context, q []byte) error {
+	v, err := m.Store().Last()
+	if err != nil {
+		return err
+	}
+	kind := KindProof
+	if !bytes.HasPrefix(q, proofQuery) {
+		kind, _ = m.handler.kind(q)
+	}
+	caller, _ := statemachine.CallerFrom(ctx)
+	var why *Refusal
+	if err := store.Catch(func() { why = reading{store.PrefixReader(v, prefix)}.decide(caller, kind, true) }); err != nil {
+		return err
+	}
+	if why != nil {
+		return why
+	}
+	return nil
 }
 
 // Found writes the first policy, and the application's beginning.
@@ -242,8 +268,10 @@ func (h *Handler) Query(ctx context.Context, r store.Reader, q []byte) ([]byte, 
 	kind, read := h.kind(q)
 	caller, _ := statemachine.CallerFrom(ctx)
 	// What is no read the application refuses; to ask for it is to read all the same.
-	if why := own.decide(caller, kind, true); why != nil {
-		return nil, why
+	if ctx.Value(decidedKey{}) == nil {
+		if why := own.decide(caller, kind, true); why != nil {
+			return nil, why
+		}
 	}
 	if !IsOperation(q) {
 		return h.app.Query(ctx, store.PrefixReader(r, AppPrefix), q)
