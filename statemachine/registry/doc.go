@@ -89,5 +89,6 @@
 // [Limits] bound what an operation costs and what piles up; they are part of the genesis
 // and of the state. The only clock is block time, to which everything that expires
 // refers. [RecordKey] and [VersionKey] are where the store proves what a record is
-// ([VerifyRecord]).
+// ([VerifyRecord]): under the digest of a state, or, with package client/stateproof, under
+// a checkpoint's certificate, which the cluster file verifies offline ([DecodeRecord]).
 package registry

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/signed"
 	"github.com/parley-bft/parley/statemachine/statetest"
@@ -314,6 +315,30 @@ func FuzzDecodeResult(f *testing.F) {
 		out, err := DecodeResult(res)
 		if err == nil && code == 0 {
 			require.Equal(t, data, out.encode(data[0]))
+		}
+	})
+}
+
+// FuzzDecodeState: what proofs carry is an entry of the state in its one encoding, or an
+// error.
+func FuzzDecodeState(f *testing.F) {
+	w := newWorld(f, Genesis{})
+	w.do(ann, &CreateCollection{Name: "c"})
+	w.do(ann, &CreateRecord{Collection: "c", ID: "1", Data: []byte("x"), Commitment: crypto.Digest{1}})
+	w.do(ann, &OfferRecord{Collection: "c", ID: "1", To: bob.party(), Expires: w.in(time.Hour)})
+	v, err := w.m.Store().Last()
+	require.NoError(f, err)
+	for _, key := range [][]byte{RecordKey("c", "1"), VersionKey("c", "1", 1)} {
+		b, ok := v.Get(key)
+		require.True(f, ok)
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if rec, err := DecodeRecord(b); err == nil {
+			require.Equal(t, b, canon.Encode(rec.code))
+		}
+		if v, err := DecodeVersion(b); err == nil {
+			require.Equal(t, b, canon.Encode(v.code))
 		}
 	})
 }

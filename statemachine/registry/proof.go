@@ -20,9 +20,28 @@ func VerifyRecord(p *proof.Proof, state crypto.Digest, prefix, collection, id st
 	if !p.Present {
 		return nil, fmt.Errorf("%w: the state has no record %s/%s", ErrNotFound, collection, id)
 	}
-	rec := new(Record)
-	if err := canon.Decode(p.Value, rec.code); err != nil {
+	rec, err := DecodeRecord(p.Value)
+	if err != nil {
 		return nil, fmt.Errorf("record %s/%s: %w", collection, id, err)
 	}
 	return rec, nil
+}
+
+// DecodeRecord reads what the state maps a [RecordKey] to, as a proof of the state has
+// it (package client/stateproof). The error wraps canon.ErrMalformed.
+func DecodeRecord(value []byte) (*Record, error) {
+	rec := new(Record)
+	if err := canon.Decode(value, rec.code); err != nil {
+		return nil, err
+	}
+	return rec, nil
+}
+
+// DecodeVersion reads what the state maps a [VersionKey] to.
+func DecodeVersion(value []byte) (*Version, error) {
+	v := new(Version)
+	if err := canon.Decode(value, v.code); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
