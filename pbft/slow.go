@@ -39,6 +39,7 @@ const (
 	slowWeight     = 4
 	leastAllowance = 3 // ticks
 	fewTurns       = 16
+	blockWeight    = 8
 )
 
 // pace is what a backup knows of how fast primaries are.
@@ -47,6 +48,7 @@ type pace struct {
 	account  uint64
 	accepted uint64 // tick of the last proposal
 	took     uint64 // ticks from there to its commit
+	blocks   uint64 // the same of the last blocks, on average, times blockWeight
 	turns    uint64 // in this view that the primary was waited for, and their ticks
 	waited   uint64
 	best     [2]uint64 // a turn of the best primary of this rotation, and of the one before; 0 unknown
@@ -117,7 +119,10 @@ func (p *pace) proposedNow(now uint64) {
 }
 
 // committedNow notes that a block of this view committed.
-func (p *pace) committedNow(now uint64) { p.took = now - p.accepted }
+func (p *pace) committedNow(now uint64) {
+	p.took = now - p.accepted
+	p.blocks = p.blocks - p.blocks/blockWeight + p.took
+}
 
 // leavePace ends what is counted within a view, before its suspicions are forgotten.
 // next is the view that comes.

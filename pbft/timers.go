@@ -248,6 +248,14 @@ func (c *Core) statusIntervalDue() bool {
 	case c.timers.statusDue:
 		return true
 	}
-	stuck := !c.open || c.timers.workKnown && c.ticks >= c.timers.lastCommit+retry
-	return stuck && since >= retry
+	pause := c.patientRetry()
+	return !c.open || c.timers.workKnown && c.ticks >= c.timers.lastCommit+pause && since >= pause
+}
+
+// patientRetry is how long blocks may take to commit before anything counts as lost: on
+// long links twice as long as they usually do, so that what is merely under way is not
+// sent again. Like proposals (backoff), votes are pushed several times before anybody
+// suspects the primary.
+func (c *Core) patientRetry() uint64 {
+	return max(uint64(c.cfg.Timeouts.Retry), min(2*c.timers.pace.blocks/blockWeight, c.timeout()/4))
 }
