@@ -46,7 +46,7 @@ const (
 type pace struct {
 	run      uint64 // ticks in which the primary has owed a proposal
 	account  uint64
-	accepted uint64 // tick of the last proposal
+	accepted uint64 // tick of the last proposal; 0: it committed
 	took     uint64 // ticks from there to its commit
 	blocks   uint64 // the same of the last blocks, on average, times blockWeight
 	turns    uint64 // in this view that the primary was waited for, and their ticks
@@ -120,7 +120,10 @@ func (p *pace) proposedNow(now uint64) {
 
 // committedNow notes that a block of this view committed.
 func (p *pace) committedNow(now uint64) {
-	p.took = now - p.accepted
+	if p.accepted == 0 {
+		return // fetched, or it came with others
+	}
+	p.took, p.accepted = now-p.accepted, 0
 	p.blocks = p.blocks - p.blocks/blockWeight + p.took
 }
 
