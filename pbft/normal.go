@@ -170,8 +170,8 @@ func (c *Core) accept(p *PrePrepare, out *Output) {
 	c.hold(p, out)
 	c.tip = p.Ref()
 	c.pool.propose(p.Requests)
-	c.judgeClock(p)
 	c.timers.pace.proposedNow(c.ticks)
+	c.judgeClock(p)
 	c.vote(Prepare, c.tip, out)
 }
 
