@@ -530,3 +530,47 @@ func TestSignaturesOfABlock(t *testing.T) {
 	require.Equal(t, []statemachine.ResultCode{0, 0, CodeBadSignature, CodeBadSignature, 0, CodeReplayed}, codes)
 	b.has("alice", "BOND", 6, 0)
 }
+
+// A transaction runs once, whether it is signed, approved, or both in either order.
+func TestSignedAndApprovedRunsOnce(t *testing.T) {
+	b := town(t)
+	b.ok(mallory, NewAccount("board", 2, alice.public(), bob.public()))
+	b.ok(alice, &Transfer{"EUR", "alice", "board", 500})
+	tx := func(n uint64) *Transaction {
+		return &Transaction{Expires: b.now + 100*second, Actions: []Action{&Transfer{"EUR", "board", "dave", n}}}
+	}
+	one := tx(1)
+	require.True(t, b.do(alice, Propose(one)).Pending)
+	require.False(t, b.do(bob, Approve(one.Digest())).Pending)
+	b.refused(ErrReplayed, mallory, Submit(one, one.Sign(thisCluster, alice.signer), one.Sign(thisCluster, bob.signer)))
+	b.refused(ErrReplayed, alice, Propose(one))
+	b.has("dave", "EUR", 1, 0)
+
+	two := tx(2)
+	require.True(t, b.do(alice, Propose(two)).Pending)
+	require.NoError(t, b.do(mallory, Submit(two, two.Sign(thisCluster, alice.signer), two.Sign(thisCluster, bob.signer))).Err())
+	b.refused(ErrReplayed, bob, Approve(two.Digest()))
+	b.has("dave", "EUR", 3, 0)
+
+	b.now = two.Expires + 10*second
+	b.refused(ErrExpired, mallory, Submit(two, two.Sign(thisCluster, alice.signer), two.Sign(thisCluster, bob.signer)))
+}
+
+// Approvals of keys that an account has no more are dropped: however often its keys
+// change, a proposal can be read, and expires like any other.
+func TestApprovalsOfFormerKeys(t *testing.T) {
+	b := town(t)
+	b.ok(mallory, NewAccount("board", 2, alice.public(), bob.public()))
+	tx := &Transaction{Expires: b.now + 100*second, Actions: []Action{
+		&Transfer{"EUR", "board", "dave", 1}, &Transfer{"EUR", "carol", "dave", 1},
+	}}
+	require.True(t, b.do(alice, Propose(tx)).Pending)
+	keys := NewAccount("board", 1, dave.public())
+	set := &Transaction{Expires: b.now + 100*second, Actions: []Action{&SetKeys{"board", keys.Keys, 1}}}
+	require.NoError(t, b.do(alice, Submit(set, set.Sign(thisCluster, bob.signer))).Err())
+	require.True(t, b.do(dave, Approve(tx.Digest())).Pending)
+	v, _ := b.view().Get(ProposalKey(tx.Digest()))
+	p, err := DecodeProposal(v)
+	require.NoError(t, err)
+	require.Equal(t, []crypto.PublicKey{dave.public()}, p.Approvals)
+}

@@ -182,8 +182,8 @@ func (x *exec) submit(op *operation) error {
 			return err
 		}
 		op.digest = digestOf(op.body)
-		if _, ran := x.t.Get(spentKey(op.digest)); ran {
-			return reject(CodeReplayed, op.digest.Hex())
+		if err := x.unspent(op.digest); err != nil {
+			return err
 		}
 	}
 	needs, err := x.gather(tx)
@@ -200,11 +200,25 @@ func (x *exec) submit(op *operation) error {
 		return err
 	}
 	if len(op.signatures) > 0 {
-		k := spentKey(op.digest)
-		x.t.Set(k, nil)
-		x.t.Set(dueKey(tx.Expires, k), nil)
+		x.spend(op.digest, tx.Expires)
 	}
 	return nil
+}
+
+// unspent tells whether a transaction that others authorised, by signatures or by
+// approvals, has not run yet.
+func (x *exec) unspent(d crypto.Digest) error {
+	if _, ran := x.t.Get(spentKey(d)); ran {
+		return reject(CodeReplayed, d.Hex())
+	}
+	return nil
+}
+
+// spend remembers that such a transaction ran, for as long as it could run again.
+func (x *exec) spend(d crypto.Digest, expires statemachine.Time) {
+	k := spentKey(d)
+	x.t.Set(k, nil)
+	x.t.Set(dueKey(expires, k), nil)
 }
 
 // timely tells whether a transaction may run now.

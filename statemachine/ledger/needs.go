@@ -51,6 +51,27 @@ type registrars struct{ keys []crypto.PublicKey }
 
 func (r *registrars) fields(c *codec) { c.keys(&r.keys, maxKeysEncoded) }
 
+// parties are the keys that may have a say in any of the needs. The map is for looking
+// keys up: its order means nothing.
+func (x *exec) parties(needs []need) map[crypto.PublicKey]bool {
+	say := make(map[crypto.PublicKey]bool)
+	for _, n := range needs {
+		if n.registrar {
+			for _, k := range x.registrars() {
+				say[k] = true
+			}
+		}
+		for _, name := range n.anyOf {
+			if a, err := x.controller(name); err == nil {
+				for _, k := range a.Keys {
+					say[k] = true
+				}
+			}
+		}
+	}
+	return say
+}
+
 // isParty tells whether a key may have a say in any of the needs.
 func (x *exec) isParty(k crypto.PublicKey, needs []need) bool {
 	for _, n := range needs {

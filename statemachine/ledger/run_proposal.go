@@ -15,6 +15,9 @@ func (x *exec) propose(op *operation) (pending bool, err error) {
 	if len(op.tx.Actions) == 0 {
 		return false, invalid("a transaction without actions")
 	}
+	if err := x.unspent(op.digest); err != nil {
+		return false, err
+	}
 	if err := x.lasts("the proposal", op.tx.Expires); err != nil {
 		return false, err
 	}
@@ -51,15 +54,23 @@ func (x *exec) proposal(d crypto.Digest) (*Proposal, *Transaction, error) {
 
 // consider takes the client's approval, and runs the proposal if the approvals suffice
 // and its time has come. If it is rejected then, so is the approval.
+//
+// Approvals of keys that have no say any more are dropped: the keys of an account change,
+// and a list that only grew would be longer than can be read one day.
 func (x *exec) consider(d crypto.Digest, p *Proposal, tx *Transaction) (pending bool, err error) {
 	needs, err := x.gather(tx)
 	if err != nil {
 		return false, err
 	}
-	if !x.isParty(x.client, needs) {
+	say := x.parties(needs)
+	if !say[x.client] {
 		return false, reject(CodeUnauthorized, x.client.Hex())
 	}
+	p.Approvals = slices.DeleteFunc(p.Approvals, func(k crypto.PublicKey) bool { return !say[k] })
 	if i, ok := slices.BinarySearchFunc(p.Approvals, x.client, crypto.PublicKey.Compare); !ok {
+		if len(p.Approvals) == maxKeysEncoded {
+			return false, tooMany("approvals of a proposal", maxKeysEncoded, maxKeysEncoded)
+		}
 		p.Approvals = slices.Insert(p.Approvals, i, x.client)
 	}
 	x.authority = p.Approvals
@@ -67,9 +78,17 @@ func (x *exec) consider(d crypto.Digest, p *Proposal, tx *Transaction) (pending 
 		x.t.Set(ProposalKey(d), encode(p))
 		return true, nil
 	}
+	// A party may have signed the same transaction for somebody to submit.
+	if err := x.unspent(d); err != nil {
+		return false, err
+	}
 	x.t.Set(ProposalKey(d), encode(p))
 	x.removeProposal(d)
-	return false, x.execute(tx, needs)
+	if err := x.execute(tx, needs); err != nil {
+		return false, err
+	}
+	x.spend(d, tx.Expires)
+	return false, nil
 }
 
 // withdraw takes back the client's approval.
