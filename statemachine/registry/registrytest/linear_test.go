@@ -159,8 +159,12 @@ func TestLinearizable(t *testing.T) {
 			}
 			defer c.Close()
 			r := mrand.New(mrand.NewPCG(uint64(i), 1))
-			for n := range each {
+			for n := range each + len(story) {
 				in := randomCall(r, party, i, n)
+				if n >= each { // so that everything succeeds now and then
+					in = call{id: fmt.Sprint("own ", i), by: party(i), op: story[n-each](fmt.Sprint("own ", i), party(i))}
+					in.kind = in.op.Kind()
+				}
 				at := time.Since(began)
 				res, err := registry.Do(t.Context(), c, in.op)
 				out := sawOf(res, err)
@@ -182,7 +186,7 @@ func TestLinearizable(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	require.Len(t, history, len(keys)*each)
+	require.Len(t, history, len(keys)*(each+len(story)))
 	require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, history, time.Minute))
 	for _, kind := range []registry.Kind{registry.KindCreateRecord, registry.KindUpdateRecord, registry.KindOfferRecord, registry.KindAcceptRecord, registry.KindGetRecord} {
 		require.Positive(t, ended[fmt.Sprint(kind, " <nil>")], "%v never succeeded", kind)
@@ -197,6 +201,25 @@ func TestLinearizable(t *testing.T) {
 		}
 	}
 	require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(model, history, time.Minute))
+}
+
+// story is what each client does at last with a record of its own.
+var story = []func(id string, self registry.Party) registry.Operation{
+	func(id string, _ registry.Party) registry.Operation {
+		return &registry.CreateRecord{Collection: "c", ID: id}
+	},
+	func(id string, self registry.Party) registry.Operation {
+		return &registry.OfferRecord{Collection: "c", ID: id, To: self}
+	},
+	func(id string, _ registry.Party) registry.Operation {
+		return &registry.AcceptRecord{Collection: "c", ID: id}
+	},
+	func(id string, _ registry.Party) registry.Operation {
+		return &registry.UpdateRecord{Collection: "c", ID: id, Version: 2}
+	},
+	func(id string, _ registry.Party) registry.Operation {
+		return &registry.GetRecord{Collection: "c", ID: id}
+	},
 }
 
 func randomCall(r *mrand.Rand, party func(int) registry.Party, i, n int) call {
