@@ -77,6 +77,13 @@
 // because the cluster has no work or no quorum, Read gives up after a bounded number of
 // rounds, and uses the log.
 //
+// # Certified reads
+//
+// [Client.ReadCertified] asks one replica, which proves its answer: a path from the key to
+// the digest of the state, the certificate of the checkpoint that covers that digest, and
+// the block's header, whose time says how old the state is. [Client.ReadAt] asks for an
+// earlier state, and believes more than F.
+//
 // # Many clients in one process
 //
 // A gateway, or a bank's front end, holds the keys of many clients. Each is a Client of

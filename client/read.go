@@ -265,3 +265,10 @@ func (r *read) end(a ReadAnswer, err error) {
 		close(r.done)
 	}
 }
+
+// isFinal tells whether a replica's error is about the question, so that asking it again
+// is no use.
+func isFinal(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unimplemented || code == codes.InvalidArgument
+}

@@ -52,6 +52,16 @@ func readHeader(r *canon.Reader) (h Header) {
 	return h
 }
 
+// DecodeHeader reads what [Header.Append] wrote.
+func DecodeHeader(b []byte) (Header, error) {
+	r := canon.NewReader(b)
+	h := readHeader(r)
+	if err := r.Close(); err != nil {
+		return Header{}, fmt.Errorf("header: %w", err)
+	}
+	return h, nil
+}
+
 // Digest is the digest of the block.
 func (h *Header) Digest() Digest {
 	var buf [headerSize]byte

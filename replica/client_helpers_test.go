@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/client/receipt"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/crypto/keyfile"
@@ -127,6 +128,10 @@ func (b *fakeBackend) ReadIndex(context.Context) (pbft.Height, error) {
 		return 0, ErrNoReadIndex
 	}
 	return b.index()
+}
+
+func (b *fakeBackend) Certified(context.Context, []byte) (*receipt.State, error) {
+	return nil, ErrNotCertified
 }
 
 func (b *fakeBackend) ReceiptAt(ctx context.Context, h pbft.Height, d pbft.Digest, op int) (*receiptParts, error) {

@@ -84,11 +84,12 @@ type clientServerConfig struct {
 // clientMethods are the methods that exist on the client port; everything else is
 // refused before it is looked at.
 var clientMethods = map[string]bool{
-	api.Parley_Session_FullMethodName: true,
-	api.Parley_Query_FullMethodName:   true,
-	api.Parley_Receipt_FullMethodName: true,
-	api.Parley_Status_FullMethodName:  true,
-	api.Parley_Cluster_FullMethodName: true,
+	api.Parley_Session_FullMethodName:   true,
+	api.Parley_Query_FullMethodName:     true,
+	api.Parley_Certified_FullMethodName: true,
+	api.Parley_Receipt_FullMethodName:   true,
+	api.Parley_Status_FullMethodName:    true,
+	api.Parley_Cluster_FullMethodName:   true,
 
 	grpc_health_v1.Health_Check_FullMethodName: true,
 	grpc_health_v1.Health_Watch_FullMethodName: true,

@@ -35,6 +35,7 @@ type runner struct {
 	trace        *tracer // nil notes nothing
 	// applied, if not nil, sees every block that the executor ran, also in a replay.
 	applied func(b *pbft.Block, x *statemachine.Execution)
+	seals   sealedStates // what the last checkpoints' states are made of
 	// stable is the height of the last snapshot that a quorum certified.
 	stable atomic.Uint64
 	// later writes a snapshot in the background; false if it never will.
@@ -171,7 +172,7 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 			continue
 		}
 		if !r.isSnapshot(b.Height) {
-			r.checkpointed(statement(x.Checkpoint, pbft.Digest{}))
+			r.checkpointed(r.statement(x.Checkpoint, pbft.Digest{}))
 			continue
 		}
 		snap, err := r.exec.Snapshot()
@@ -218,7 +219,7 @@ func (r *runner) writeSnapshots() {
 				r.fail(err)
 				continue
 			}
-			r.checkpointed(statement(&j.info, root))
+			r.checkpointed(r.statement(&j.info, root))
 		}
 	}
 }
@@ -338,7 +339,7 @@ func replay(r *runner, to pbft.Height, done func(*pbft.Block, *statemachine.Exec
 				}
 			}
 		}
-		checkpointed(statement(x.Checkpoint, root))
+		checkpointed(r.statement(x.Checkpoint, root))
 	}
 	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/parley-bft/parley/client/receipt"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
@@ -58,6 +59,10 @@ type backend interface {
 	// which is not below anything that it helped to commit: what a linearizable read
 	// must wait for (PROTOCOL R16). ErrNoReadIndex if it cannot say.
 	ReadIndex(ctx context.Context) (pbft.Height, error)
+
+	// Certified returns a proof of what the state at the latest stable checkpoint maps
+	// key to. Errors: ErrNoQueries, ErrNotCertified, ErrPruned, ErrStore.
+	Certified(ctx context.Context, key []byte) (*receipt.State, error)
 
 	// ReceiptAt returns what a receipt for one operation of a request is made of.
 	// Errors: ErrNoSuchResult, ErrNotCertified, ErrPruned, ErrStore.

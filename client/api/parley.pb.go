@@ -359,6 +359,61 @@ func (QueryResponse_State) EnumDescriptor() ([]byte, []int) {
 	return file_parley_proto_rawDescGZIP(), []int{7, 0}
 }
 
+type CertifiedResponse_State int32
+
+const (
+	CertifiedResponse_STATE_UNSPECIFIED CertifiedResponse_State = 0
+	CertifiedResponse_STATE_FOUND       CertifiedResponse_State = 1 // the proof is there, perhaps of the key's absence
+	// There is no checkpoint that this replica can prove anything under, as long as none
+	// is certified, or after it was restarted. Ask again soon, or another one.
+	CertifiedResponse_STATE_NOT_CERTIFIED CertifiedResponse_State = 2
+	// The application keeps too few heights: the checkpoint's is not among them any more.
+	CertifiedResponse_STATE_PRUNED CertifiedResponse_State = 3
+)
+
+// Enum value maps for CertifiedResponse_State.
+var (
+	CertifiedResponse_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_FOUND",
+		2: "STATE_NOT_CERTIFIED",
+		3: "STATE_PRUNED",
+	}
+	CertifiedResponse_State_value = map[string]int32{
+		"STATE_UNSPECIFIED":   0,
+		"STATE_FOUND":         1,
+		"STATE_NOT_CERTIFIED": 2,
+		"STATE_PRUNED":        3,
+	}
+)
+
+func (x CertifiedResponse_State) Enum() *CertifiedResponse_State {
+	p := new(CertifiedResponse_State)
+	*p = x
+	return p
+}
+
+func (x CertifiedResponse_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CertifiedResponse_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_parley_proto_enumTypes[4].Descriptor()
+}
+
+func (CertifiedResponse_State) Type() protoreflect.EnumType {
+	return &file_parley_proto_enumTypes[4]
+}
+
+func (x CertifiedResponse_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CertifiedResponse_State.Descriptor instead.
+func (CertifiedResponse_State) EnumDescriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{9, 0}
+}
+
 type ReceiptResponse_State int32
 
 const (
@@ -402,11 +457,11 @@ func (x ReceiptResponse_State) String() string {
 }
 
 func (ReceiptResponse_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[4].Descriptor()
+	return file_parley_proto_enumTypes[5].Descriptor()
 }
 
 func (ReceiptResponse_State) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[4]
+	return &file_parley_proto_enumTypes[5]
 }
 
 func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
@@ -415,7 +470,7 @@ func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReceiptResponse_State.Descriptor instead.
 func (ReceiptResponse_State) EnumDescriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{9, 0}
+	return file_parley_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type ClientMessage struct {
@@ -1030,6 +1085,102 @@ func (x *QueryResponse) GetState() QueryResponse_State {
 	return QueryResponse_STATE_ANSWERED
 }
 
+type CertifiedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertifiedRequest) Reset() {
+	*x = CertifiedRequest{}
+	mi := &file_parley_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertifiedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertifiedRequest) ProtoMessage() {}
+
+func (x *CertifiedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertifiedRequest.ProtoReflect.Descriptor instead.
+func (*CertifiedRequest) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CertifiedRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type CertifiedResponse struct {
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	State         CertifiedResponse_State `protobuf:"varint,1,opt,name=state,proto3,enum=parley.v1.CertifiedResponse_State" json:"state,omitempty"`
+	Proof         []byte                  `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"` // as State in package receipt encodes it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertifiedResponse) Reset() {
+	*x = CertifiedResponse{}
+	mi := &file_parley_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertifiedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertifiedResponse) ProtoMessage() {}
+
+func (x *CertifiedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertifiedResponse.ProtoReflect.Descriptor instead.
+func (*CertifiedResponse) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CertifiedResponse) GetState() CertifiedResponse_State {
+	if x != nil {
+		return x.State
+	}
+	return CertifiedResponse_STATE_UNSPECIFIED
+}
+
+func (x *CertifiedResponse) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 type ReceiptRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`       // where the request ran or was turned down, as its reply says
@@ -1041,7 +1192,7 @@ type ReceiptRequest struct {
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_parley_proto_msgTypes[8]
+	mi := &file_parley_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1204,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[8]
+	mi := &file_parley_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1217,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{8}
+	return file_parley_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReceiptRequest) GetHeight() uint64 {
@@ -1101,7 +1252,7 @@ type ReceiptResponse struct {
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_parley_proto_msgTypes[9]
+	mi := &file_parley_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1264,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[9]
+	mi := &file_parley_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1277,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{9}
+	return file_parley_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReceiptResponse) GetState() ReceiptResponse_State {
@@ -1151,7 +1302,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1314,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1327,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{10}
+	return file_parley_proto_rawDescGZIP(), []int{12}
 }
 
 type StatusResponse struct {
@@ -1208,7 +1359,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1371,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1384,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{11}
+	return file_parley_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusResponse) GetCluster() []byte {
@@ -1394,7 +1545,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1557,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1570,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{12}
+	return file_parley_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -1451,7 +1602,7 @@ type ClusterRequest struct {
 
 func (x *ClusterRequest) Reset() {
 	*x = ClusterRequest{}
-	mi := &file_parley_proto_msgTypes[13]
+	mi := &file_parley_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1614,7 @@ func (x *ClusterRequest) String() string {
 func (*ClusterRequest) ProtoMessage() {}
 
 func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[13]
+	mi := &file_parley_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1627,7 @@ func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRequest.ProtoReflect.Descriptor instead.
 func (*ClusterRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{13}
+	return file_parley_proto_rawDescGZIP(), []int{15}
 }
 
 type ClusterResponse struct {
@@ -1490,7 +1641,7 @@ type ClusterResponse struct {
 
 func (x *ClusterResponse) Reset() {
 	*x = ClusterResponse{}
-	mi := &file_parley_proto_msgTypes[14]
+	mi := &file_parley_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1653,7 @@ func (x *ClusterResponse) String() string {
 func (*ClusterResponse) ProtoMessage() {}
 
 func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[14]
+	mi := &file_parley_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1666,7 @@ func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterResponse.ProtoReflect.Descriptor instead.
 func (*ClusterResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{14}
+	return file_parley_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClusterResponse) GetCluster() []byte {
@@ -1593,7 +1744,17 @@ const file_parley_proto_rawDesc = "" +
 	"\vSTATE_AHEAD\x10\x01\x12\x10\n" +
 	"\fSTATE_PRUNED\x10\x02\x12\x14\n" +
 	"\x10STATE_NO_HISTORY\x10\x03B\v\n" +
-	"\t_prepared\"`\n" +
+	"\t_prepared\"$\n" +
+	"\x10CertifiedRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\"\xbf\x01\n" +
+	"\x11CertifiedResponse\x128\n" +
+	"\x05state\x18\x01 \x01(\x0e2\".parley.v1.CertifiedResponse.StateR\x05state\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\"Z\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vSTATE_FOUND\x10\x01\x12\x17\n" +
+	"\x13STATE_NOT_CERTIFIED\x10\x02\x12\x10\n" +
+	"\fSTATE_PRUNED\x10\x03\"`\n" +
 	"\x0eReceiptRequest\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x18\n" +
 	"\arequest\x18\x02 \x01(\fR\arequest\x12\x1c\n" +
@@ -1666,10 +1827,11 @@ const file_parley_proto_rawDesc = "" +
 	"\x15REASON_FOREIGN_CLIENT\x10\x06\x12\x17\n" +
 	"\x13REASON_NOT_ADMITTED\x10\a\x12\x14\n" +
 	"\x10REASON_TOO_LARGE\x10\b\x12\x12\n" +
-	"\x0eREASON_EXPIRED\x10\t2\xcb\x02\n" +
+	"\x0eREASON_EXPIRED\x10\t2\x93\x03\n" +
 	"\x06Parley\x12B\n" +
 	"\aSession\x12\x18.parley.v1.ClientMessage\x1a\x19.parley.v1.ReplicaMessage(\x010\x01\x12:\n" +
-	"\x05Query\x12\x17.parley.v1.QueryRequest\x1a\x18.parley.v1.QueryResponse\x12@\n" +
+	"\x05Query\x12\x17.parley.v1.QueryRequest\x1a\x18.parley.v1.QueryResponse\x12F\n" +
+	"\tCertified\x12\x1b.parley.v1.CertifiedRequest\x1a\x1c.parley.v1.CertifiedResponse\x12@\n" +
 	"\aReceipt\x12\x19.parley.v1.ReceiptRequest\x1a\x1a.parley.v1.ReceiptResponse\x12=\n" +
 	"\x06Status\x12\x18.parley.v1.StatusRequest\x1a\x19.parley.v1.StatusResponse\x12@\n" +
 	"\aCluster\x12\x19.parley.v1.ClusterRequest\x1a\x1a.parley.v1.ClusterResponseB)Z'github.com/parley-bft/parley/client/apib\x06proto3"
@@ -1686,57 +1848,63 @@ func file_parley_proto_rawDescGZIP() []byte {
 	return file_parley_proto_rawDescData
 }
 
-var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_parley_proto_goTypes = []any{
-	(Replies)(0),               // 0: parley.v1.Replies
-	(Outcome)(0),               // 1: parley.v1.Outcome
-	(Reason)(0),                // 2: parley.v1.Reason
-	(QueryResponse_State)(0),   // 3: parley.v1.QueryResponse.State
-	(ReceiptResponse_State)(0), // 4: parley.v1.ReceiptResponse.State
-	(*ClientMessage)(nil),      // 5: parley.v1.ClientMessage
-	(*Attachment)(nil),         // 6: parley.v1.Attachment
-	(*ReplicaMessage)(nil),     // 7: parley.v1.ReplicaMessage
-	(*Attached)(nil),           // 8: parley.v1.Attached
-	(*Reply)(nil),              // 9: parley.v1.Reply
-	(*Refusal)(nil),            // 10: parley.v1.Refusal
-	(*QueryRequest)(nil),       // 11: parley.v1.QueryRequest
-	(*QueryResponse)(nil),      // 12: parley.v1.QueryResponse
-	(*ReceiptRequest)(nil),     // 13: parley.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),    // 14: parley.v1.ReceiptResponse
-	(*StatusRequest)(nil),      // 15: parley.v1.StatusRequest
-	(*StatusResponse)(nil),     // 16: parley.v1.StatusResponse
-	(*Peer)(nil),               // 17: parley.v1.Peer
-	(*ClusterRequest)(nil),     // 18: parley.v1.ClusterRequest
-	(*ClusterResponse)(nil),    // 19: parley.v1.ClusterResponse
+	(Replies)(0),                 // 0: parley.v1.Replies
+	(Outcome)(0),                 // 1: parley.v1.Outcome
+	(Reason)(0),                  // 2: parley.v1.Reason
+	(QueryResponse_State)(0),     // 3: parley.v1.QueryResponse.State
+	(CertifiedResponse_State)(0), // 4: parley.v1.CertifiedResponse.State
+	(ReceiptResponse_State)(0),   // 5: parley.v1.ReceiptResponse.State
+	(*ClientMessage)(nil),        // 6: parley.v1.ClientMessage
+	(*Attachment)(nil),           // 7: parley.v1.Attachment
+	(*ReplicaMessage)(nil),       // 8: parley.v1.ReplicaMessage
+	(*Attached)(nil),             // 9: parley.v1.Attached
+	(*Reply)(nil),                // 10: parley.v1.Reply
+	(*Refusal)(nil),              // 11: parley.v1.Refusal
+	(*QueryRequest)(nil),         // 12: parley.v1.QueryRequest
+	(*QueryResponse)(nil),        // 13: parley.v1.QueryResponse
+	(*CertifiedRequest)(nil),     // 14: parley.v1.CertifiedRequest
+	(*CertifiedResponse)(nil),    // 15: parley.v1.CertifiedResponse
+	(*ReceiptRequest)(nil),       // 16: parley.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),      // 17: parley.v1.ReceiptResponse
+	(*StatusRequest)(nil),        // 18: parley.v1.StatusRequest
+	(*StatusResponse)(nil),       // 19: parley.v1.StatusResponse
+	(*Peer)(nil),                 // 20: parley.v1.Peer
+	(*ClusterRequest)(nil),       // 21: parley.v1.ClusterRequest
+	(*ClusterResponse)(nil),      // 22: parley.v1.ClusterResponse
 }
 var file_parley_proto_depIdxs = []int32{
-	6,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
+	7,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
 	0,  // 1: parley.v1.ClientMessage.replies:type_name -> parley.v1.Replies
-	9,  // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
-	10, // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
-	8,  // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
+	10, // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
+	11, // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
+	9,  // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
 	2,  // 5: parley.v1.Attached.reason:type_name -> parley.v1.Reason
 	1,  // 6: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
 	2,  // 7: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
 	3,  // 8: parley.v1.QueryResponse.state:type_name -> parley.v1.QueryResponse.State
-	4,  // 9: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
-	17, // 10: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
-	5,  // 11: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
-	11, // 12: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
-	13, // 13: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
-	15, // 14: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
-	18, // 15: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
-	7,  // 16: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
-	12, // 17: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
-	14, // 18: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
-	16, // 19: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
-	19, // 20: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	4,  // 9: parley.v1.CertifiedResponse.state:type_name -> parley.v1.CertifiedResponse.State
+	5,  // 10: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
+	20, // 11: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	6,  // 12: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
+	12, // 13: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
+	14, // 14: parley.v1.Parley.Certified:input_type -> parley.v1.CertifiedRequest
+	16, // 15: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
+	18, // 16: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
+	21, // 17: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
+	8,  // 18: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
+	13, // 19: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
+	15, // 20: parley.v1.Parley.Certified:output_type -> parley.v1.CertifiedResponse
+	17, // 21: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
+	19, // 22: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
+	22, // 23: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_parley_proto_init() }
@@ -1750,8 +1918,8 @@ func file_parley_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_proto_rawDesc), len(file_parley_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   15,
+			NumEnums:      6,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

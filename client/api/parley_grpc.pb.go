@@ -89,11 +89,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Parley_Session_FullMethodName = "/parley.v1.Parley/Session"
-	Parley_Query_FullMethodName   = "/parley.v1.Parley/Query"
-	Parley_Receipt_FullMethodName = "/parley.v1.Parley/Receipt"
-	Parley_Status_FullMethodName  = "/parley.v1.Parley/Status"
-	Parley_Cluster_FullMethodName = "/parley.v1.Parley/Cluster"
+	Parley_Session_FullMethodName   = "/parley.v1.Parley/Session"
+	Parley_Query_FullMethodName     = "/parley.v1.Parley/Query"
+	Parley_Certified_FullMethodName = "/parley.v1.Parley/Certified"
+	Parley_Receipt_FullMethodName   = "/parley.v1.Parley/Receipt"
+	Parley_Status_FullMethodName    = "/parley.v1.Parley/Status"
+	Parley_Cluster_FullMethodName   = "/parley.v1.Parley/Cluster"
 )
 
 // ParleyClient is the client API for Parley service.
@@ -111,6 +112,10 @@ type ParleyClient interface {
 	// may be a lie: alone it is for diagnosis and for data that proves itself. Asked of
 	// all replicas, with "index", it is a linearizable read: see QueryResponse.
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (*QueryResponse, error)
+	// Certified returns what the application's state maps a key to, with a proof under the
+	// latest checkpoint's certificate: it needs no trust in the replica. How old it is the
+	// block's time says, which the proof covers. For applications that can prove.
+	Certified(ctx context.Context, in *CertifiedRequest, opts ...grpc.CallOption) (*CertifiedResponse, error)
 	// Receipt returns the proof of one operation's result.
 	Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error)
 	// Status says where the replica is.
@@ -144,6 +149,16 @@ func (c *parleyClient) Query(ctx context.Context, in *QueryRequest, opts ...grpc
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(QueryResponse)
 	err := c.cc.Invoke(ctx, Parley_Query_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *parleyClient) Certified(ctx context.Context, in *CertifiedRequest, opts ...grpc.CallOption) (*CertifiedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CertifiedResponse)
+	err := c.cc.Invoke(ctx, Parley_Certified_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +210,10 @@ type ParleyServer interface {
 	// may be a lie: alone it is for diagnosis and for data that proves itself. Asked of
 	// all replicas, with "index", it is a linearizable read: see QueryResponse.
 	Query(context.Context, *QueryRequest) (*QueryResponse, error)
+	// Certified returns what the application's state maps a key to, with a proof under the
+	// latest checkpoint's certificate: it needs no trust in the replica. How old it is the
+	// block's time says, which the proof covers. For applications that can prove.
+	Certified(context.Context, *CertifiedRequest) (*CertifiedResponse, error)
 	// Receipt returns the proof of one operation's result.
 	Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error)
 	// Status says where the replica is.
@@ -216,6 +235,9 @@ func (UnimplementedParleyServer) Session(grpc.BidiStreamingServer[ClientMessage,
 }
 func (UnimplementedParleyServer) Query(context.Context, *QueryRequest) (*QueryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Query not implemented")
+}
+func (UnimplementedParleyServer) Certified(context.Context, *CertifiedRequest) (*CertifiedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Certified not implemented")
 }
 func (UnimplementedParleyServer) Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Receipt not implemented")
@@ -268,6 +290,24 @@ func _Parley_Query_Handler(srv interface{}, ctx context.Context, dec func(interf
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ParleyServer).Query(ctx, req.(*QueryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Parley_Certified_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CertifiedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ParleyServer).Certified(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Parley_Certified_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ParleyServer).Certified(ctx, req.(*CertifiedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -336,6 +376,10 @@ var Parley_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Query",
 			Handler:    _Parley_Query_Handler,
+		},
+		{
+			MethodName: "Certified",
+			Handler:    _Parley_Certified_Handler,
 		},
 		{
 			MethodName: "Receipt",

@@ -1,0 +1,104 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/client/receipt"
+	"github.com/parley-bft/parley/pbft"
+)
+
+// CertifiedOptions say how old a certified answer may be.
+type CertifiedOptions struct {
+	// MaxAge bounds the age of the state by its block's time and this machine's clock: so
+	// it must allow for what clocks differ, and for how far apart checkpoints are. A
+	// cluster that executes nothing makes no checkpoints either, and its state gets older.
+	// 0 is no bound.
+	MaxAge time.Duration
+	// MinHeight is a height that the state must have reached: that of an own write, or
+	// what [Client.Read] returned. A younger one is waited for as long as ctx permits.
+	MinHeight pbft.Height
+}
+
+// ErrTooOld: no replica has a certified state that is new enough.
+var ErrTooOld = errors.New("no certified state is new enough")
+
+// ReadCertified returns what the application's state mapped key to at a checkpoint, as
+// one replica proves it: value and absence are true of the state that the proof names,
+// whoever sent it, and the proof can be shown to others ([receipt.State.Verify]). It is no
+// linearizable read: how much later than that state it is, opts bound. If one replica has
+// no proof, or a bad one, another is asked.
+//
+// Errors: ErrTooOld, with the context's error if it ended; ErrNoReceipt, if the
+// application proves nothing; ErrClosed.
+func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOptions) (*receipt.State, error) {
+	pause := c.cfg.BackoffMin
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var last []string // the problems of the round before
+	ended := func() error {
+		return fmt.Errorf("%w: %w; %s", ErrTooOld, context.Cause(ctx), strings.Join(last, "; "))
+	}
+	for round := 0; ; round++ {
+		var problems []string
+		old, final := 0, 0
+		for i := range c.links {
+			l := c.links[(i+round+int(c.signer.Public()[0]))%len(c.links)] // not all clients ask the same one
+			s, none, err := c.certifiedFrom(ctx, l, key)
+			switch {
+			case err == nil && s.Height() >= opts.MinHeight && (opts.MaxAge == 0 || c.cfg.Now().Sub(s.Time()) <= opts.MaxAge):
+				return s, nil
+			case ctx.Err() != nil:
+				return nil, ended()
+			case err == nil:
+				old++
+				err = fmt.Errorf("its state is that of height %d, %v", s.Height(), s.Time().UTC())
+			case none:
+				final++
+			}
+			problems = append(problems, fmt.Sprintf("%s: %v", l.name, err))
+		}
+		switch why := strings.Join(problems, "; "); {
+		case final == len(c.links):
+			return nil, fmt.Errorf("%w: %s", ErrNoReceipt, why)
+		case old > 0 && old+final == len(c.links) && opts.MinHeight == 0:
+			return nil, fmt.Errorf("%w: %s", ErrTooOld, why)
+		}
+		last = problems
+		timer.Reset(jitter(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, ended()
+		case <-c.ctx.Done():
+			return nil, ErrClosed
+		}
+		pause = min(2*pause, receiptPause)
+	}
+}
+
+// certifiedFrom asks one replica and checks what it says. none says that asking it again
+// is no use.
+func (c *Client) certifiedFrom(ctx context.Context, l *link, key []byte) (s *receipt.State, none bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
+	defer cancel()
+	m, err := l.line.api.Certified(ctx, &api.CertifiedRequest{Key: key})
+	if err != nil {
+		return nil, isFinal(err), err
+	}
+	switch m.State {
+	case api.CertifiedResponse_STATE_FOUND:
+	case api.CertifiedResponse_STATE_PRUNED:
+		return nil, false, errors.New("its application keeps too few heights")
+	default:
+		return nil, false, errors.New("it has no certified state yet")
+	}
+	if s, err = receipt.DecodeState(m.Proof); err == nil {
+		err = s.Verify(c.cfg.Roster, key)
+	}
+	return s, err != nil, err
+}
