@@ -13,8 +13,8 @@ TESTFLAGS ?=
 
 # Modules of their own, so that what only their tests need stays out of go.mod.
 CROSSCHECK := crypto/bls/crosscheck statemachine/contract/crosscheck statemachine/registry/schema/crosscheck
-# The same for what only comparisons need.
-BENCHES := bench bench/wire bench/store
+# The same for what only comparisons need; bench/store too, whose modules take minutes to compile, is tested by hand.
+BENCHES := bench bench/wire
 # Where goroutines run, and what they share. Contracts are not among them: compiling go-ethereum for the race
 # detector takes longer than all of these tests. 'make race RACE=./statemachine/contract/...' does it.
 RACE ?= ./client/... ./replica/... ./statemachine $(addprefix ./statemachine/,access/... kv ledger/... merkle receipttree registry/... \
