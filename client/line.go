@@ -23,8 +23,8 @@ import (
 
 // Limits of what is sent and received in one message.
 const (
-	maxSendRequests = 1024
-	maxSendAttach   = 1024
+	maxSendRequests = api.MaxRequests
+	maxSendAttach   = min(api.MaxAttach, api.MaxDetach)
 	maxSendBytes    = 8 << 20
 	// maxReceive has room for the largest reply that execution permits.
 	maxReceive = 72 << 20
@@ -68,7 +68,7 @@ func newLine(t *Transport, id pbft.ReplicaID, certificate tls.Certificate) (*lin
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithInitialWindowSize(1<<20), grpc.WithInitialConnWindowSize(2<<20),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive), grpc.ForceCodecV2(api.Codec())),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
 	)
 	if err != nil {

@@ -16,9 +16,6 @@ import (
 // repeat over another. What such a client may do here, and who gets its replies, is
 // then the same as with a connection of its own.
 
-// maxAttachPerMessage bounds the attachments, and the detachments, in one message.
-const maxAttachPerMessage = 1024
-
 // entriesPerCarried is how many more entries may wait for a session for each client
 // that it carries.
 const entriesPerCarried = 16
@@ -28,9 +25,6 @@ const entriesPerCarried = 16
 func (s *clientService) attachAll(session *replySession, state tls.ConnectionState, list []*api.Attachment) error {
 	if len(list) == 0 {
 		return nil
-	}
-	if len(list) > maxAttachPerMessage {
-		return status.Errorf(codes.InvalidArgument, "%d attachments in a message, at most %d", len(list), maxAttachPerMessage)
 	}
 	binding, err := tlsid.Binding(state)
 	if err != nil {

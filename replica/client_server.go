@@ -157,6 +157,7 @@ func (s *clientServer) start(b backend) error {
 		grpc.ConnectionTimeout(l.HandshakeTimeout),
 		grpc.MaxConcurrentStreams(uint32(l.StreamsPerConnection)),
 		grpc.MaxRecvMsgSize(max(l.MaxMessageBytes, maxRequestBytes(c.Roster.Cluster.Parameters)+1024)),
+		grpc.ForceServerCodecV2(api.Codec()),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(2<<20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -367,14 +368,20 @@ func TestStop(t *testing.T) {
 	require.ErrorIs(t, stuck.stop(ctx), context.Canceled)
 }
 
-func TestMessageWithTooManyRequests(t *testing.T) {
+func TestMessageWithTooManyElements(t *testing.T) {
 	verifyNoLeaks(t)
 	c, b := newClientTestCluster(t, nil), newFakeBackend()
 	s := startClientServer(t, c, b, nil)
-	stream := openSession(t, dialClientServer(t, c, s, clientTestKey(1)))
-	require.NoError(t, stream.Send(&api.ClientMessage{Requests: make([][]byte, maxRequestsPerMessage+1)}))
-	_, err := stream.Recv()
-	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	conn := dialClientServer(t, c, s, clientTestKey(1))
+	for _, m := range []*api.ClientMessage{
+		{Requests: make([][]byte, api.MaxRequests+1)}, {Attach: slices.Repeat([]*api.Attachment{{}}, api.MaxAttach+1)}, {Detach: make([]uint32, api.MaxDetach+1)},
+	} {
+		stream := openSession(t, conn)
+		require.NoError(t, stream.Send(m))
+		_, err := stream.Recv()
+		require.Equal(t, codes.Internal, status.Code(err), "it does not decode")
+		require.ErrorContains(t, err, "elements")
+	}
 }
 
 func TestClientLimitsValidate(t *testing.T) {

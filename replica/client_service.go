@@ -39,10 +39,8 @@ type clientService struct {
 	readers     sync.WaitGroup
 }
 
-// maxRequestsPerMessage bounds the requests in one message of a client.
-const maxRequestsPerMessage = 1024
-
-// packBytes is about how much is packed into one message of a session.
+// packBytes is about how much is packed into one message of a session: of entries
+// that take 96 bytes at least, so that there are fewer than api.MaxEntries.
 const packBytes = 1 << 20
 
 // Session implements api.ParleyServer.
@@ -88,9 +86,6 @@ func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, 
 		m, err := stream.Recv()
 		if err != nil {
 			return err
-		}
-		if len(m.Requests) > maxRequestsPerMessage {
-			return status.Errorf(codes.InvalidArgument, "%d requests in a message, at most %d", len(m.Requests), maxRequestsPerMessage)
 		}
 		session.want(m.Replies)
 		if err := s.attachAll(session, auth.State, m.Attach); err != nil {

@@ -70,7 +70,8 @@
 // LIMITS. One message of a client: 16 MiB. One operation, the operations of one
 // request, and their number: parameters of the cluster. Requests in one message:
 // 1024. Streams on one connection: 16; connections of one client: 4. Clients attached
-// to one session: 4096, and to all sessions of a replica: 65536.
+// to one session: 4096, and to all sessions of a replica: 65536. One message of a
+// replica: 16384 replies, as many refusals, as many attached.
 //
 // Fields that are not listed here must be ignored, so that they can be added.
 
