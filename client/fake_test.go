@@ -306,7 +306,11 @@ func (r *fakeReplica) attach(s *fakeSession, ctx context.Context, a *api.Attachm
 		panic("an attachment that proves nothing")
 	}
 	answer := &api.Attached{Identity: a.Identity}
-	if r.full {
+	used := false
+	for carried, identity := range s.carried {
+		used = used || identity == a.Identity && carried != key
+	}
+	if r.full || used {
 		answer.Reason = api.Reason_REASON_BUSY
 	} else {
 		s.carried[key] = a.Identity

@@ -178,6 +178,7 @@ func (l *line) down(err error) {
 	l.busy = nil
 	all := make([]*link, 0, len(l.clients))
 	for _, k := range l.clients {
+		k.rest()
 		all = append(all, k)
 	}
 	favourite := l.wants == api.Replies_REPLIES_ALL
@@ -210,13 +211,21 @@ func (l *line) attach(k *link) {
 
 // attachAgain does that later, for one that was refused.
 func (l *line) attachAgain(k *link) {
-	time.AfterFunc(jitter(l.transport.cfg.BackoffMax), func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients[k.identity] != k {
+		return
+	}
+	var again *time.Timer
+	again = time.AfterFunc(jitter(l.transport.cfg.BackoffMax), func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.clients[k.identity] == k {
+		if k.again == again { // else the session that it was for has ended
+			k.again = nil
 			l.attach(k)
 		}
 	})
+	k.again = again
 }
 
 // remove forgets a client.
@@ -224,6 +233,7 @@ func (l *line) remove(k *link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.clients, k.identity)
+	k.rest()
 	k.queue = nil // take passes over it
 	if l.up && k.identity != 0 {
 		l.gone = append(l.gone, k.identity)
@@ -265,6 +275,9 @@ func (l *line) take() (m *api.ClientMessage, attach []*link) {
 	attach = l.unproved[:min(len(l.unproved), maxSendAttach)]
 	if l.unproved = l.unproved[len(attach):]; len(l.unproved) == 0 {
 		l.unproved = nil
+	}
+	for _, k := range attach {
+		k.asked = true
 	}
 	m.Detach = l.gone[:min(len(l.gone), maxSendAttach)]
 	if l.gone = l.gone[len(m.Detach):]; len(l.gone) == 0 {

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"time"
+
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/pbft"
 )
@@ -19,6 +21,18 @@ type link struct {
 
 	// Guarded by the line's mutex.
 	queue []*pbft.Request
+	asked bool        // to be attached, and not answered yet
+	again *time.Timer // to ask again, after a refusal
+}
+
+// rest ends the attaching, with the line's mutex held: nothing is asked any more in the
+// session that it was for.
+func (k *link) rest() {
+	k.asked = false
+	if k.again != nil {
+		k.again.Stop()
+		k.again = nil
+	}
 }
 
 // send queues a request. The client's mutex is held.

@@ -53,7 +53,13 @@ func (l *line) address(m *api.ReplicaMessage) {
 		l.links = append(l.links, l.clients[r.Identity])
 	}
 	for _, a := range m.Attached {
-		l.links = append(l.links, l.clients[a.Identity])
+		k := l.clients[a.Identity]
+		if k != nil && k.asked {
+			k.asked = false
+		} else {
+			k = nil // nobody asked, or it was answered
+		}
+		l.links = append(l.links, k)
 	}
 	changed := m.Primary != l.primary
 	if changed {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/client"
+	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/client/internal/testcluster"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
@@ -133,6 +134,46 @@ func TestTransportWithoutRoom(t *testing.T) {
 		f.set(id, func(r *fakeReplica) { r.full = false })
 	}
 	f.connect(f.carried(tr, 1))
+}
+
+// What a refused attachment was to be followed by ends with its session: in the next one
+// everybody is attached anyway.
+func TestTransportAsksAgainInTheSameSession(t *testing.T) {
+	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
+	f.set(3, func(r *fakeReplica) { r.full = true })
+	tr, err := client.NewTransport(client.TransportConfig{Roster: f.Roster, Dial: f.dial, BackoffMin: time.Millisecond, BackoffMax: time.Second})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tr.Close()) })
+	c, err := client.Dial(testContext(t), f.carried(tr, 1))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	f.eventually(func() bool { return f.replicas[3].attached == 1 })
+	f.stop(3)
+	f.set(3, func(r *fakeReplica) { r.full, r.attached = false, 0 })
+	f.start(3)
+	f.awaitSessions(c)
+	time.Sleep(1500 * time.Millisecond)
+	f.eventually(func() bool { return f.replicas[3].attached == 1 })
+}
+
+// Answers to attachments that nobody asked for change nothing.
+func TestTransportUnaskedAnswers(t *testing.T) {
+	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
+	tr := f.transport(client.TransportConfig{})
+	c := f.connect(f.carried(tr, 1))
+	for id := range f.replicas {
+		f.set(id, func(r *fakeReplica) {
+			r.noise = &api.ReplicaMessage{Attached: []*api.Attached{
+				{Identity: 1, Reason: api.Reason_REASON_BUSY}, {Identity: 1}, {Identity: 1, Reason: api.Reason_REASON_BUSY}, {Identity: 0}, {Identity: 7},
+			}}
+		})
+	}
+	for range 10 {
+		f.submit(c, "x")
+	}
+	require.Equal(t, uint64(4), c.Stats().Connects)
+	require.Equal(t, 4, c.Stats().Connected)
+	f.eventually(func() bool { return f.replicas[0].attached == 1 })
 }
 
 func TestTransportConfig(t *testing.T) {
