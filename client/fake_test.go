@@ -83,10 +83,12 @@ type fakeReplica struct {
 	receipt func(*api.ReceiptRequest) (*api.ReceiptResponse, error)
 	query   func(context.Context, *api.QueryRequest) (*api.QueryResponse, error)
 	hang    bool // does not even greet
+	hangsUp bool // does no more than that
 
 	sessions map[*fakeSession]bool
 	full     bool // attaches nobody
 	attached int  // so many attachments were asked for
+	greeted  int  // so many sessions were begun
 }
 
 type fakeSession struct {
@@ -224,7 +226,8 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 	s := &fakeSession{client: key, carried: map[crypto.PublicKey]uint32{key: 0}, asked: make(map[pbft.Digest]bool), out: make(chan *api.ReplicaMessage, 1<<12), end: cancel}
 	f := r.cluster
 	f.mu.Lock()
-	primary, hang := r.primary, r.hang
+	primary, hang, hangsUp := r.primary, r.hang, r.hangsUp
+	r.greeted++
 	f.mu.Unlock()
 	if hang {
 		<-ctx.Done()
@@ -232,6 +235,9 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 	}
 	if err := stream.Send(&api.ReplicaMessage{Primary: primary}); err != nil {
 		return err
+	}
+	if hangsUp {
+		return errors.New("enough")
 	}
 	f.mu.Lock()
 	r.sessions[s] = true

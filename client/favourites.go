@@ -13,7 +13,7 @@ import (
 // rest leave out most of what would only be thrown away here.
 //
 // Nothing is believed for it: an outcome counts when it counted before, whoever the
-// replies are from. What it costs is time, when a favourite is silent, slow, or lies: then
+// replies are from. What it costs is time, when a favourite is silent, slow, hangs up, or lies: then
 // all are asked for the reply, and another takes its place. That is so once for
 // each that disappoints: it is not chosen again until the others that there are do not
 // suffice.

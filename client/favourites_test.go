@@ -119,6 +119,38 @@ func TestFavouriteGoesAway(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// One that hangs up loses its place, although it comes back.
+func TestFavouriteHangsUp(t *testing.T) {
+	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
+	c := f.connect(f.config(1))
+	bad := f.favourites(1)[0]
+	f.set(bad, func(r *fakeReplica) {
+		for s := range r.sessions {
+			s.end()
+		}
+	})
+	f.eventually(func() bool { return c.Stats().Connects == 5 })
+	f.eventually(func() bool {
+		all := f.outspoken()
+		return len(f.replicas[bad].sessions) == 1 && len(all) == 2 && all[0] == 0 && !slices.Contains(all, bad)
+	})
+}
+
+// One that greets and hangs up, each time, is called less and less often.
+func TestHangingUpIsNoSuccess(t *testing.T) {
+	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
+	f.set(3, func(r *fakeReplica) { r.hangsUp = true })
+	cfg := f.config(1)
+	cfg.BackoffMax = time.Minute
+	c, err := client.Dial(testContext(t), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	time.Sleep(time.Second)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.Less(t, f.replicas[3].greeted, 15)
+}
+
 // A cluster of whom nobody answers in time is asked as a whole, as ever.
 func TestFavouritesAllSilent(t *testing.T) {
 	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)

@@ -30,6 +30,9 @@ const (
 	maxReceive = 72 << 20
 )
 
+// settledAfter is how long a session lasts that shows that all is well with a replica.
+const settledAfter = 5 * time.Second
+
 // line is a transport's connection to one replica. It comes back by itself.
 //
 // Its mutex may be taken with a client's held, and never the other way round.
@@ -87,13 +90,14 @@ func (l *line) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		began := time.Now()
 		greeted, err := l.session(ctx)
 		if ctx.Err() != nil {
 			l.down(ErrClosed)
 			return
 		}
 		l.down(err)
-		if greeted {
+		if greeted && time.Since(began) >= settledAfter {
 			pause = cfg.BackoffMin
 		}
 		timer.Reset(jitter(pause))
@@ -183,6 +187,7 @@ func (l *line) down(err error) {
 	}
 	favourite := l.wants == api.Replies_REPLIES_ALL
 	l.mu.Unlock()
+	l.transport.disappointed(func(id pbft.ReplicaID) bool { return id == l.id })
 	l.transport.choose()
 	for _, k := range all {
 		k.down(err, favourite)
