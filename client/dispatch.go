@@ -157,7 +157,7 @@ func (c *Client) attempt(p *pending, now time.Time) bool {
 			sent = true
 		}
 	} else {
-		if p.lacking {
+		if p.lacking || p.said.Any() {
 			c.transport.disappointed(func(id pbft.ReplicaID) bool { return p.said.Of(id).IsZero() })
 		}
 		for _, l := range c.links {
@@ -177,7 +177,7 @@ func (c *Client) attempt(p *pending, now time.Time) bool {
 		c.stats.Operations += uint64(len(p.request.Ops))
 	} else {
 		c.stats.Retries++
-		if p.attempts == 1 && p.numbered && !p.lacking {
+		if p.attempts == 1 && p.numbered && !p.lacking && p.said.Of(p.target).IsZero() {
 			c.primary.disappoints(p.target)
 		}
 	}

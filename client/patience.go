@@ -2,12 +2,13 @@ package client
 
 import "time"
 
-// patience knows how long outcomes take lately. A cluster that is given more than it
+// patience knows how long it takes lately until the first reply comes: not until there are
+// enough, which a slow one among those who answer could put off, more and more. A cluster that is given more than it
 // can do answers late, and clients that repeat at their usual pace, to all replicas,
 // would then load it with little else.
 type patience struct{ usual time.Duration }
 
-// took notes how long after the first attempt an outcome came, whichever attempt
+// took notes how long after the first attempt a first reply came, whichever attempt
 // brought it: else a client whose every request is repeated would never learn.
 func (p *patience) took(d time.Duration) {
 	if p.usual == 0 {

@@ -25,6 +25,7 @@ type pending struct {
 	lacking  bool           // the next attempt is because they do, and not for want of execution
 	target   pbft.ReplicaID // of the first attempt
 	sent     time.Time      // at the first attempt
+	heard    time.Time      // when the first reply came
 	next     time.Time      // of the next attempt
 	pause    time.Duration
 	reason   error // why the last attempt brought nothing, if that is known
@@ -46,6 +47,7 @@ func (p *pending) isRefused(q *pbft.QuorumSystem, from pbft.ReplicaID, why api.R
 // forgetAnswers makes room for answers to another attempt.
 func (p *pending) forgetAnswers() {
 	p.said.Forget()
+	p.heard = time.Time{}
 	clear(p.refused)
 	p.lacking = false
 }

@@ -151,6 +151,9 @@ func (h *heard) understand(epoch pbft.Epoch) {
 // hear counts what a replica said. The mutex is held.
 func (c *Client) hear(from pbft.ReplicaID, h *heard) {
 	p := h.request
+	if !h.strange && p.heard.IsZero() {
+		p.heard = c.cfg.Now()
+	}
 	switch {
 	case h.strange:
 		c.stats.Strange++
@@ -190,7 +193,7 @@ func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
 	case answers.Ran:
 		c.gaps = 0
 		now := c.cfg.Now()
-		c.patience.took(min(now.Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
+		c.patience.took(min(p.heard.Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
 		if p.numbered {
 			c.packing.outcome(now, p.live, c.numbers.operations()-p.live, c.patience.usual)
 		}
