@@ -20,6 +20,10 @@ import (
 // that it carries.
 const entriesPerCarried = 16
 
+// proofsPerIdentity is how many signatures a session may have verified in its life for
+// each client that it may carry: they are not all there is to do.
+const proofsPerIdentity = 4
+
 // attachAll adds clients to a session, as far as their signatures are good, they are
 // admitted and there is room. An error ends the session.
 func (s *clientService) attachAll(session *replySession, state tls.ConnectionState, list []*api.Attachment) error {
@@ -30,44 +34,93 @@ func (s *clientService) attachAll(session *replySession, state tls.ConnectionSta
 	if err != nil {
 		return status.Error(codes.Internal, "the connection has no binding")
 	}
-	items := make([]crypto.Item, len(list))
+	// A signature is dear: only those are verified that would be attached then.
+	var items []crypto.Item
+	clients, proofs := make([]crypto.PublicKey, len(list)), make([]int, len(list)) // of items, -1: none
+	seen := make(map[uint32]bool, len(list))
 	for i, a := range list {
 		signature, ok := crypto.SignatureOf(a.Signature)
 		if !ok || len(a.Client) != crypto.PublicKeySize || a.Identity == 0 {
 			return status.Error(codes.InvalidArgument, "malformed attachment")
 		}
-		items[i] = crypto.Item{Key: crypto.PublicKey(a.Client), Context: s.roster.Context(crypto.KindAttach), Message: binding, Signature: signature}
+		clients[i], proofs[i] = crypto.PublicKey(a.Client), -1
+		if !seen[a.Identity] && s.router.mayAttach(session, clients[i], a.Identity) {
+			proofs[i] = len(items)
+			items = append(items, crypto.Item{Key: clients[i], Context: s.roster.Context(crypto.KindAttach), Message: binding, Signature: signature})
+		}
+		seen[a.Identity] = true
 	}
-	s.attaching <- struct{}{}
-	good := s.attachments.VerifyBatch(items)
-	<-s.attaching
+	if session.proofs += len(items); session.proofs > proofsPerIdentity*s.limits.IdentitiesPerSession {
+		return status.Error(codes.ResourceExhausted, "too many attachments on one session")
+	}
+	var good []bool
+	if len(items) > 0 {
+		s.attaching <- struct{}{}
+		good = s.attachments.VerifyBatch(items)
+		<-s.attaching
+	}
 	for i, a := range list {
-		switch client := items[i].Key; {
-		case !good[i]:
+		e := replyEntry{attached: true, identity: a.Identity}
+		switch client, proof := clients[i], proofs[i]; {
+		case proof < 0:
+			if !s.router.isAttached(session, client, a.Identity) {
+				e.reason = api.Reason_REASON_BUSY
+			}
+		case !good[proof]:
 			return status.Errorf(codes.PermissionDenied, "the signature of client %s is not good", client.Hex())
 		case !s.roster.Admits(client):
-			session.put(replyEntry{attached: true, identity: a.Identity, reason: api.Reason_REASON_NOT_ADMITTED})
+			e.reason = api.Reason_REASON_NOT_ADMITTED
 		case !s.router.attach(session, client, a.Identity):
-			session.put(replyEntry{attached: true, identity: a.Identity, reason: api.Reason_REASON_BUSY})
-		default:
-			session.put(replyEntry{attached: true, identity: a.Identity})
+			e.reason = api.Reason_REASON_BUSY
 		}
+		session.put(e)
 	}
 	return nil
+}
+
+// isAttached tells whether a session carries a client by that very name: asked again,
+// it need not prove itself again.
+func (t *replyRouter) isAttached(s *replySession, client crypto.PublicKey, identity uint32) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	name, ok := s.names[client]
+	return ok && name == identity
+}
+
+// mayAttach tells whether attach would do something.
+func (t *replyRouter) mayAttach(s *replySession, client crypto.PublicKey, identity uint32) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.roomFor(s, client, identity)
+}
+
+// roomFor is mayAttach with the mutex held.
+func (t *replyRouter) roomFor(s *replySession, client crypto.PublicKey, identity uint32) bool {
+	if _, used := s.carried[identity]; used || s.forgotten || t.closed {
+		return false
+	}
+	if _, moves := s.names[client]; moves {
+		return true // its earlier name makes room
+	}
+	// What is delivered to a client goes over all its sessions: more than with connections
+	// of its own it cannot have with those of others.
+	return len(s.carried) < t.limits.IdentitiesPerSession && t.attached < t.limits.MaxIdentities &&
+		len(t.sessions[client]) < t.limits.ConnectionsPerClient*t.limits.StreamsPerConnection
 }
 
 // attach adds a client to a session. It returns false if there is no room.
 func (t *replyRouter) attach(s *replySession, client crypto.PublicKey, identity uint32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, used := s.carried[identity]; used || s.forgotten || t.closed {
+	earlier, moves := s.names[client]
+	if moves && earlier == identity {
+		return true
+	}
+	if !t.roomFor(s, client, identity) {
 		return false
 	}
-	if earlier, ok := s.names[client]; ok {
+	if moves {
 		t.detachLocked(s, earlier)
-	}
-	if len(s.carried) >= t.limits.IdentitiesPerSession || t.attached >= t.limits.MaxIdentities {
-		return false
 	}
 	if s.carried == nil {
 		s.carried, s.names = make(map[uint32]crypto.PublicKey), make(map[crypto.PublicKey]uint32)

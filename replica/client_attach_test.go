@@ -154,6 +154,7 @@ func TestAttachmentBounds(t *testing.T) {
 	one, two := router.open(key(100), func() {}), router.open(key(101), func() {})
 	require.True(t, router.attach(one, key(1), 1))
 	require.False(t, router.attach(one, key(2), 1), "the name is used")
+	require.True(t, router.attach(one, key(1), 1), "by itself, again")
 	require.True(t, router.attach(one, key(2), 2))
 	require.False(t, router.attach(one, key(3), 3), "no room in the session")
 	require.True(t, router.attach(one, key(2), 4), "in place of itself")
@@ -170,4 +171,73 @@ func TestAttachmentBounds(t *testing.T) {
 	router.forget(two)
 	require.Empty(t, router.sessions)
 	require.Zero(t, router.attached)
+}
+
+// Whoever carries it, a client has no more sessions than it could have with connections
+// of its own.
+func TestAttachmentsOfOneClient(t *testing.T) {
+	limits := DefaultClientLimits()
+	limits.ConnectionsPerClient, limits.StreamsPerConnection = 1, 2
+	router := newReplyRouter(1, limits, new(clientCounters))
+	client := clientTestKey(1).Public()
+	var sessions []*replySession
+	for i := range byte(3) {
+		sessions = append(sessions, router.open(clientTestKey(100+i).Public(), func() {}))
+	}
+	require.True(t, router.attach(sessions[0], client, 1))
+	require.True(t, router.attach(sessions[1], client, 1))
+	require.False(t, router.attach(sessions[2], client, 1))
+	require.True(t, router.attach(sessions[1], client, 2), "in place of itself")
+	router.forget(sessions[0])
+	require.True(t, router.attach(sessions[2], client, 1))
+}
+
+// countingVerifier counts the signatures that it is asked about.
+type countingVerifier struct {
+	crypto.RequestVerifier
+	count int
+}
+
+func (v *countingVerifier) VerifyBatch(items []crypto.Item) []bool {
+	v.count += len(items)
+	return v.RequestVerifier.VerifyBatch(items)
+}
+
+// Nothing is verified for an attachment that is made already or cannot be made, and a
+// session has no more verified than it can have use for.
+func TestAttachmentsAreVerifiedOnce(t *testing.T) {
+	verifyNoLeaks(t)
+	c := newClientTestCluster(t, nil)
+	stream := openSession(t, dialClientServer(t, c, startClientServer(t, c, newFakeBackend(), nil), clientTestKey(9)))
+	p, _ := peer.FromContext(stream.Context())
+	state, binding := p.AuthInfo.(credentials.TLSInfo).State, streamBinding(t, stream)
+	limits := DefaultClientLimits()
+	limits.IdentitiesPerSession = 2
+	verifier := &countingVerifier{RequestVerifier: ed25519.NewVerifier(1)}
+	router := newReplyRouter(1, limits, new(clientCounters))
+	service := &clientService{limits: limits, roster: c.roster, router: router, attachments: verifier, attaching: make(chan struct{}, 1)}
+	session := router.open(clientTestKey(9).Public(), func() {})
+	attach := func(list ...*api.Attachment) (reasons []api.Reason) {
+		require.NoError(t, service.attachAll(session, state, list))
+		entries, _ := session.take(packBytes)
+		for _, e := range entries {
+			reasons = append(reasons, e.reason)
+		}
+		return reasons
+	}
+	const ok, busy = api.Reason_REASON_UNSPECIFIED, api.Reason_REASON_BUSY
+	one := c.attachment(clientTestKey(1), 1, binding)
+	require.Equal(t, []api.Reason{ok, ok, busy}, attach(one, one, c.attachment(clientTestKey(2), 1, binding)))
+	require.Equal(t, 1, verifier.count, "one name, one signature")
+	require.Equal(t, []api.Reason{ok, busy}, attach(one, c.attachment(clientTestKey(2), 1, binding)))
+	require.Equal(t, 1, verifier.count, "made already, or the name is used")
+	require.Equal(t, []api.Reason{ok, busy}, []api.Reason{attach(c.attachment(clientTestKey(2), 2, binding))[0], attach(c.attachment(clientTestKey(3), 3, binding))[0]})
+	require.Equal(t, 2, verifier.count, "no room")
+	for i := range uint32(6) {
+		require.Equal(t, []api.Reason{ok}, attach(c.attachment(clientTestKey(1), 10+i, binding)), "in place of itself")
+	}
+	err := service.attachAll(session, state, []*api.Attachment{c.attachment(clientTestKey(1), 20, binding)})
+	require.Equal(t, codes.ResourceExhausted, status.Code(err))
+	require.Equal(t, 8, verifier.count)
+	require.NoError(t, stream.CloseSend())
 }

@@ -189,6 +189,7 @@ type replySession struct {
 	cut    func()
 	ready  chan struct{} // has a token when there is something to send
 	done   chan struct{} // closed by finish
+	proofs int           // of attachments, verified so far; only the reader uses it
 
 	// Guarded by the router's mutex.
 	carried   map[uint32]crypto.PublicKey // attached to it

@@ -70,8 +70,10 @@
 // LIMITS. One message of a client: 16 MiB. One operation, the operations of one
 // request, and their number: parameters of the cluster. Requests in one message:
 // 1024. Streams on one connection: 16; connections of one client: 4. Clients attached
-// to one session: 4096, and to all sessions of a replica: 65536. One message of a
-// replica: 16384 replies, as many refusals, as many attached.
+// to one session: 4096, and to all sessions of a replica: 65536. Attachments on one
+// session in its life, as far as they could be made: four times as many as it may carry.
+// A client is attached where it has less than 64 sessions, its own among them. One message
+// of a replica: 16384 replies, as many refusals, as many attached.
 //
 // Fields that are not listed here must be ignored, so that they can be added.
 
