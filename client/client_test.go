@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -592,4 +593,18 @@ func FuzzToken(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, b, back)
 	})
+}
+
+// A message with more elements than a replica packs is not made: the session ends, and the
+// others serve.
+func TestMessageWithTooManyElements(t *testing.T) {
+	f := newFakeCluster(t, four, nil)
+	c := f.connect(f.config(1))
+	f.set(3, func(r *fakeReplica) {
+		for s := range r.sessions {
+			s.out <- &api.ReplicaMessage{Attached: slices.Repeat([]*api.Attached{{}}, api.MaxEntries+1)}
+		}
+	})
+	f.eventually(func() bool { return c.Stats().Connects == 5 })
+	f.submit(c, "x")
 }
