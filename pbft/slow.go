@@ -28,8 +28,12 @@ package pbft
 //
 // Why views do not run away, under whatever load: a replica that left an open view for
 // this cause, or only because others did, has none of it before a rotation of views has
-// passed. Thus of all the views of a rotation a cluster without traitors leaves one for
-// it, since everybody leaves together. To leave a view takes a quorum as ever, or more
+// passed, or sparedTimeouts for each view of one. Thus of all the views of a rotation, and
+// in that time, a cluster without traitors leaves one for it, since everybody leaves
+// together. The time is there because no views pass while the next primary is as slow: it
+// would rule for good. A change of views costs about one timeout, so even where load alone
+// makes every primary seem slow that is one in N*sparedTimeouts, and a primary that is slow
+// after another has no more than that. To leave a view takes a quorum as ever, or more
 // than F weight that draws it along: not the bits of F traitors, but one honest replica's
 // with theirs, that once. The view is not one that failed, and no timeout grows (R11).
 //
@@ -40,6 +44,7 @@ const (
 	leastAllowance = 3 // ticks
 	fewTurns       = 16
 	blockWeight    = 8
+	sparedTimeouts = 20
 )
 
 // pace is what a backup knows of how fast primaries are.
@@ -53,7 +58,8 @@ type pace struct {
 	waited   uint64
 	best     [2]uint64 // a turn of the best primary of this rotation, and of the one before; 0 unknown
 	rotation uint64
-	spared   View // below it no primary is suspected for this
+	spared   View   // below it no primary is suspected for this,
+	until    uint64 // before this tick
 }
 
 // owed tells whether the primary could propose, and should.
@@ -104,7 +110,7 @@ func (c *Core) watchPace(out *Output) {
 		if p.account < limit/2 {
 			c.withdraw(CauseSlow)
 		}
-	case p.account >= limit && c.suspicion.mask == 0 && c.durable.View >= p.spared:
+	case p.account >= limit && c.suspicion.mask == 0 && (c.durable.View >= p.spared || c.ticks >= p.until):
 		c.suspect(CauseSlow, out)
 	}
 }
@@ -133,7 +139,8 @@ func (c *Core) leavePace(next View) {
 	p := &c.timers.pace
 	const ownCauses = ^uint32(1<<CauseSlow | 1<<CauseOthers)
 	if c.open && c.suspicion.mask&ownCauses == 0 {
-		p.spared = c.durable.View + View(c.schedule.Len())
+		n := c.schedule.Len()
+		p.spared, p.until = c.durable.View+View(n), c.ticks+sparedTimeouts*uint64(n)*c.timeout()
 	}
 	if p.turns >= fewTurns && (p.best[0] == 0 || p.usual() < p.best[0]) {
 		p.best[0] = p.usual()

@@ -71,11 +71,30 @@ func TestSlowPrimaryIsDeposed(t *testing.T) {
 	require.Greater(t, w.nodes[1].core.Committed(), before+Height(5*T))
 }
 
-// If all primaries are as slow, one view of a rotation is left for it, and no timeout grows.
+// A primary that is slow after another slow one does not rule for good, although no views
+// pass; it has a bounded time.
+func TestSecondSlowPrimaryIsDeposed(t *testing.T) {
+	w := newSlowWorld(15)
+	w.honestFrom = 2
+	T := w.base.Timeouts.Progress
+	w.run(5*T, nil)
+	require.EqualValues(t, 1, w.nodes[0].core.View())
+	w.run(sparedTimeouts*len(w.nodes)*T, nil)
+	for _, n := range w.nodes {
+		require.EqualValues(t, 2, n.core.View())
+		require.True(t, n.core.Open())
+		require.Zero(t, n.core.FailedViews())
+	}
+	w.run(2*sparedTimeouts*len(w.nodes)*T, nil)
+	require.EqualValues(t, 2, w.nodes[0].core.View())
+}
+
+// If all primaries are as slow, one view of a rotation is left for it, or one in the time
+// that stands for that, and no timeout grows.
 func TestSlowPrimariesOnceInARotation(t *testing.T) {
 	w := newSlowWorld(15)
 	T := w.base.Timeouts.Progress
-	w.run(40*T, nil)
+	w.run(sparedTimeouts*len(w.nodes)*T, nil)
 	for _, n := range w.nodes {
 		require.EqualValues(t, 1, n.core.View(), n.core.Describe())
 		require.Zero(t, n.core.FailedViews())
