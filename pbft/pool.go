@@ -117,8 +117,12 @@ func (p *pool) add(r *Request, now uint64) Drop {
 	p.relays.push(&q.relay)
 	if c.waiting.n == 1 {
 		p.turns.push(&c.turn)
+		c.debt.taken = 0
 	}
 	p.queued(q)
+	if p.shares.missing > 0 && !p.owes(c, p.share()) {
+		p.shares.missing = max(0, p.shares.missing-q.work())
+	}
 	return NoDrop
 }
 
@@ -159,6 +163,7 @@ func (p *pool) unqueue(q *pooled) {
 // their turns. Proposed ones have as much room again as those that wait; what finds
 // none there is forgotten, since its block holds it.
 func (p *pool) propose(requests []*Request) {
+	p.shares.missing = 0
 	defer p.repay(p.share())
 	for _, r := range requests {
 		q := p.byDigest[r.Digest()]

@@ -86,7 +86,7 @@ const maxRelayedPerClient = maxForwardBytes / 8
 // and for each client: a flood is not spread by those whom it hits. Ones that could not
 // be executed any more are forgotten instead. It must be called at every tick.
 func (p *pool) older(now, age uint64) []*Request {
-	p.now = now
+	p.now, p.shares.missing = now, 0
 	var late []*Request
 	size := 0
 	for n := p.relays.n; n > 0; n-- {

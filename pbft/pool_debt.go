@@ -11,8 +11,12 @@ import "math"
 // Thus a client has at least a share of every block as long as something of it waits,
 // and on average no more, however much it sends. When only clients that owe wait, the
 // others, who had their answers just now, get as long to ask for more as the last block
-// took, and a tick; then the one who owes least has one request. Who alone has asked for anything lately owes nothing, and no debt holds a client back for
-// longer than a quarter of the age that is held against a primary (pool_ages.go).
+// took, and a tick; then the one who owes least has one request. Who alone has asked for
+// anything lately owes nothing, and no debt holds a client back for longer than a quarter
+// of the age that is held against a primary (pool_ages.go).
+//
+// While they are held back what they have waiting fills no block, so others' requests
+// would never be pipelined. A block is full then with half of congestedBlock.
 //
 // A share is twice what clients have of a block on average, within bounds: so much less
 // than what a block may hold is no loss, since the work for a block itself is then small
@@ -38,6 +42,10 @@ type shares struct {
 	usual     int    // what a client has of a block on average, up to a share
 	// recent are the clients that had something of a recent block, or owe for it.
 	recent series[poolClient]
+	// missing is what has to come of clients that owe nothing, at least, before another
+	// cut is full, after one that was not since it held debtors back; 0 if not known. With
+	// a tick or a block debts change.
+	missing int
 }
 
 // debt is what a client owes.
@@ -63,8 +71,14 @@ func (p *pool) share() int {
 }
 
 // owes tells whether c has to wait, with what the block that is being cut has of it.
+// A debt that is forgotten after the patience is one of earlier blocks: no client has
+// more than a share of this one.
 func (p *pool) owes(c *poolClient, share int) bool {
-	return c.debt.bytes+c.debt.taken >= share && p.now < p.since(c)+p.shares.patience
+	owed := c.debt.bytes
+	if p.now >= p.since(c)+p.shares.patience {
+		owed = 0
+	}
+	return owed+c.debt.taken >= share
 }
 
 // leastDebt is what the one owes who owes least of those of whom something waits.
@@ -120,4 +134,8 @@ func (p *pool) repay(share int) {
 // SetCongested tells whether blocks take much longer than they have to, as the host
 // measures it: then no client has more than its share of them. Local: replicas may
 // differ.
-func (c *Core) SetCongested(yes bool) { c.pool.shares.congested = yes }
+func (c *Core) SetCongested(yes bool) {
+	if s := &c.pool.shares; s.congested != yes {
+		s.congested, s.missing = yes, 0
+	}
+}

@@ -101,6 +101,11 @@ func TestDebtsEnd(t *testing.T) {
 	p.now = 2 + 50
 	late, _, _ := p.cut(1<<20, 4096, 0, p.share())
 	require.NotEmpty(t, late, "it has waited for long")
+	work := 0
+	for _, r := range late[:len(late)-1] {
+		work += r.Size() + requestWork
+	}
+	require.Less(t, work, p.share(), "it has a share then, not the block")
 	p.now = 2
 	for range 2 * recentBlocks { // others' blocks
 		p.propose(nil)
@@ -111,6 +116,39 @@ func TestDebtsEnd(t *testing.T) {
 	p.propose(nil)
 	require.Zero(t, p.shares.recent.n)
 	p.check(t)
+}
+
+// A flood that is held back does not keep others' requests from being pipelined, and
+// nothing is cut for it again and again.
+func TestDebtorsDoNotStopThePipeline(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, func(c *Config) {
+		c.MaxBlockBytes, c.MaxBlockRequests, c.MaxOperationBytes, c.MaxPoolBytes = 1<<20, 4096, 64<<10, 8<<20
+	})
+	w.tick()
+	n := w.nodes[0]
+	require.True(t, n.core.isPrimary())
+	n.core.SetCongested(true)
+	n.submit(w.request(1, 1, "op")) // in flight
+	n.submit(w.request(2, 1, "op"))
+	const flooder = 200
+	large := string(make([]byte, 60<<10))
+	for seq := range uint64(40) {
+		n.submit(w.request(flooder, seq+1, large))
+		n.core.pool.clients[w.request(flooder, 1, "").Client].debt.bytes = 1 << 40
+	}
+	require.EqualValues(t, 1, n.core.Counters().Proposed)
+	require.Greater(t, n.core.pool.bytes, n.core.cfg.MaxBlockBytes)
+	var out Output
+	require.Zero(t, testing.AllocsPerRun(10, func() { n.core.finish(&out) }))
+	small := string(make([]byte, 8<<10))
+	others := 0
+	for ; others < 100 && n.core.Counters().Proposed == 1; others++ {
+		n.submit(w.request(uint64(3+others), 1, small))
+	}
+	require.EqualValues(t, 2, n.core.Counters().Proposed)
+	require.Greater(t, others, congestedBlock/2/(10<<10))
+	require.Less(t, others, congestedBlock/2/(8<<10))
+	require.Equal(t, 40, n.core.pool.waiting, "all that is left is the flood")
 }
 
 // A primary goes on with a client that owes, if nobody else asks for anything.

@@ -22,8 +22,10 @@ func (p *pool) peek(maxBytes, maxRequests int, now Time) (requests []*Request, f
 	return p.cut(maxBytes, maxRequests, now, math.MaxInt)
 }
 
-// cut is peek, but of a client that owes a share or more (pool_debt.go) it takes nothing.
+// cut is peek, but of a client that owes a share or more (pool_debt.go) it takes nothing,
+// and if there is one half of congestedBlock is full.
 func (p *pool) cut(maxBytes, maxRequests int, now Time, share int) (requests []*Request, full, emptied bool) {
+	p.shares.missing = 0
 	if p.waiting == 0 {
 		return nil, false, true
 	}
@@ -65,13 +67,19 @@ func (p *pool) cut(maxBytes, maxRequests int, now Time, share int) (requests []*
 		}
 	}
 	clear(p.cursors)
-	return b.requests, !fits || len(b.requests) == maxRequests || b.size >= maxBytes, fits && !held
+	full = !fits || len(b.requests) == maxRequests || b.size >= maxBytes
+	if held && !full {
+		half := congestedBlock/2 - b.size - requestWork*len(b.requests)
+		full = half <= 0
+		p.shares.missing = max(0, min(half, maxBytes-b.size, requestWork*(maxRequests-len(b.requests))))
+	}
+	return b.requests, full, fits && !held
 }
 
 // mayFill tells whether what waits, late requests included, fills a block: if not, peek
 // need not be asked. Whatever peek leaves out for its size would not fit beside the rest.
 func (p *pool) mayFill(maxBytes, maxRequests int) bool {
-	return p.waiting >= maxRequests || blockOverhead+p.bytes >= maxBytes
+	return p.shares.missing == 0 && (p.waiting >= maxRequests || blockOverhead+p.bytes >= maxBytes)
 }
 
 // cut is a block in the making.
