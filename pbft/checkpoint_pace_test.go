@@ -57,6 +57,17 @@ func TestCheckpointsUnderLoad(t *testing.T) {
 	}
 	require.Equal(t, core.Committed(), core.chain.tip().lastCheckpoint, "receipts do not wait for more load")
 
+	// The block that makes up for it is one, and a checkpoint, however soon it is due.
+	w = start()
+	blocks(w, busyBlocks+4, time.Millisecond)
+	core = w.nodes[0].core
+	before := core.Committed()
+	for range 2 {
+		advance(w, gap)
+	}
+	require.Equal(t, before+1, core.Committed())
+	require.Equal(t, core.Committed(), core.chain.tip().lastCheckpoint)
+
 	w = start()
 	flagged = blocks(w, 100, gap/5)
 	apart(flagged, gap)

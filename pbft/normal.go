@@ -210,7 +210,7 @@ func (c *Core) tryPropose(out *Output) {
 		if len(requests) == 0 && (!idle || !c.receiptDue()) || len(requests) > 0 && !full && onlyFull {
 			return
 		}
-		c.propose(requests, emptied, out)
+		c.propose(requests, emptied || len(requests) == 0, out)
 	}
 }
 
@@ -258,7 +258,12 @@ func (c *Core) propose(requests []*Request, emptied bool, out *Output) {
 	}
 	// The last block before the primary falls idle is a checkpoint, so receipts
 	// come soon under light load; the gap keeps the cost bounded under any load.
-	h.Checkpoint = emptied && !c.IsSnapshot(h.Height) && h.Time >= checkpoint.Add(c.checkpointGap(h.Height))
+	// A block without requests is there for nothing else (receiptDue).
+	gap := c.checkpointGap(h.Height)
+	if len(requests) == 0 {
+		gap = c.cfg.MinCheckpointGap
+	}
+	h.Checkpoint = emptied && !c.IsSnapshot(h.Height) && h.Time >= checkpoint.Add(gap)
 	p := &PrePrepare{Block: NewBlock(h, requests)}
 	c.counters.Proposed++
 	c.seen[h.Height], c.proposed = p, h.Height

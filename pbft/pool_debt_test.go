@@ -173,4 +173,22 @@ func TestPrimaryServesDebtors(t *testing.T) {
 	require.Equal(t, 1, n.core.PoolLen(), "as long as the last block took")
 	w.run(6, nil)
 	require.Zero(t, n.core.PoolLen())
+
+	// A block for receipts that comes meanwhile is a checkpoint: it is not needed again.
+	w = newWorld(equalWeights(4), 1, func(c *Config) { c.Timeouts.Heartbeat, c.Timeouts.Idle = 1000, 2000 })
+	w.run(10, nil)
+	n = w.nodes[0]
+	n.core.SetCongested(true)
+	n.submit(w.request(1, 1, "op"))
+	n.submit(w.request(2, 1, "op"))
+	w.settle(nil)
+	require.EqualValues(t, 2, n.core.Committed())
+	require.EqualValues(t, 1, n.core.chain.tip().lastCheckpoint)
+	n.core.pool.clients[w.request(1, 1, "op").Client].debt.bytes = 1 << 40
+	n.core.timers.lastCommit, n.core.timers.spoke = n.core.ticks, n.core.ticks-10
+	n.submit(w.request(1, 2, "op"))
+	w.run(n.cfg.Timeouts.ReceiptDelay, nil)
+	require.EqualValues(t, 3, n.core.Committed())
+	require.Equal(t, 1, n.core.PoolLen())
+	require.EqualValues(t, 3, n.core.chain.tip().lastCheckpoint)
 }
