@@ -6,11 +6,13 @@ package pbft
 // commits, is a reason to suspect.
 //
 // It is a hint and no more: like every suspicion it takes a quorum (R12), or a set that
-// contains an honest replica, to leave the view, so a replica with a bad link, or one
-// that lies, does nothing by it. A link that breaks and comes back is not noticed, nor
-// is one whose primary still has blocks committed. And a view left for it without a new
-// block counts as failed: both times grow (R11), so an outage of everybody's links
-// costs no more views than an outage otherwise.
+// contains an honest replica, to leave the view. So a replica with a bad link does
+// nothing by it, nor do up to F that lie; one of the former together with F of the latter
+// suffices. A link that breaks and comes back is not noticed, nor is one whose primary
+// still has blocks committed. And a view left for it without a new block counts as failed,
+// also if there was nothing to do: both times grow (R11), until a view has been open and
+// nobody suspected here for one of them. So links that come and go, and an outage of
+// everybody's, cost no more views than an outage otherwise.
 
 // SetLink tells whether the host has a link to a replica. Until it is told, it has.
 func (c *Core) SetLink(to ReplicaID, up bool) {
@@ -31,6 +33,6 @@ func (c *Core) linkDue() bool {
 }
 
 func (c *Core) onLinkLost(out *Output) {
-	c.timers.stalled = c.timers.stalled || c.timers.workKnown
+	c.timers.stalled = true
 	c.suspect(CauseLink, out)
 }

@@ -39,9 +39,15 @@ func TestLostLinkToThePrimary(t *testing.T) {
 		half := w.nodes[1].cfg.Timeouts.Progress / 2
 		w.run(half-1, without(0))
 		require.Zero(t, w.nodes[1].core.View(), "%v: not before that", c.cutOff)
-		w.run(3, without(0))
+		w.run(3, func(p packet) bool { return without(0)(p) && p.kind != KindPrePrepare })
 		for _, n := range w.nodes[1:] {
 			require.Equal(t, c.early, n.core.View() == 1 && n.core.Open(), "%v: %v", c.cutOff, n.core.Describe())
+		}
+		if c.early {
+			for _, id := range c.cutOff {
+				require.Equal(t, 1, w.nodes[id].core.FailedViews())
+				require.EqualValues(t, 4*half, w.nodes[id].core.timeout())
+			}
 		}
 		w.run(2*half, without(0))
 		if c.work {
@@ -49,6 +55,32 @@ func TestLostLinkToThePrimary(t *testing.T) {
 			require.Zero(t, w.nodes[1].core.PoolLen())
 		}
 	}
+}
+
+// Links that come and go while there is nothing to do cost fewer and fewer views; what
+// they cost is forgotten when they stay.
+func TestFlappingLinksWithoutWork(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, nil)
+	half := w.nodes[1].cfg.Timeouts.Progress / 2
+	for range 60 * half {
+		for _, n := range w.nodes {
+			for id := range w.nodes {
+				n.core.SetLink(ReplicaID(id), ReplicaID(id) != n.core.Primary())
+			}
+		}
+		w.run(1, nil)
+	}
+	c := w.nodes[1].core
+	require.Greater(t, c.View(), View(2))
+	require.Less(t, c.View(), View(10))
+	require.Positive(t, c.FailedViews())
+	for _, n := range w.nodes {
+		n.core.SetLink(c.Primary(), true)
+	}
+	view, longest := c.View(), int(c.timeout())
+	w.run(longest+2, nil)
+	require.Equal(t, view, c.View())
+	require.Zero(t, c.FailedViews())
 }
 
 // Links that break and come back, and lost ones to a primary whose blocks commit all

@@ -21,8 +21,9 @@ type timers struct {
 	openSince    uint64
 	sentNewView  View
 	lastSift     uint64
-	forkAlarm    View // view whose claims gave rise to an alarm: once is enough
-	stalled      bool // the progress timer ran out in this view, and nothing new was committed since
+	forkAlarm    View   // view whose claims gave rise to an alarm: once is enough
+	stalled      bool   // the progress timer ran out in this view or the link to its primary was lost, and nothing new was committed since
+	suspected    uint64 // the last tick at which a suspicion was held
 
 	pace pace
 
@@ -101,13 +102,17 @@ func (c *Core) abdicationDue() bool {
 }
 
 // watchWork starts the progress timer when work becomes known, and forgets failed
-// views when an open view has nothing to do (R11).
+// views when an open view has nothing to do (R11), and has not been in doubt for a whole
+// timeout: else those would not count that fail while there is nothing to do.
 func (c *Core) watchWork() {
 	known := c.workKnown()
 	if known && !c.timers.workKnown {
 		c.timers.restartProgress(c.ticks)
 	}
-	if !known && c.open {
+	if c.suspicion.mask != 0 {
+		c.timers.suspected = c.ticks
+	}
+	if !known && c.open && c.ticks >= max(c.timers.openSince, c.timers.suspected)+c.timeout() {
 		c.timers.failed = 0
 	}
 	c.timers.workKnown = known
