@@ -15,8 +15,10 @@ package pbft
 //
 // The allowance of a turn is twice what turns usually took under the best primary of the
 // last rotations, a quarter of the timeout as long as there is none to compare with, and
-// always leastAllowance. It is also as long as the last block took, and a tick: so long a
-// primary may wait for clients that owe nothing (pool_debt.go).
+// always leastAllowance. It is also twice as long as the last block took here, and a tick.
+// For an honest primary may wait for clients that owe nothing as long as a block takes
+// (pool_debt.go), as it sees it: from the proposal, which was on the way here before the
+// block began to take any time here. And the next one has the same way.
 //
 // What an honest primary is not blamed for: blocks in flight, however long they take
 // under load; a quiet cluster; what it may not propose yet; the time before the view
@@ -82,7 +84,7 @@ func (c *Core) allowance() uint64 {
 	if p.turns >= fewTurns {
 		usual = min(usual, p.usual())
 	}
-	return max(2*usual, p.took+1, leastAllowance)
+	return max(2*usual, 2*p.took+1, leastAllowance)
 }
 
 // usual is how long a turn in this view took, on average, begun ticks counted.

@@ -147,6 +147,16 @@ func TestNotSlow(t *testing.T) {
 		}
 		require.Zero(t, w.suspected(CauseSlow))
 	})
+	t.Run("waiting for clients that owe nothing", func(t *testing.T) {
+		// With way ticks from one to another a block takes the primary three, a backup two,
+		// and the next proposal comes when the primary has waited for three, and a tick.
+		w := newWorld(equalWeights(4), 1, nil)
+		c := w.nodes[1].core
+		const way = 5
+		c.timers.pace.proposedNow(100)
+		c.timers.pace.committedNow(100 + 2*way)
+		require.GreaterOrEqual(t, c.allowance(), uint64(3*way+1+way))
+	})
 	t.Run("its link is down here", func(t *testing.T) {
 		w := newSlowWorld(8) // with it, that is too slow
 		for _, n := range w.nodes {
