@@ -38,6 +38,8 @@ const (
 // note takes in where the node stands now.
 func (g *congestion) note(now time.Time, primary bool, tip, executed pbft.Height) {
 	if !primary {
+		// What it measured says nothing of another's blocks, nor of its own in a later reign.
+		g.now, g.usual = false, g.least
 		g.pending, g.seen = g.pending[:0], tip
 		return
 	}

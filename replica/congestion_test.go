@@ -36,6 +36,14 @@ func TestCongestionIsMeasured(t *testing.T) {
 	blocks(int(3*time.Hour/(50*time.Millisecond)), 50*time.Millisecond)
 	require.False(t, g.now, "what they have to take has grown")
 
+	// It ends with the reign.
+	blocks(40, 500*time.Millisecond)
+	require.True(t, g.now)
+	g.note(now, false, h, h)
+	require.False(t, g.now)
+	blocks(1, g.least)
+	require.False(t, g.now, "and the next one begins without it")
+
 	// Another's blocks are not measured, nor those that a new primary found.
 	g = congestion{}
 	g.note(now, false, h+5, h)
