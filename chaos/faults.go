@@ -41,6 +41,8 @@ type Faults struct {
 	Panic  time.Duration // a replica's application panics
 	Lag    time.Duration // a replica's application gets slow
 	Differ time.Duration // a replica's application is not deterministic any more
+
+	Hints time.Duration // a replica's host is mistaken about links and load
 }
 
 // kinds names all kinds of fault with their mean times and what they do.
@@ -56,6 +58,7 @@ func (s *Simulation) kinds() []faultKind {
 		{"torn log", f.Torn, s.faultTorn}, {"wrong read", f.Misread, s.faultMisread},
 		{"clock rate", f.Rate, s.faultRate}, {"frozen clock", f.Freeze, s.faultFreeze},
 		{"application panics", f.Panic, s.faultPanic}, {"application lags", f.Lag, s.faultLag}, {"application differs", f.Differ, s.faultDiffer},
+		{"wrong hints", f.Hints, s.faultHints},
 	}
 }
 
@@ -194,6 +197,8 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 		m.resume()
 		if m.up == nil {
 			m.boot()
+		} else {
+			m.up.rightHints()
 		}
 	}
 	if len(left) > 0 {

@@ -55,6 +55,9 @@ func Swarm(seed uint64) Options {
 		o.drawTraitors(rng)
 	}
 	o.BadClients = drawBadClients(rng)
+	if rng.IntN(3) == 0 {
+		o.Faults.Hints = time.Second
+	}
 	return o
 }
 
