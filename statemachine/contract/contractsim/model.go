@@ -105,6 +105,11 @@ func refused(why error, got statemachine.Result) error {
 	return nil
 }
 
+// outOfGas are go-ethereum's errors of that kind.
+func outOfGas(err error) bool {
+	return errors.Is(err, vm.ErrOutOfGas) || errors.Is(err, vm.ErrCodeStoreOutOfGas) || errors.Is(err, vm.ErrGasUintOverflow)
+}
+
 // included judges the result of one that is.
 func (m *Model) included(tx *types.Transaction, msg *core.Message, want *core.ExecutionResult, got statemachine.Result) error {
 	if !contract.Included(got.Code) {
@@ -126,7 +131,7 @@ func (m *Model) included(tx *types.Transaction, msg *core.Message, want *core.Ex
 	case place[0] < m.place[0] || place[0] == m.place[0] && m.place != [2]uint64{} && place[1] != m.place[1]+1 || place[0] > m.place[0] && place[1] != 0:
 		return fmt.Errorf("is at %v, after %v", place, m.place)
 	case want.Failed() != (got.Code != statemachine.CodeOK), errors.Is(want.Err, vm.ErrExecutionReverted) != (got.Code == contract.CodeReverted),
-		errors.Is(want.Err, vm.ErrOutOfGas) != (got.Code == contract.CodeOutOfGas):
+		outOfGas(want.Err) != (got.Code == contract.CodeOutOfGas):
 		return fmt.Errorf("ended as %q, in go-ethereum with %v", contract.CodeText(got.Code), want.Err)
 	case o.GasUsed != want.UsedGas:
 		return fmt.Errorf("used %d gas, in go-ethereum %d", o.GasUsed, want.UsedGas)
