@@ -174,14 +174,19 @@ func TestModes(t *testing.T) {
 		_, err := w.query(strangers[0], []byte("get-a"))
 		_, errOwn := w.query(strangers[0], Encode(&GetPolicy{}))
 		_, errNobody := w.m.Query(t.Context(), []byte("get-a"))
-		_, errProof := w.query(strangers[0], store.ProofQuery(w.height, []byte("x")))
+		proof := store.ProofQuery(w.height, []byte("x"))
+		_, errProof := w.query(strangers[0], proof)
+		_, errProofAt := w.m.QueryAt(statemachine.WithCaller(t.Context(), strangers[0].Public()), w.height, proof)
+		_, errProofNobody := w.m.QueryAt(t.Context(), w.height, proof)
 		if want.read == 0 {
 			require.NoError(t, err)
 			require.NoError(t, errOwn)
 			require.NoError(t, errNobody)
-			require.ErrorIs(t, errProof, store.ErrNoProof)
+			for _, err := range []error{errProof, errProofAt, errProofNobody} {
+				require.ErrorIs(t, err, store.ErrNoProof)
+			}
 		} else {
-			for _, err := range []error{err, errOwn, errNobody, errProof} {
+			for _, err := range []error{err, errOwn, errNobody, errProof, errProofAt, errProofNobody} {
 				refusedBy(t, RulePrivate, err)
 			}
 		}
@@ -204,8 +209,13 @@ func TestModes(t *testing.T) {
 			answer, err := w.query(emil, []byte("get-a"))
 			require.NoError(t, err)
 			require.Equal(t, "value 2", answer)
-			_, err = w.query(emil, store.ProofQuery(w.height, []byte("x")))
+			proof := store.ProofQuery(w.height, []byte("x"))
+			_, err = w.query(emil, proof)
 			require.ErrorIs(t, err, store.ErrNoProof)
+			_, err = w.m.QueryAt(statemachine.WithCaller(t.Context(), emil.Public()), w.height, proof)
+			require.ErrorIs(t, err, store.ErrNoProof)
+			_, err = w.m.QueryAt(statemachine.WithCaller(t.Context(), dora.Public()), w.height, proof)
+			refusedBy(t, RuleRoles, err)
 			_, err = w.query(emil, Encode(&ListAudit{}))
 			require.NoError(t, err)
 			_, err = w.query(dora, Encode(&ListAudit{}))
