@@ -435,6 +435,28 @@ func TestChanges(t *testing.T) {
 	require.True(t, w.do(cem, &Propose{g}).Effective)
 }
 
+// A read in an envelope would go past the policy, and every envelope that succeeds is
+// remembered.
+func TestEnvelopesDoNotRead(t *testing.T) {
+	reads := []Operation{
+		&GetPolicy{}, &GetMember{dora.Public()}, &ListMembers{}, &ListRoles{}, &ListProposals{}, &ListAudit{}, &ListRefusals{}, &Check{dora.Public(), "set-a", false},
+	}
+	for _, mode := range []Mode{Open, Consortium, Private} {
+		w := newWorld(t, policy(mode))
+		for _, by := range []*ed25519.Signer{strangers[0], dora, emil, ann} {
+			for _, o := range reads {
+				require.ErrorIs(t, w.own(by, w.sign(o)).Err(), ErrMalformed, "%v: %v", mode, o.Kind())
+				require.ErrorIs(t, w.own(by, w.sign(o, ann, bob)).Err(), ErrMalformed, "%v: %v", mode, o.Kind())
+			}
+		}
+		v, err := w.m.Store().Last()
+		require.NoError(t, err)
+		for key := range v.Range([]byte("access/signed/"), []byte("access/signed0")) {
+			t.Errorf("%v: %q is remembered", mode, key)
+		}
+	}
+}
+
 func TestProposalsAreBounded(t *testing.T) {
 	w := newWorld(t, policy(Open))
 	for i := range maxProposals {

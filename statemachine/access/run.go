@@ -22,7 +22,9 @@ type run struct {
 
 // perform runs an encoded operation and says of which kind its result is.
 func (r *run) perform(data []byte) (*Result, Kind, error) {
-	if data = data[len(magic):]; len(data) > 0 && Kind(data[0]) == KindSigned {
+	data = data[len(magic):]
+	enveloped := len(data) > 0 && Kind(data[0]) == KindSigned
+	if enveloped {
 		o := signed.Opener{Space: Space(r.settings().Chain), Verifier: r.h.verifier, MaxLife: maxLife}
 		op, signers, err := o.Open(r.t, data[1:], r.b.Time, r.signers[0])
 		switch {
@@ -44,6 +46,11 @@ func (r *run) perform(data []byte) (*Result, Kind, error) {
 	o, err := decode(data)
 	if err != nil {
 		return nil, 0, err
+	}
+	if enveloped && o.Kind().Read() {
+		// The policy decided about the envelope, not about what it would read; and each
+		// that succeeds is remembered, for whoever likes to make them.
+		return nil, KindSigned, reject(CodeMalformed, "%s is a read, which goes without an envelope", o.Kind())
 	}
 	var out *Result
 	switch o := o.(type) {
