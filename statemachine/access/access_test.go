@@ -317,6 +317,14 @@ func TestQuotas(t *testing.T) {
 	w.now += statemachine.Time(10 * time.Second)
 	require.Zero(t, w.app(strangers[0], "set-a=12"))
 
+	// What is about access counts too, and if it is rejected.
+	w.now += statemachine.Time(time.Hour)
+	for _, op := range [][]byte{magic, w.sign(&GetPolicy{}), append(EncodeSigned(&signed.Envelope{}), 0)} {
+		require.ErrorIs(t, w.own(dora, op).Err(), ErrMalformed)
+	}
+	require.ErrorIs(t, w.own(dora, magic).Err(), ErrRefused)
+	require.Equal(t, RuleOperations, w.app(dora, "set-a=1"))
+
 	// The most generous role counts; windows that are over are forgotten.
 	require.NoError(t, w.change(Change{SetRoles: []Role{{Name: "vip", Quota: Quota{Operations: 5, Seconds: 60}}}, SetMembers: []Member{{Key: dora.Public(), Roles: []string{"clerk", "vip"}}}}).Err())
 	w.now += statemachine.Time(time.Hour)
@@ -445,6 +453,7 @@ func TestEnvelopesDoNotRead(t *testing.T) {
 		w := newWorld(t, policy(mode))
 		for _, by := range []*ed25519.Signer{strangers[0], dora, emil, ann} {
 			for _, o := range reads {
+				w.now += statemachine.Time(time.Minute) // new quotas
 				require.ErrorIs(t, w.own(by, w.sign(o)).Err(), ErrMalformed, "%v: %v", mode, o.Kind())
 				require.ErrorIs(t, w.own(by, w.sign(o, ann, bob)).Err(), ErrMalformed, "%v: %v", mode, o.Kind())
 			}

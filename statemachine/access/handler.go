@@ -166,8 +166,8 @@ func (h *Handler) EndBlock(t store.Txn, b *statemachine.Block) {
 }
 
 // Apply runs one operation, if the policy permits it. A refusal is counted, and changes
-// nothing else; what an operation of the application took of its client's quota is
-// counted also if the application rejects it.
+// nothing else; what an operation took of its client's quota is counted also if it is
+// rejected.
 func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
 	own := store.Prefix(t, prefix)
 	kind, read := h.kind(op.Data)
@@ -256,6 +256,8 @@ func (h *Handler) applyOwn(t, own store.Txn, b *statemachine.Block, op *statemac
 		t.Commit()
 		return why.encode()
 	case errors.As(err, &rej):
+		in.Discard()
+		t.Commit() // what it took of the quota
 		return statemachine.Reject(rej.code, []byte(rej.detail))
 	}
 	panic(err) // there are no others
