@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -408,6 +409,12 @@ func TestChanges(t *testing.T) {
 	refusedBy(t, RuleSuspended, err)
 	require.NoError(t, w.change(Change{RemoveRoles: []string{"chief"}}).Err())
 	require.Equal(t, RuleRoles, w.app(person(9), "set-a=1"))
+	require.Empty(t, w.do(ann, &GetMember{person(9).Public()}).Member.Roles)
+	require.Equal(t, []string{"reader"}, w.do(ann, &GetMember{emil.Public()}).Member.Roles)
+	// A new role of the same name is nobody's yet.
+	require.NoError(t, w.change(Change{SetRoles: []Role{{Name: "chief", Submit: []string{"*"}}}}).Err())
+	require.Equal(t, RuleRoles, w.app(person(9), "set-a=1"))
+	require.NoError(t, w.change(Change{RemoveRoles: []string{"chief"}, Reason: "again"}).Err())
 	require.EqualValues(t, 3, w.do(ann, &GetPolicy{}).Info.Members)
 	require.NoError(t, w.change(Change{SetStrangers: true, Strangers: Quota{Operations: 1, Seconds: 1}}).Err())
 	roles := w.do(ann, &ListRoles{}).Roles
@@ -580,6 +587,10 @@ func TestAgainstModel(t *testing.T) {
 			"remove role": func(t *rapid.T) {
 				name := rapid.SampledFrom([]string{"r", "s"}).Draw(t, "role")
 				delete(roles, name)
+				for k, m := range members {
+					m.Roles = slices.DeleteFunc(m.Roles, func(r string) bool { return r == name })
+					members[k] = m
+				}
 				apply(Change{RemoveRoles: []string{name}})
 			},
 			"member": func(t *rapid.T) {

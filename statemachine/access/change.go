@@ -18,8 +18,8 @@ type Change struct {
 	// SetStrangers replaces the quota of those who are no members by Strangers.
 	SetStrangers bool  `json:"setStrangers,omitempty"`
 	Strangers    Quota `json:"strangers,omitzero"`
-	// SetRoles are made, or replace those of their names; RemoveRoles are removed, from
-	// their members too: a role that is not there permits nothing.
+	// RemoveRoles are removed, from their members too; then SetRoles are made, or replace
+	// those of their names.
 	SetRoles    []Role   `json:"setRoles,omitempty"`
 	RemoveRoles []string `json:"removeRoles,omitempty"`
 	// SetMembers are made, or replace those of their keys.

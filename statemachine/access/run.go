@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
@@ -183,6 +184,7 @@ func (r *run) effect(s *settings, g *Change, by []crypto.PublicKey) (*Result, er
 	for _, name := range g.RemoveRoles {
 		r.t.Delete(roleKey(name))
 	}
+	r.strip(g.RemoveRoles)
 	for i := range g.SetRoles {
 		save(r.t, roleKey(g.SetRoles[i].Name), g.SetRoles[i].code)
 	}
@@ -213,6 +215,25 @@ func (r *run) effect(s *settings, g *Change, by []crypto.PublicKey) (*Result, er
 	save(r.t, auditKey(e.Number), e.code)
 	save(r.t, []byte(keySettings), s.code)
 	return &Result{Number: e.Number, Effective: true}, nil
+}
+
+// strip takes roles that are removed from all members: one that is made later and has the
+// name of one of these is another role, which nobody was given.
+func (r *run) strip(roles []string) {
+	if len(roles) == 0 {
+		return
+	}
+	for key, value := range r.t.Range([]byte("m/"), store.PrefixEnd([]byte("m/"))) {
+		var m Member
+		if err := canon.Decode(value, m.code); err != nil {
+			panic(err)
+		}
+		had := len(m.Roles)
+		m.Roles = slices.DeleteFunc(m.Roles, func(name string) bool { return slices.Contains(roles, name) })
+		if len(m.Roles) != had {
+			save(r.t, key, m.code)
+		}
+	}
 }
 
 // maxPage bounds the entries of an answer, and pageBytes about what they take.
