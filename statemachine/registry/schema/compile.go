@@ -74,7 +74,7 @@ func Compile(text []byte, l Limits) (*Schema, error) {
 	if len(text) > l.MaxSchemaBytes {
 		return nil, fmt.Errorf("%w: it has %d bytes, at most %d", ErrSchema, len(text), l.MaxSchemaBytes)
 	}
-	v, err := parse(text, l.MaxDepth)
+	v, _, err := parse(text, l)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}

@@ -79,21 +79,22 @@ type parser struct {
 	in    string
 	at    int
 	depth int
+	left  int // steps
 }
 
-// parse reads a whole document; depth is how deep it may nest.
-func parse(data []byte, depth int) (v value, err error) {
-	p := parser{in: string(data), depth: depth}
+// parse reads a whole document and returns how many steps are left then.
+func parse(data []byte, l Limits) (v value, left int, err error) {
+	p := parser{in: string(data), depth: l.MaxDepth, left: l.MaxSteps}
 	if !utf8.ValidString(p.in) {
-		return v, fmt.Errorf("%w: it is not UTF-8", ErrDocument)
+		return v, 0, fmt.Errorf("%w: it is not UTF-8", ErrDocument)
 	}
 	if v, err = p.value(); err != nil {
-		return v, err
+		return v, 0, err
 	}
 	if p.space(); p.at < len(p.in) {
-		return v, p.wrong("more than one value")
+		return v, 0, p.wrong("more than one value")
 	}
-	return v, nil
+	return v, p.left, nil
 }
 
 func (p *parser) wrong(format string, args ...any) error {
@@ -327,6 +328,7 @@ func (p *parser) number() (*big.Rat, error) {
 	if n > maxDigits {
 		return nil, p.wrong("a number of %d digits, at most %d", n, maxDigits)
 	}
+	size := n
 	if p.word("e") || p.word("E") {
 		from := p.at
 		_ = p.word("+") || p.word("-")
@@ -334,9 +336,15 @@ func (p *parser) number() (*big.Rat, error) {
 		if m == 0 {
 			return nil, p.wrong("no number")
 		}
-		if e, err := strconv.Atoi(p.in[from:p.at]); m > 9 || err != nil || e > maxExponent || e < -maxExponent {
+		e, err := strconv.Atoi(p.in[from:p.at])
+		if m > 9 || err != nil || e > maxExponent || e < -maxExponent {
 			return nil, p.wrong("the exponent of a number is not within %d and %d", -maxExponent, maxExponent)
 		}
+		size += max(e, -e)
+	}
+	// A few bytes can be a number of a thousand bits, which takes microseconds to make.
+	if p.left -= 4 + size/4; p.left < 0 {
+		return nil, fmt.Errorf("%w: at byte %d: the numbers up to here are too much", ErrTooComplex, p.at)
 	}
 	r, ok := new(big.Rat).SetString(p.in[start:p.at])
 	if !ok {

@@ -10,7 +10,7 @@ import (
 type Limits struct {
 	MaxSchemaBytes int // of a schema's text
 	MaxDepth       int // of nesting, in schemas and documents
-	MaxSteps       int // of one validation; a step takes some 100 ns
+	MaxSteps       int // of one validation, with the numbers of the document; a step takes some 100 ns
 }
 
 // DefaultLimits allow schemas of 64 KiB, and validations of some ten milliseconds.

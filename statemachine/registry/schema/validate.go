@@ -28,11 +28,11 @@ func (v *Violation) Unwrap() error { return ErrViolation }
 // Validate checks a document. The error is a *[Violation], or wraps [ErrDocument] or
 // [ErrTooComplex]; it is a function of schema, limits and document.
 func (s *Schema) Validate(document []byte) error {
-	v, err := parse(document, s.limits.MaxDepth)
+	v, left, err := parse(document, s.limits)
 	if err != nil {
 		return err
 	}
-	run := validation{left: s.limits.MaxSteps, depth: maxRecursion}
+	run := validation{left: left, depth: maxRecursion}
 	broken := run.check(s.root, &v, nil)
 	if run.left < 0 {
 		return fmt.Errorf("%w: more than %d steps", ErrTooComplex, s.limits.MaxSteps)
@@ -44,9 +44,9 @@ func (s *Schema) Validate(document []byte) error {
 }
 
 // Check tells whether data is a JSON document that this package takes, nested no deeper
-// than the limits allow. The error wraps [ErrDocument].
+// than the limits allow. The error wraps [ErrDocument] or [ErrTooComplex].
 func Check(document []byte, l Limits) error {
-	_, err := parse(document, l.MaxDepth)
+	_, _, err := parse(document, l)
 	return err
 }
 
