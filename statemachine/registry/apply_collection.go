@@ -88,7 +88,7 @@ func (r *run) addSchema(c *Collection, text []byte, floor uint32) error {
 		return refuse(CodeMalformed, "writes may name schemas from %d on, and the latest is %d", floor, c.Schemas+1)
 	}
 	digest := crypto.Hash(domainSchema, text)
-	if _, err := r.h.schemas.compile(digest, text, r.cfg.Limits.schema()); err != nil {
+	if _, err := r.h.schemas.get(digest, func() []byte { return text }, r.cfg.Limits.schema()); err != nil {
 		return refuse(CodeBadSchema, "%v", err)
 	}
 	c.Schemas, c.Floor = c.Schemas+1, floor

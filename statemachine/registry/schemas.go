@@ -13,27 +13,29 @@ const domainSchema = crypto.Domain("parley/registry-schema")
 type schemaCache struct {
 	limits   schema.Limits
 	compiled map[crypto.Digest]*schema.Schema
+	weight   int // of all that are kept
 }
 
-// maxCompiled is how many schemas are kept.
-const maxCompiled = 256
+// maxCompiled is how many schemas are kept, and maxCompiledWeight what they weigh
+// together, which is some 100 MB: a schema of a few bytes can take megabytes.
+const (
+	maxCompiled       = 256
+	maxCompiledWeight = 2_000_000
+)
 
 // get returns the schema with a digest, whose text is asked for if it is not there.
 func (c *schemaCache) get(digest crypto.Digest, text func() []byte, l schema.Limits) (*schema.Schema, error) {
 	if s := c.compiled[digest]; s != nil && c.limits == l {
 		return s, nil
 	}
-	return c.compile(digest, text(), l)
-}
-
-func (c *schemaCache) compile(digest crypto.Digest, text []byte, l schema.Limits) (*schema.Schema, error) {
-	s, err := schema.Compile(text, l)
+	s, err := schema.Compile(text(), l)
 	if err != nil {
 		return nil, err
 	}
-	if c.compiled == nil || c.limits != l || len(c.compiled) >= maxCompiled {
-		c.compiled, c.limits = make(map[crypto.Digest]*schema.Schema), l
+	if c.compiled == nil || c.limits != l || len(c.compiled) >= maxCompiled || c.weight+s.Weight() > maxCompiledWeight {
+		c.compiled, c.limits, c.weight = make(map[crypto.Digest]*schema.Schema), l, 0
 	}
 	c.compiled[digest] = s
+	c.weight += s.Weight()
 	return s, nil
 }

@@ -11,7 +11,14 @@ import (
 type Schema struct {
 	root   *node
 	limits Limits
+	weight int
 }
+
+// Weight tells about how much memory the schema takes, in units of some 50 bytes.
+func (s *Schema) Weight() int { return s.weight }
+
+// nodeWeight is that of a node, whatever is in it.
+const nodeWeight = 10
 
 // node is one schema of those that a document contains.
 type node struct {
@@ -88,7 +95,7 @@ func Compile(text []byte, l Limits) (*Schema, error) {
 			return nil, fmt.Errorf("%w: %s: $ref %s leads to no schema in this document", ErrSchema, place(r.from.where), quote("#"+r.to))
 		}
 	}
-	return &Schema{root: root, limits: l}, nil
+	return &Schema{root: root, limits: l, weight: len(text) + nodeWeight*len(c.nodes) + c.weights}, nil
 }
 
 // maxPointer bounds the names of places, each of which contains all those above.

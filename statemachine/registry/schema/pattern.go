@@ -19,8 +19,8 @@ const (
 	maxPattern = 512 // bytes
 	// maxWeight bounds one pattern, and maxWeights all of a schema: what they take in
 	// memory, and a match in time.
-	maxWeight  = 100_000
-	maxWeights = 500_000
+	maxWeight  = 50_000
+	maxWeights = 50_000
 )
 
 func compilePattern(text string) (*pattern, error) {

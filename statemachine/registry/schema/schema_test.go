@@ -122,6 +122,10 @@ func TestBadSchemas(t *testing.T) {
 	}
 	_, err := Compile([]byte(`{"anyOf": [`+strings.Join(many, ",")+`]}`), DefaultLimits())
 	require.ErrorContains(t, err, "too much together")
+	_, err = Compile([]byte(`{"anyOf": [`+strings.Join(many[:6], ",")+`]}`), DefaultLimits())
+	require.NoError(t, err)
+	_, err = Compile([]byte(`{"anyOf": [`+strings.Join(many[:7], ",")+`]}`), DefaultLimits())
+	require.ErrorContains(t, err, "too much together")
 }
 
 func TestDocuments(t *testing.T) {
