@@ -66,6 +66,11 @@ func (o *RotateParty) apply(r *run) (*Change, error) {
 	return &Change{Version: p.Version}, nil
 }
 
+// keptForRecovery is how many of the keys that a party can have revoked only its recovery
+// revokes. Else whoever has stolen the party's keys could use up all of them, on keys that
+// were never the party's or were rotated in for that, and the stolen ones stay trusted.
+const keptForRecovery = maxRevokedKeys / 2
+
 func (o *RevokeKey) apply(r *run) (*Change, error) {
 	since := o.Since
 	if since == 0 {
@@ -89,9 +94,16 @@ func (o *RevokeKey) apply(r *run) (*Change, error) {
 	if err := r.ownOrRecovery(p); err != nil {
 		return nil, err
 	}
+	recovers := false
+	if !p.Recovery.IsZero() {
+		_, err := r.threshold("recovery of "+string(p.Name), &p.Recovery)
+		recovers = err == nil
+	}
 	switch {
 	case slices.ContainsFunc(p.Revoked, func(v RevokedKey) bool { return v.Key == o.Key }):
 		return nil, refuse(CodeKeyRevoked, "key %s is revoked already", o.Key.Hex())
+	case !p.Recovery.IsZero() && !recovers && len(p.Revoked) >= maxRevokedKeys-keptForRecovery:
+		return nil, refuse(CodeLimit, "%s has had %d keys revoked: only its recovery revokes more", p.Name, len(p.Revoked))
 	case len(p.Revoked) == maxRevokedKeys:
 		return nil, refuse(CodeLimit, "%s has had %d keys revoked: register another party", p.Name, maxRevokedKeys)
 	}

@@ -245,8 +245,9 @@ func (o *RotateParty) code(c *canon.Codec) {
 
 // RevokeKey says that a key is not to be trusted any more. Without Party the key itself
 // must sign, and signs nothing any more, for whomever. With Party, that party or its
-// recovery signs, and the key does not sign for that party any more. Since is the block time from which on its signatures are not to be trusted,
-// 0 for that of the operation.
+// recovery signs, and the key does not sign for that party any more; half of what a party
+// may have revoked is left to its recovery, if it has one. Since is the block time from
+// which on its signatures are not to be trusted, 0 for that of the operation.
 type RevokeKey struct {
 	Party  Party
 	Key    crypto.PublicKey

@@ -283,6 +283,29 @@ func TestParties(t *testing.T) {
 	w.do(ann, &CreateRecord{As: "board", Collection: "c", ID: "4"})
 }
 
+// Who has stolen a party's keys cannot keep its recovery from revoking them.
+func TestThiefLeavesRevocationsToRecovery(t *testing.T) {
+	w := newWorld(t, Genesis{})
+	w.do(ann, &RegisterParty{Name: "firm", Keys: ann.alone(), Recovery: dan.alone()})
+	w.do(bob, &RegisterParty{Name: "plain", Keys: bob.alone()})
+	other := func(i int) crypto.PublicKey { return crypto.PublicKey{7, byte(i >> 8), byte(i)} }
+	for i := range maxRevokedKeys - keptForRecovery {
+		w.do(ann, &RevokeKey{Party: "firm", Key: other(i)})
+	}
+	w.refused(ErrLimit, ann, &RevokeKey{Party: "firm", Key: other(maxRevokedKeys)})
+	w.do(dan, &RevokeKey{Party: "firm", Key: ann.Public(), Since: w.now - 1, Reason: "stolen"})
+	w.do(dan, &RotateParty{Name: "firm", Keys: dan.alone()})
+	// The recovery has what was kept for it, and a party that has none has everything.
+	for i := range keptForRecovery - 1 {
+		w.do(dan, &RevokeKey{Party: "firm", Key: other(1000 + i)})
+	}
+	w.refused(ErrLimit, dan, &RevokeKey{Party: "firm", Key: other(maxRevokedKeys)})
+	for i := range maxRevokedKeys {
+		w.do(bob, &RevokeKey{Party: "plain", Key: other(i)})
+	}
+	w.refused(ErrLimit, bob, &RevokeKey{Party: "plain", Key: other(maxRevokedKeys)})
+}
+
 // A key that revokes itself signs nothing any more, for anybody.
 func TestRevokedKeys(t *testing.T) {
 	w := newWorld(t, Genesis{})
