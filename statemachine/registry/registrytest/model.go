@@ -132,7 +132,6 @@ func (m *Model) run(client crypto.PublicKey, op []byte) outcome {
 	if rule := m.refusal(client, kind, read); rule != 0 && (!own || read) {
 		return outcome{code: access.CodeRefused, rule: rule}
 	}
-	before, had := m.windows[client]
 	if !m.charge(client) {
 		return outcome{code: access.CodeRefused, rule: access.RuleOperations}
 	}
@@ -142,13 +141,7 @@ func (m *Model) run(client crypto.PublicKey, op []byte) outcome {
 	case read:
 		return outcome{}
 	}
-	out := m.change(client, op)
-	if out.code != codeOK && out.code != access.CodeRefused { // then it has changed nothing at all
-		if m.windows[client] = before; !had {
-			delete(m.windows, client)
-		}
-	}
-	return out
+	return m.change(client, op)
 }
 
 func (m *Model) refusal(client crypto.PublicKey, kind string, read bool) access.Rule {
