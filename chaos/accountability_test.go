@@ -15,7 +15,7 @@ import (
 func TestJudgeFindsHistoryThatIsGone(t *testing.T) {
 	for _, kind := range []pbft.RecordKind{pbft.RecordBlock, pbft.RecordNewView} {
 		found := 0
-		for seed := uint64(9); seed < 40 && found == 0; seed++ {
+		for seed := uint64(9); seed < 200 && found == 0; seed++ {
 			s, err := NewSimulation(BoundOptions(seed, equalWeights(4), Forking))
 			require.NoError(t, err)
 			r := s.Run()

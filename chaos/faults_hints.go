@@ -15,12 +15,14 @@ func (s *Simulation) faultHints(kind string) bool {
 	if m.up == nil {
 		return false
 	}
-	s.begin(kind, "", m)
+	f := s.begin(kind, "", m)
+	f.last()
 	p, until := m.up, s.now+s.exp(2*time.Second)
 	var mislead func()
 	mislead = func() {
 		if !s.storming || s.now >= until || p.dead {
 			p.rightHints()
+			f.end()
 			return
 		}
 		peer, up, busy := s.anyone().id, s.rng.IntN(3) == 0, s.rng.IntN(2) == 0

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
-	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry/disclosure"
 	"github.com/parley-bft/parley/statemachine/signed"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -620,5 +619,4 @@ func TestNames(t *testing.T) {
 	for _, bad := range []Party{"", "key:", "key:00", Party(strings.ToUpper(string(ann.party()))), "a b", "-a", ".a", "Ä"} {
 		require.False(t, bad.Valid(), bad)
 	}
-	require.Equal(t, statemachine.CodeApplication+16, lastCode)
 }

@@ -50,8 +50,6 @@ const (
 	CodeLimit = statemachine.CodeApplication + 15
 	// CodeNoSpace: the state would exceed MaxStateBytes.
 	CodeNoSpace = statemachine.CodeApplication + 16
-
-	lastCode = CodeNoSpace
 )
 
 // Errors that [Result.Err] returns; test with errors.Is.
