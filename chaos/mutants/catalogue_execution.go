@@ -63,7 +63,7 @@ var timingMutants = []Mutant{
 		Sites: []Site{{
 			File: "pbft/timers.go",
 			Old:  "	c.timers.heardPrimary = c.ticks\n	c.withdraw(CauseIdle)\n",
-			New:  "	c.timers.heardPrimary = c.ticks\n	if ON {\n		c.timers.restartProgress(c.ticks)\n		c.pool.reset(c.ticks)\n	}\n	c.withdraw(CauseIdle)\n",
+			New:  "	c.timers.heardPrimary = c.ticks\n	if ON {\n		c.timers.restartProgress(c.ticks)\n		c.pool.reset(c.ticks)\n		c.timers.pace.run, c.timers.pace.account = 0, 0\n	}\n	c.withdraw(CauseIdle)\n",
 		}},
 	},
 	{
