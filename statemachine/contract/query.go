@@ -18,6 +18,10 @@ const MaxQueryBytes = 1 << 20
 // maxAnswerBytes bounds an answer: a megabyte travels in one message everywhere.
 const maxAnswerBytes = 1 << 20
 
+// maxQueryBatch bounds the calls of one query. go-ethereum's server keeps the answers of a
+// batch until all are there, and has no bound of its own.
+const maxQueryBatch = 64
+
 var errQuery = errors.New("malformed query")
 
 // Query answers a request of JSON-RPC, such as
@@ -33,6 +37,7 @@ func (h *handler) Query(ctx context.Context, r store.Reader, q []byte) ([]byte, 
 	api := *h.queries
 	api.source = only{r}
 	server := rpc.NewServer()
+	server.SetBatchLimits(maxQueryBatch, maxAnswerBytes)
 	defer server.Stop()
 	if err := server.RegisterName("eth", &api); err != nil {
 		return nil, err

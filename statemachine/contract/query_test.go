@@ -52,7 +52,19 @@ func TestQueries(t *testing.T) {
 	require.Contains(t, ask("eth_getLogs", map[string]any{"fromBlock": "0x0"}), `"logIndex":"0x0"`)
 	require.Contains(t, ask("eth_sendRawTransaction", "0x00"), "-32601", "a query changes nothing")
 
-	_, err := a.m.Query(context.Background(), make([]byte, MaxQueryBytes+1))
+	// A batch is as long as its bound and no longer.
+	batch := func(calls int) []byte {
+		return []byte("[" + strings.Repeat(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"},`, calls-1) + `{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}]`)
+	}
+	many, err := a.m.Query(context.Background(), batch(maxQueryBatch))
+	require.NoError(t, err)
+	require.Equal(t, maxQueryBatch, strings.Count(string(many), `"0x2"`))
+	many, err = a.m.Query(context.Background(), batch(maxQueryBatch+1))
+	require.NoError(t, err)
+	require.Contains(t, string(many), "batch too large")
+	require.NotContains(t, string(many), `"0x2"`)
+
+	_, err = a.m.Query(context.Background(), make([]byte, MaxQueryBytes+1))
 	require.ErrorContains(t, err, "malformed query")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
