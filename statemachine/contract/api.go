@@ -27,6 +27,8 @@ type ReadLimits struct {
 	// most: 10,000 and 10,000.
 	LogBlocks uint64
 	Logs      int
+	// LogBytes is how many bytes of data these may have together: 16 MiB.
+	LogBytes int
 }
 
 func (l ReadLimits) filled(g *Genesis) ReadLimits {
@@ -44,6 +46,9 @@ func (l ReadLimits) filled(g *Genesis) ReadLimits {
 	}
 	if l.Logs == 0 {
 		l.Logs = 10_000
+	}
+	if l.LogBytes == 0 {
+		l.LogBytes = 16 << 20
 	}
 	return l
 }

@@ -136,6 +136,7 @@ func (a *API) collect(ctx context.Context, v view, f *Filter, from, to uint64) (
 	if to >= from && to-from >= a.limits.LogBlocks {
 		return nil, fmt.Errorf("blocks %d to %d: ask for at most %d at once", from, to, a.limits.LogBlocks)
 	}
+	bytes := 0 // of their data: a log may have as much of it as its gas pays for
 	for h := from; h <= to; h++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -149,8 +150,12 @@ func (a *API) collect(ctx context.Context, v view, f *Filter, from, to uint64) (
 		}
 		for i, r := range v.records(h, b) {
 			for _, l := range v.logs(place{h, uint32(i)}, b, r) {
-				if f.Matches(l) {
-					out = append(out, l)
+				if !f.Matches(l) {
+					continue
+				}
+				out = append(out, l)
+				if bytes += len(l.Data); bytes > a.limits.LogBytes {
+					return nil, fmt.Errorf("over %d bytes in the logs of blocks %d to %d: ask for fewer blocks", a.limits.LogBytes, from, h)
 				}
 			}
 		}

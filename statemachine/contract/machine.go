@@ -40,7 +40,7 @@ func New(s *store.Store, g *Genesis) (*Machine, error) {
 		return nil, err
 	}
 	h := &handler{chain: newChain(g), store: s, jumps: core.NewJumpDestCache()}
-	h.queries = newAPI(h.chain, nil, ReadLimits{})
+	h.queries = newAPI(h.chain, nil, ReadLimits{LogBytes: maxAnswerBytes})
 	inner, err := store.NewMachine(s, h)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)

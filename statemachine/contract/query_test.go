@@ -52,6 +52,16 @@ func TestQueries(t *testing.T) {
 	require.Contains(t, ask("eth_getLogs", map[string]any{"fromBlock": "0x0"}), `"logIndex":"0x0"`)
 	require.Contains(t, ask("eth_sendRawTransaction", "0x00"), "-32601", "a query changes nothing")
 
+	// Logs are bounded by their bytes too: the two that there are have 32 each.
+	for most, want := range map[int]string{64: "", 63: "over 63 bytes in the logs of blocks 0 to 2"} {
+		_, err := a.m.API(ReadLimits{LogBytes: most}).GetLogs(context.Background(), Filter{From: new(rpc.BlockNumber)})
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+	}
+
 	// A batch is as long as its bound and no longer.
 	batch := func(calls int) []byte {
 		return []byte("[" + strings.Repeat(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"},`, calls-1) + `{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}]`)
