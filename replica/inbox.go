@@ -63,10 +63,29 @@ type stageCounts interface {
 type tallyBounds struct {
 	view      pbft.View
 	low, high pbft.Height
-	// snapshot is the height of the last certified snapshot, not of the stable checkpoint:
-	// one that has none yet may have become stable first, and the log is bounded by
-	// snapshots.
-	snapshot pbft.Height
+	// stable and snapshot are the heights of the last certified checkpoint and of the last
+	// one with a snapshot: every is how far apart those are. One with a snapshot is of use
+	// below the stable one too, since the log is bounded by snapshots.
+	stable, snapshot, every pbft.Height
+}
+
+func boundsOf(c *pbft.Core, every pbft.Height) tallyBounds {
+	view, low, high := c.TallyRange()
+	return tallyBounds{view, low, high, c.Stable(), c.SnapshotHeight(), every}
+}
+
+// advances tells whether a certified checkpoint would be news. Of a late one every peer
+// sends its bundle, and to check one takes milliseconds.
+func (b *tallyBounds) advances(h pbft.Height) bool {
+	return h > b.stable || h > b.snapshot && h%b.every == 0
+}
+
+// bound has the stage leave out what is of no use any more.
+func (s *verifyStage) bound(now tallyBounds) {
+	if b := s.bounds.Load(); b == nil || *b != now {
+		fresh := now // which goes to the heap: only when something has changed
+		s.bounds.Store(&fresh)
+	}
 }
 
 // maxVerifyBatch is how many messages are taken up at once.
@@ -277,7 +296,7 @@ func (s *verifyStage) check(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Messag
 		}
 		s.share(from, m)
 	case *pbft.Bundle:
-		if b := s.bounds.Load(); b != nil && m.Height() <= b.snapshot {
+		if b := s.bounds.Load(); b != nil && !b.advances(m.Height()) {
 			s.metrics.dropped(from, m, pbft.DropDuplicate)
 			return
 		}

@@ -33,10 +33,20 @@ func TestSnapshotBundleBelowTheStableCheckpointIsTaken(t *testing.T) {
 		Cluster: crypto.Hash("test/cluster"), Quorums: q, Schedule: pbft.NewSchedule(weights), Votes: scheme, Checkpoints: scheme, Requests: w,
 		SigningKeys: make([]crypto.PublicKey, len(weights)),
 	})}
-	s.bounds.Store(&tallyBounds{high: 40, snapshot: 8}) // whatever is stable
-	for height, want := range map[pbft.Height]pbft.Drop{8: pbft.DropDuplicate, 16: pbft.DropCluster} {
+	s.bound(tallyBounds{high: 40, stable: 20, snapshot: 8, every: 8})
+	for _, c := range []struct {
+		height pbft.Height
+		want   pbft.Drop // DropCluster: it was looked at
+	}{
+		{8, pbft.DropDuplicate},
+		{15, pbft.DropDuplicate}, // below the stable one, and without a snapshot
+		{16, pbft.DropCluster},
+		{20, pbft.DropDuplicate},
+		{21, pbft.DropCluster},
+	} {
+		clear(drops)
 		var out verifiedBatch
-		s.check(1, 0, &pbft.Bundle{Checkpoint: &pbft.CheckpointCertificate{CheckpointStatement: pbft.CheckpointStatement{Height: height}}}, &out)
-		require.Equal(t, 1, drops[want], "a bundle of height %d: %v", height, drops)
+		s.check(1, 0, &pbft.Bundle{Checkpoint: &pbft.CheckpointCertificate{CheckpointStatement: pbft.CheckpointStatement{Height: c.height}}}, &out)
+		require.Equal(t, dropCounts{c.want: 1}, drops, "a bundle of height %d", c.height)
 	}
 }

@@ -84,11 +84,7 @@ func (s *Server) share() {
 
 // bound tells the verification of messages which votes are of use.
 func (s *Server) bound() {
-	view, low, high := s.node.Core().TallyRange()
-	now := tallyBounds{view, low, high, s.node.Core().SnapshotHeight()}
-	if b := s.stage.bounds.Load(); b == nil || *b != now {
-		s.stage.bounds.Store(&now)
-	}
+	s.stage.bound(boundsOf(s.node.Core(), s.node.cfg.Core.CheckpointEvery))
 }
 
 // pacer says when ticks are due. Normally each has its own wakeup, and one that the

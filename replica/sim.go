@@ -217,12 +217,7 @@ func (s *Sim) flush() {
 		return
 	}
 	s.node.Flush()
-	view, low, high := s.node.Core().TallyRange()
-	now := tallyBounds{view, low, high, s.node.Core().SnapshotHeight()}
-	if b := s.stage.bounds.Load(); b == nil || *b != now {
-		fresh := now // which goes to the heap: only when something has changed
-		s.stage.bounds.Store(&fresh)
-	}
+	s.stage.bound(boundsOf(s.node.Core(), s.node.cfg.Core.CheckpointEvery))
 }
 
 // Tick is one unit of time.
