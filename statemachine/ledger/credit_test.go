@@ -398,6 +398,39 @@ func TestResults(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A path that is asked for through the log is one at block time: an offer that has expired
+// is on it for nobody, whatever time the client says it is.
+func TestPathAtBlockTime(t *testing.T) {
+	b := town(t)
+	b.ok(bank, &DefineAsset{Asset: "USD", Issuer: "bank"})
+	b.ok(carol, trust("carol", "alice", 100, true),
+		&MakeOffer{"carol", "o", Offer{Sell: "USD", Buy: "EUR", Amount: 100, Price: [2]uint64{1, 1}, Credit: true, Expires: b.now + 1000*second}})
+	b.ok(bob, &Trust{"bob", "carol", "USD", 100, false})
+	pay := &Pay{From: "alice", To: "bob", Source: "EUR", Asset: "USD", Amount: 10, Find: true}
+	given := &Pay{From: "alice", To: "bob", Source: "EUR", Asset: "USD", Amount: 10, Path: []Hop{{"carol", "EUR"}, {"carol", "USD"}}}
+	ask := func(p *Pay, now statemachine.Time) bool {
+		r := b.block(alice, PathQuery(p, now))[0]
+		require.Equal(t, statemachine.CodeOK, r.Code)
+		path, err := DecodePath(r.Data)
+		require.NoError(t, err)
+		return path.Found
+	}
+	early := b.now
+	for _, p := range []*Pay{pay, given} {
+		require.True(t, ask(p, early))
+		require.True(t, ask(p, early+100_000*second), "the client's clock is wrong")
+	}
+	// The offer expires together with three holds, which are cleared away before it: so it
+	// is still there in the block that is too late for it.
+	for i := range 3 {
+		b.ok(alice, &PlaceHold{From: "alice", Reference: fmt.Sprint(i), Asset: "EUR", To: "bob", Amount: 1, Expires: early + 500*second})
+	}
+	b.now = early + 2000*second
+	require.False(t, ask(pay, early))
+	_, there := b.view().Get(OfferKey("carol", "o"))
+	require.True(t, there)
+}
+
 func TestQueries(t *testing.T) {
 	b := town(t)
 	page := func(p Page) ([]KeyValue, bool) {

@@ -108,7 +108,7 @@ func (h *handler) EndBlock(t store.Txn, b *statemachine.Block) {
 // discards it.
 func (h *handler) Apply(t store.Txn, b *statemachine.Block, in *statemachine.Op) statemachine.Result {
 	if len(in.Data) > 0 && in.Data[0] >= firstQuery {
-		return h.read(t, in.Data)
+		return h.read(t, in.Data, b.Time)
 	}
 	var op operation
 	if code := h.cfg.Limits.decodeOperation(in.Data, &op); code != statemachine.CodeOK {

@@ -125,7 +125,9 @@ func StatementQuery(p StatementPage) []byte { return append([]byte{queryStatemen
 
 // PathQuery returns the query for the path that a payment would take: what p says but
 // MaxCost, and authority, are not looked at. [DecodePath] reads the answer. now is the
-// time at which offers must be good, as an operation it is block time.
+// time at which offers must be good, for a query of one replica, which has no clock of its
+// own to go by; submitted as an operation the query is answered by block time, whatever now
+// says.
 func PathQuery(p *Pay, now statemachine.Time) []byte {
 	return append(canon.AppendUint64([]byte{queryPath}, uint64(now)), encode(p)...)
 }
@@ -148,17 +150,17 @@ func (h *handler) Query(_ context.Context, r store.Reader, q []byte) ([]byte, er
 		if err != nil {
 			return nil, err
 		}
-		return h.answer(v, queryRange, c.Rest())
+		return h.answer(v, queryRange, c.Rest(), nil)
 	}
-	return h.answer(r, q[0], q[1:])
+	return h.answer(r, q[0], q[1:], nil)
 }
 
-// read answers a query that came as an operation.
-func (h *handler) read(r store.Reader, q []byte) statemachine.Result {
+// read answers a query that came as an operation, in a block of this time.
+func (h *handler) read(r store.Reader, q []byte, now statemachine.Time) statemachine.Result {
 	if q[0] == queryHeight || q[0] == queryRangeAt {
 		return statemachine.Reject(statemachine.CodeUnsupported, nil)
 	}
-	b, err := h.answer(r, q[0], q[1:])
+	b, err := h.answer(r, q[0], q[1:], &now)
 	switch {
 	case errors.Is(err, errUnknownQuery):
 		return statemachine.Reject(statemachine.CodeUnsupported, nil)
@@ -170,7 +172,9 @@ func (h *handler) read(r store.Reader, q []byte) statemachine.Result {
 
 var errUnknownQuery = fmt.Errorf("%w: of no kind that there is", ErrQuery)
 
-func (h *handler) answer(r store.Reader, kind byte, q []byte) ([]byte, error) {
+// answer answers a query. at is block time where there is one: else the client says what
+// time it is.
+func (h *handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.Time) ([]byte, error) {
 	bad := func(err error) ([]byte, error) { return nil, fmt.Errorf("%w: %w", ErrQuery, err) }
 	switch kind {
 	case queryGet:
@@ -200,6 +204,9 @@ func (h *handler) answer(r store.Reader, kind byte, q []byte) ([]byte, error) {
 		c := canon.NewReader(q)
 		now := statemachine.Time(c.Uint64())
 		var p Pay
+		if at != nil {
+			now = *at
+		}
 		if err := decode(c.Rest(), &p); err != nil {
 			return bad(err)
 		}
