@@ -22,7 +22,7 @@ var ErrAudit = errors.New("ledger audit")
 //   - of each asset, what accounts are owed on trust lines is what accounts owe, and of
 //     each account it is what its lines say;
 //   - of each account and asset, the lines of the statement follow on one another, from
-//     nothing to what the account has now.
+//     nothing, or from what the first line that is kept says, to what the account has now.
 type Auditor struct {
 	// What was seen.
 	Accounts, Assets, Holdings, Holds, Lines, Offers, Entries uint64
@@ -124,6 +124,7 @@ func (a *Auditor) Add(k, v []byte) {
 		var e Entry
 		e, err = DecodeEntry(v)
 		if err == nil && len(rest) == 8 {
+		h.entries = h.holding.First
 			a.entry(names[0], names[1], binary.BigEndian.Uint64(rest), &e)
 		}
 	case spaceHold:
@@ -171,10 +172,14 @@ func (a *Auditor) entry(account, asset string, number uint64, e *Entry) {
 	if number != h.entries {
 		a.fail("the statement of %s in %s goes from line %d to line %d", account, asset, h.entries, number)
 	}
-	if number > 0 && (e.Height < h.last.Height || e.Time < h.last.Time) {
+	first := number == h.holding.First
+	if !first && (e.Height < h.last.Height || e.Time < h.last.Time) {
 		a.fail("line %d of the statement of %s in %s is earlier than the one before", number, account, asset)
 	}
-	was := &h.last // nothing, before the first
+	was := &h.last // nothing, before line 0
+	if first && number > 0 {
+		was = e.before() // it was dropped
+	}
 	if int64(was.BalanceThen)+e.Balance != int64(e.BalanceThen) || int64(was.HeldThen)+e.Held != int64(e.HeldThen) || was.CreditThen+e.Credit != e.CreditThen {
 		a.fail("line %d of the statement of %s in %s does not follow on the one before", number, account, asset)
 	}
@@ -197,6 +202,13 @@ func (a *Auditor) Finish() error {
 		if s.credit != 0 {
 			a.fail("the trust lines in %s do not cancel out: %d are left", name, s.credit)
 		}
+// before is what there was before a line, by what it says itself.
+func (e *Entry) before() *Entry {
+	return &Entry{
+		BalanceThen: uint64(int64(e.BalanceThen) - e.Balance), HeldThen: uint64(int64(e.HeldThen) - e.Held), CreditThen: e.CreditThen - e.Credit,
+	}
+}
+
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.accounts)) {
 		acc, open := a.accounts[name], a.open[name]

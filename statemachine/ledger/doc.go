@@ -93,6 +93,16 @@
 // # The books
 //
 // An [Auditor] is given all of a state and says whether it adds up: of each asset, balances
+// # What statements take
+//
+// Statements are the history, so they are kept whole unless the ledger began with a bound
+// ([Genesis.StatementEntries]). A line takes about 115 bytes of key and value with short
+// names, and its memo; the store's tree adds some 60. A transfer makes two: a million
+// transfers a day are 350 MB a day, on every replica and in every snapshot, for ever. With a
+// bound of n lines a statement has the last n, and the state grows with the accounts alone.
+// What is dropped is under a digest in the holding, to which an archive of statements must
+// lead ([DroppedDigest]); the balance of then is in the first line that is kept.
+//
 // and holds are what was issued less what was retired; what is owed on trust lines cancels
 // out; every statement leads line by line to what the account has. Build with the tag
 // ledgercheck, or set [Config.CheckBlocks], and every replica checks itself after each

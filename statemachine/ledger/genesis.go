@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +19,12 @@ type Genesis struct {
 	Registrars []crypto.PublicKey `json:"registrars,omitempty"`
 	Accounts   []GenesisAccount   `json:"accounts,omitempty"`
 	Assets     []GenesisAsset     `json:"assets,omitempty"`
+	// StatementEntries is how many lines of each statement, of an account in an asset, the
+	// state keeps; at least 16, and 0 for all of them. A line takes about 115 bytes and its
+	// memo, on every replica and in every snapshot, for good. With a bound the oldest line
+	// goes when a new one comes, and [Holding.Dropped] goes on to cover it ([DroppedDigest]),
+	// so that what was archived can be checked against the ledger.
+	StatementEntries uint64 `json:"statementEntries,omitempty"`
 }
 
 // GenesisAccount is an account that there is from the beginning.
@@ -127,6 +134,9 @@ func (g *Genesis) check(l *Limits) error {
 	if len(g.Registrars) > maxKeysEncoded {
 		return fmt.Errorf("%w: registrars: there are %d, %d at most", ErrGenesis, len(g.Registrars), maxKeysEncoded)
 	}
+	if n := g.StatementEntries; n > 0 && n < minStatement {
+		return fmt.Errorf("%w: statementEntries is %d: give at least %d, or leave it out to keep all lines", ErrGenesis, n, minStatement)
+	}
 	s, err := store.Open(context.Background(), store.DefaultConfig())
 	if err != nil {
 		return err
@@ -138,6 +148,9 @@ func (g *Genesis) check(l *Limits) error {
 
 // Found writes the state before the first block.
 func (h *handler) Found(t store.Txn) {
+	if g := h.cfg.Genesis; g != nil && g.StatementEntries > 0 {
+		t.Set(statementsKey, binary.BigEndian.AppendUint64(nil, g.StatementEntries))
+	}
 	actions, err := h.cfg.Genesis.actions(&h.cfg.Limits)
 	if err == nil {
 		err = h.found(t, actions)

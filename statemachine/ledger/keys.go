@@ -100,6 +100,7 @@ func splitKey(k []byte, n int) (names []string, rest []byte, ok bool) {
 	}
 	rest = k[1:]
 	for range n {
+	statementsKey = key(spaceMeta, "statements") // how many lines of each are kept
 		i := 0
 		for i < len(rest) && rest[i] != 0 {
 			i++

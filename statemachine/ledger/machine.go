@@ -167,7 +167,8 @@ type exec struct {
 	defined map[string]string // the issuer, by asset
 	placed  map[string]*Hold
 
-	nodes, edges int // that searches for paths may still visit
+	nodes, edges int     // that searches for paths may still go on from, and look at
+	keep         *uint64 // lines of a statement, once it was asked for
 	cost         uint64
 }
 

@@ -101,7 +101,8 @@ func RangeAtQuery(height uint64, p Page) []byte {
 func HeightQuery() []byte { return []byte{queryHeight} }
 
 // StatementPage says what part of the statement of an account in an asset is wanted:
-// from the first line with all of these on.
+// from the first line with all of these on. Lines that the ledger keeps no more
+// ([Genesis.StatementEntries]) are left out: [Statement.First] says where it begins.
 type StatementPage struct {
 	Account, Asset string
 	Number         uint64 // from 0
@@ -261,13 +262,13 @@ func (h *handler) statement(r store.Reader, p *StatementPage) []byte {
 		mustDecode(v, &e)
 		return e
 	}
-	first := p.Number
+	first := max(p.Number, holding.First)
 	if (p.Height > 0 || p.Time > 0) && holding.Entries > 0 {
-		n := sort.Search(int(holding.Entries), func(i int) bool {
-			e := entry(uint64(i))
+		n := sort.Search(int(holding.Entries-holding.First), func(i int) bool {
+			e := entry(holding.First + uint64(i))
 			return e.Height >= p.Height && e.Time >= p.Time
 		})
-		first = max(first, uint64(n))
+		first = max(first, holding.First+uint64(n))
 	}
 	limit := uint64(h.limit(p.Limit))
 	out, n := make([]byte, 4+8+1, 1024), uint64(0)

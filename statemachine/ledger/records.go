@@ -121,9 +121,13 @@ type Holding struct {
 	// Credit is what others owe the account in the asset on trust lines, less what it
 	// owes: the sum over all accounts is 0.
 	Credit   int64
-	Entries  uint64 // in the statement
+	Entries  uint64 // lines that the statement has had
 	Frozen   bool   // by the issuer
 	Admitted bool   // by the issuer
+	// First is the number of the first line that is kept, and Dropped covers those before
+	// it: see [Genesis.StatementEntries].
+	First   uint64
+	Dropped crypto.Digest
 }
 
 func (h *Holding) fields(c *codec) {
@@ -133,6 +137,9 @@ func (h *Holding) fields(c *codec) {
 	c.u64(&h.Entries)
 	c.bool(&h.Frozen)
 	c.bool(&h.Admitted)
+	if c.u64(&h.First); h.First > 0 {
+		c.fixed(h.Dropped[:])
+	}
 }
 
 // EntryKind says what happened to a holding.

@@ -66,6 +66,7 @@ func (x *exec) post(account, asset string, h *Holding, e Entry) {
 	e.BalanceThen, e.HeldThen, e.CreditThen = h.Balance, h.Held, h.Credit
 	x.t.Set(EntryKey(account, asset, h.Entries), encode(&e))
 	h.Entries++
+	x.shorten(account, asset, h)
 	x.setHolding(account, asset, h)
 }
 

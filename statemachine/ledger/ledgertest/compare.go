@@ -46,6 +46,7 @@ func (m *Model) Compare(r store.Reader) error {
 			h := m.s.holdings[[2]string{account, asset}]
 			want := ledger.Holding{
 				Balance: h.balance, Held: h.held, Credit: m.s.credit(account, asset).Int64(), Entries: have.Entries, Frozen: h.frozen, Admitted: h.admitted,
+				First: have.First, Dropped: have.Dropped,
 			}
 			if have != want {
 				return fmt.Errorf("%s has %+v of %s, in the model %+v", account, have, asset, want)

@@ -76,7 +76,7 @@ func (w *Workload) add(name string, o owner) {
 func (w *Workload) Genesis() *ledger.Genesis { return w.genesis }
 
 func (w *Workload) beginning() *ledger.Genesis {
-	g := new(ledger.Genesis)
+	g := &ledger.Genesis{StatementEntries: 32}
 	var rich []ledger.GenesisBalance
 	for _, name := range w.accounts {
 		o := w.owners[name]
