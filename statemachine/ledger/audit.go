@@ -20,7 +20,8 @@ var ErrAudit = errors.New("ledger audit")
 //   - of each asset, balances and holds together are what was issued less what was retired;
 //   - of each account and asset, the open holds are what is held;
 //   - of each asset, what accounts are owed on trust lines is what accounts owe, and of
-//     each account it is what its lines say;
+//     each account it is what its lines say; who can be paid over them is noted, and nobody
+//     else;
 //   - of each account and asset, the lines of the statement follow on one another, from
 //     nothing, or from what the first line that is kept says, to what the account has now.
 type Auditor struct {
@@ -31,9 +32,13 @@ type Auditor struct {
 	holdings map[place]*holdingSums
 	accounts map[string]*Account
 	open     map[string]*[3]uint32 // holds, offers, lines of an account
+	payers   map[string]payerSeen  // keys of who can be paid by whom
 	wrong    error
 	entries  bool // statements were given too
 }
+
+// payerSeen says what was seen of a note of who can be paid: the line, and the note.
+type payerSeen struct{ line, note bool }
 
 type place struct{ account, asset string }
 
@@ -57,7 +62,7 @@ type holdingSums struct {
 func NewAuditor(statements bool) *Auditor {
 	return &Auditor{
 		assets: map[string]*assetSums{}, holdings: map[place]*holdingSums{}, accounts: map[string]*Account{},
-		open: map[string]*[3]uint32{}, entries: statements,
+		open: map[string]*[3]uint32{}, payers: map[string]payerSeen{}, entries: statements,
 	}
 }
 
@@ -96,7 +101,7 @@ func (a *Auditor) Add(k, v []byte) {
 		return
 	}
 	names, rest, ok := splitKey(k, map[byte]int{
-		spaceAccount: 1, spaceAsset: 1, spaceHolding: 2, spaceEntry: 2, spaceHold: 2, spaceLine: 3, spaceOffer: 2,
+		spaceAccount: 1, spaceAsset: 1, spaceHolding: 2, spaceEntry: 2, spaceHold: 2, spaceLine: 3, spaceOffer: 2, spaceTrusts: 3, spaceOwes: 3,
 	}[k[0]])
 	if !ok {
 		a.fail("a key that is none: %q", k)
@@ -119,12 +124,12 @@ func (a *Auditor) Add(k, v []byte) {
 		h := a.at(names[0], names[1])
 		h.known = true
 		h.holding, err = DecodeHolding(v)
+		h.entries = h.holding.First
 	case spaceEntry:
 		a.Entries++
 		var e Entry
 		e, err = DecodeEntry(v)
 		if err == nil && len(rest) == 8 {
-		h.entries = h.holding.First
 			a.entry(names[0], names[1], binary.BigEndian.Uint64(rest), &e)
 		}
 	case spaceHold:
@@ -145,6 +150,10 @@ func (a *Auditor) Add(k, v []byte) {
 		var l Line
 		l, err = DecodeLine(v)
 		a.line(names[0], names[2], names[1], &l)
+	case spaceTrusts, spaceOwes:
+		seen := a.payers[string(k)]
+		seen.note = true
+		a.payers[string(k)] = seen
 	}
 	if err != nil {
 		a.fail("%q does not decode: %v", k, err)
@@ -158,6 +167,13 @@ func (a *Auditor) line(low, high, asset string, l *Line) {
 	y.credit, ok2 = addSigned(y.credit, -l.Balance)
 	if low >= high || !ok1 || !ok2 {
 		a.fail("the line between %s and %s in %s is wrong", low, high, asset)
+	}
+	for _, p := range [][2]string{{low, high}, {high, low}} {
+		if k := payerKey(p[0], p[1], asset, l); k != nil {
+			seen := a.payers[string(k)]
+			seen.line = true
+			a.payers[string(k)] = seen
+		}
 	}
 	if l.LimitLow > 0 {
 		a.count(low, 2)
@@ -186,6 +202,13 @@ func (a *Auditor) entry(account, asset string, number uint64, e *Entry) {
 	h.entries, h.last = number+1, *e
 }
 
+// before is what there was before a line, by what it says itself.
+func (e *Entry) before() *Entry {
+	return &Entry{
+		BalanceThen: uint64(int64(e.BalanceThen) - e.Balance), HeldThen: uint64(int64(e.HeldThen) - e.Held), CreditThen: e.CreditThen - e.Credit,
+	}
+}
+
 // Finish returns what is wrong with the books, or nil.
 func (a *Auditor) Finish() error {
 	for _, p := range slices.SortedFunc(maps.Keys(a.holdings), comparePlaces) {
@@ -202,13 +225,11 @@ func (a *Auditor) Finish() error {
 		if s.credit != 0 {
 			a.fail("the trust lines in %s do not cancel out: %d are left", name, s.credit)
 		}
-// before is what there was before a line, by what it says itself.
-func (e *Entry) before() *Entry {
-	return &Entry{
-		BalanceThen: uint64(int64(e.BalanceThen) - e.Balance), HeldThen: uint64(int64(e.HeldThen) - e.Held), CreditThen: e.CreditThen - e.Credit,
 	}
-}
-
+	for _, k := range slices.Sorted(maps.Keys(a.payers)) {
+		if seen := a.payers[k]; seen.line != seen.note {
+			a.fail("who can be paid over a line is not what is noted: line %t, note %t, %q", seen.line, seen.note, k)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.accounts)) {
 		acc, open := a.accounts[name], a.open[name]

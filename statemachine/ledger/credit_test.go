@@ -200,12 +200,12 @@ func TestSearch(t *testing.T) {
 
 	// Within limits: hops, accounts visited, lines looked at.
 	for _, edit := range []func(*Limits){
-		func(l *Limits) { l.MaxHops = 3 }, func(l *Limits) { l.MaxPathNodes = 4 }, func(l *Limits) { l.MaxPathEdges = 3 },
+		func(l *Limits) { l.MaxHops = 3 }, func(l *Limits) { l.MaxPathNodes = 3 }, func(l *Limits) { l.MaxPathEdges = 3 },
 	} {
 		l := smallLimits()
 		edit(&l)
 		nodes, edges := l.MaxPathNodes, l.MaxPathEdges
-		s := search{r: b.view(), limits: &l, nodes: &nodes, edges: &edges, from: Hop{"alice", "EUR"}, to: Hop{"bob", "EUR"}}
+		s := search{r: b.view(), limits: &l, nodes: &nodes, edges: &edges, from: Hop{"alice", "EUR"}, to: Hop{"bob", "EUR"}, most: 100}
 		require.Nil(t, s.find(11), "%+v", l)
 	}
 }
@@ -537,7 +537,9 @@ func TestAuditFinds(t *testing.T) {
 			e.Balance, e.BalanceThen = 999, 999
 			x.t.Set(EntryKey("alice", "EUR", 0), encode(&e))
 		},
-		"alice has EUR, and one of them is unknown": func(x *exec) { x.t.Delete(AccountKey("alice")) },
+		"who can be paid over a line is not what is noted: line true": func(x *exec) { x.t.Delete(key(spaceTrusts, "alice", "EUR", "bob")) },
+		"what is noted: line false, note true":                        func(x *exec) { x.t.Set(key(spaceOwes, "bob", "EUR", "carol"), nil) },
+		"alice has EUR, and one of them is unknown":                   func(x *exec) { x.t.Delete(AccountKey("alice")) },
 	} {
 		b := make()
 		block := b.m.Store().Block()

@@ -60,10 +60,13 @@
 // authority is enough, because everybody else has agreed before: the payee by its limit,
 // those between by their limits and by letting payments through (ripple), and market
 // makers by offers ([MakeOffer] with Credit) that turn what arrives in one asset into
-// another. The path is given, or found: the one with the fewest hops within the limits
-// (hops, accounts visited, lines and offers looked at), so its cost is bounded and every
-// replica finds the same. All of the amount takes one path; several paths are several
-// actions of one transaction.
+// another. The path is given, or found: the one with the fewest hops that costs no more
+// than it may, within the limits (hops, accounts gone on from, lines and offers looked at),
+// so its cost is bounded and every replica finds the same. Lines that strangers open
+// towards an account cost searches nothing and hide no path: a line counts from the side
+// that has agreed to be paid over it. What somebody invents whom an account on the path
+// does trust takes that one's share of the limits, and not the others'. All of the amount
+// takes one path; several paths are several actions of one transaction.
 //
 // An IOU is not the asset: it is redeemed by paying it back along the line and getting the
 // asset in one transaction. Freezing and admission are rules for the asset, not for IOUs.
@@ -90,9 +93,6 @@
 // of the log and certain; asked of one replica they are quick and as good as that replica.
 // A replica proves what is under a key by store.ProofQuery, for whoever has a checkpoint.
 //
-// # The books
-//
-// An [Auditor] is given all of a state and says whether it adds up: of each asset, balances
 // # What statements take
 //
 // Statements are the history, so they are kept whole unless the ledger began with a bound
@@ -103,6 +103,9 @@
 // What is dropped is under a digest in the holding, to which an archive of statements must
 // lead ([DroppedDigest]); the balance of then is in the first line that is kept.
 //
+// # The books
+//
+// An [Auditor] is given all of a state and says whether it adds up: of each asset, balances
 // and holds are what was issued less what was retired; what is owed on trust lines cancels
 // out; every statement leads line by line to what the account has. Build with the tag
 // ledgercheck, or set [Config.CheckBlocks], and every replica checks itself after each

@@ -25,6 +25,8 @@ const (
 	spaceSpent    = 'l' // digest -> nothing: transactions with detached signatures that ran
 	spaceDue      = 'm' // time, key of what expires -> nothing
 	spaceMeta     = 'n' // name -> value
+	spaceTrusts   = 'o' // account, asset, peer -> nothing: the peer can pay, and the account trusts it
+	spaceOwes     = 'p' // account, asset, peer -> nothing: the peer can pay, because the account owes it
 )
 
 func key(space byte, names ...string) []byte {
@@ -69,6 +71,16 @@ func LineKey(a, b, asset string) []byte {
 
 func highKey(low, high, asset string) []byte { return key(spaceHigh, high, asset, low) }
 
+// payerKey is where the state notes that an account can be paid by another over their
+// line; nil if it cannot.
+func payerKey(account, peer, asset string, l *Line) []byte {
+	space := l.payer(account < peer)
+	if space == 0 {
+		return nil
+	}
+	return key(space, account, asset, peer)
+}
+
 func payeeKey(payee, payer, reference string) []byte { return key(spacePayee, payee, payer, reference) }
 
 // ProposalKey is where the state keeps a [Proposal].
@@ -88,6 +100,7 @@ var (
 	accountsKey   = key(spaceMeta, "accounts")
 	assetsKey     = key(spaceMeta, "assets")
 	limitsKey     = key(spaceMeta, "limits")
+	statementsKey = key(spaceMeta, "statements") // how many lines of each are kept
 )
 
 // Prefixes of what belongs together, for [RangeQuery].
@@ -100,7 +113,6 @@ func splitKey(k []byte, n int) (names []string, rest []byte, ok bool) {
 	}
 	rest = k[1:]
 	for range n {
-	statementsKey = key(spaceMeta, "statements") // how many lines of each are kept
 		i := 0
 		for i < len(rest) && rest[i] != 0 {
 			i++

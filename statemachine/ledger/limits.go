@@ -24,7 +24,7 @@ type Limits struct {
 	MaxProposals  uint32 // open at a time, of one proposer's key
 
 	MaxHops      int // in the path of a payment, conversions included
-	MaxPathNodes int // that the searches of one transaction may visit
+	MaxPathNodes int // accounts that the searches of one transaction may go on from
 	MaxPathEdges int // trust lines and offers that they may look at
 
 	MaxRange       int // entries in one page of an answer

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"slices"
-
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store"
 )
@@ -23,8 +21,23 @@ type search struct {
 	r            store.Reader
 	now          statemachine.Time
 	limits       *Limits
-	nodes, edges *int // that may still be visited and looked at
+	nodes, edges *int // that may still be gone on from, and looked at
 	from, to     Hop
+	most         uint64 // that the payment may cost; a dearer way is taken if there is no other
+
+	share  int // of the edges, for the visit under way; below 0: all
+	visits []visit
+	known  map[label]uint64 // the least amount with which each point was reached
+}
+
+// look takes a line or an offer from what may be looked at; false if there is nothing left.
+func (s *search) look() bool {
+	if *s.edges == 0 || s.share == 0 {
+		return false
+	}
+	*s.edges--
+	s.share--
+	return true
 }
 
 func (s *search) line(a, b, asset string) (l Line, ok bool) {
@@ -37,6 +50,7 @@ func (s *search) line(a, b, asset string) (l Line, ok bool) {
 
 // follow plans a payment along a path that was given. Amounts are planned from the end.
 func (s *search) follow(path []Hop, amount uint64) (*plan, error) {
+	s.share = -1
 	p := &plan{make([]step, 0, len(path)+2)}
 	p.steps = append(p.steps, step{Hop: s.from})
 	for _, h := range path {
@@ -71,10 +85,9 @@ func (s *search) follow(path []Hop, amount uint64) (*plan, error) {
 func (s *search) offersOf(account string, yield func(ref string, o *Offer)) {
 	prefix := key(spaceOffer, account)
 	for k, v := range s.r.Range(prefix, store.PrefixEnd(prefix)) {
-		if *s.edges == 0 {
+		if !s.look() {
 			return
 		}
-		*s.edges--
 		var o Offer
 		mustDecode(v, &o)
 		if o.Credit && (o.Expires == 0 || s.now < o.Expires) {
@@ -95,120 +108,4 @@ func (s *search) best(account, sell, buy string, n uint64) (ref string, cost uin
 		}
 	})
 	return ref, cost
-}
-
-// visit is a point that a search has reached, from the end.
-type visit struct {
-	step
-	next int // index of the visit that the payment goes on to
-	hops int
-}
-
-// find searches from the end, breadth first: the first way found has the fewest hops.
-// Each account is visited once in each asset, so the way crosses no line twice.
-func (s *search) find(amount uint64) *plan {
-	if *s.nodes == 0 {
-		return nil
-	}
-	*s.nodes--
-	visits := []visit{{step: step{Hop: s.to, amount: amount}, next: -1}}
-	seen := map[Hop]bool{s.to: true}
-	found := -1
-	reach := func(v visit) bool {
-		if seen[v.Hop] || found >= 0 || *s.nodes == 0 {
-			return found < 0
-		}
-		*s.nodes--
-		seen[v.Hop] = true
-		visits = append(visits, v)
-		if v.Hop == s.from {
-			found = len(visits) - 1
-		}
-		return found < 0
-	}
-	for i := 0; i < len(visits) && found < 0 && *s.nodes > 0; i++ {
-		v := visits[i]
-		if v.hops == s.limits.MaxHops {
-			break // and so have all that follow
-		}
-		if v.next >= 0 && v.offer == "" && v.Account != s.from.Account && v.Account != s.to.Account {
-			s.conversions(i, &v, reach)
-		}
-		s.debtors(i, &v, visits, reach)
-	}
-	if found < 0 {
-		return nil
-	}
-	p := new(plan)
-	for i := found; i >= 0; i = visits[i].next {
-		p.steps = append(p.steps, visits[i].step)
-	}
-	return p
-}
-
-// conversions reaches what the account of a visit takes for what goes out there: each
-// asset once, at its best price.
-func (s *search) conversions(i int, v *visit, reach func(visit) bool) {
-	var ways []visit
-	s.offersOf(v.Account, func(ref string, o *Offer) {
-		cost, ok := o.Cost(v.amount)
-		if o.Sell != v.Asset || o.Amount < v.amount || !ok {
-			return
-		}
-		w := visit{step: step{Hop: Hop{v.Account, o.Buy}, amount: cost, offer: ref}, next: i, hops: v.hops + 1}
-		at := slices.IndexFunc(ways, func(w visit) bool { return w.Asset == o.Buy })
-		switch {
-		case at < 0:
-			ways = append(ways, w)
-		case cost < ways[at].amount:
-			ways[at] = w
-		}
-	})
-	for _, w := range ways {
-		if !reach(w) {
-			return
-		}
-	}
-}
-
-// debtors reaches the accounts that can pay the account of a visit: first those with
-// higher names than its own, then those with lower ones.
-func (s *search) debtors(i int, v *visit, visits []visit, reach func(visit) bool) {
-	through := v.next >= 0 && v.offer == "" // in by a line, and out by one
-	if through {
-		out, _ := s.line(v.Account, visits[v.next].Account, v.Asset)
-		if !out.ripples(v.Account < visits[v.next].Account) {
-			return
-		}
-	}
-	try := func(peer string, l *Line) bool {
-		low := v.Account < peer
-		if l.room(low) < v.amount || through && !l.ripples(low) {
-			return true
-		}
-		return reach(visit{step: step{Hop: Hop{peer, v.Asset}, amount: v.amount}, next: i, hops: v.hops + 1})
-	}
-	prefix := key(spaceLine, v.Account, v.Asset)
-	for k, b := range s.r.Range(prefix, store.PrefixEnd(prefix)) {
-		if *s.edges == 0 {
-			return
-		}
-		*s.edges--
-		var l Line
-		mustDecode(b, &l)
-		if !try(string(k[len(prefix):len(k)-1]), &l) {
-			return
-		}
-	}
-	prefix = key(spaceHigh, v.Account, v.Asset)
-	for k := range s.r.Range(prefix, store.PrefixEnd(prefix)) {
-		if *s.edges == 0 {
-			return
-		}
-		*s.edges--
-		peer := string(k[len(prefix) : len(k)-1])
-		if l, ok := s.line(peer, v.Account, v.Asset); ok && !try(peer, &l) {
-			return
-		}
-	}
 }

@@ -204,10 +204,10 @@ func (h *handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.T
 	case queryPath:
 		c := canon.NewReader(q)
 		now := statemachine.Time(c.Uint64())
-		var p Pay
 		if at != nil {
 			now = *at
 		}
+		var p Pay
 		if err := decode(c.Rest(), &p); err != nil {
 			return bad(err)
 		}
@@ -287,7 +287,7 @@ func (h *handler) statement(r store.Reader, p *StatementPage) []byte {
 
 func (h *handler) path(r store.Reader, p *Pay, now statemachine.Time) []byte {
 	nodes, edges := h.cfg.Limits.MaxPathNodes, h.cfg.Limits.MaxPathEdges
-	s := search{r: r, now: now, limits: &h.cfg.Limits, nodes: &nodes, edges: &edges, from: Hop{p.From, p.Source}, to: Hop{p.To, p.Asset}}
+	s := search{r: r, now: now, limits: &h.cfg.Limits, nodes: &nodes, edges: &edges, from: Hop{p.From, p.Source}, to: Hop{p.To, p.Asset}, most: MaxAmount}
 	var found *plan
 	if p.From != p.To || p.Source != p.Asset {
 		if p.Find {

@@ -262,6 +262,24 @@ func (l *Line) room(toLow bool) uint64 {
 	return limit + magnitude(balance) // at most 2 MaxAmount
 }
 
+// payer says in which space of the state it is noted that the lower account, or the
+// higher, can be paid over the line: because it trusts the other, or because it owes it. 0
+// if it cannot be paid. Nobody but the account itself gets it there, by its limit, or by
+// the payments that it makes or lets through.
+func (l *Line) payer(low bool) byte {
+	limit := l.LimitLow
+	if !low {
+		limit = l.LimitHigh
+	}
+	switch {
+	case l.room(low) == 0:
+		return 0
+	case limit > 0:
+		return spaceTrusts
+	}
+	return spaceOwes
+}
+
 // ripples tells whether the lower, or the higher, account lets payments through.
 func (l *Line) ripples(low bool) bool {
 	if low {

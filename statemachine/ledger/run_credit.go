@@ -10,6 +10,19 @@ func (x *exec) setLine(a, b, asset string, l *Line) {
 	if a > b {
 		a, b = b, a
 	}
+	old, _ := x.line(a, b, asset)
+	for _, p := range [][2]string{{a, b}, {b, a}} {
+		was, now := payerKey(p[0], p[1], asset, &old), payerKey(p[0], p[1], asset, l)
+		if string(was) == string(now) {
+			continue
+		}
+		if was != nil {
+			x.t.Delete(was)
+		}
+		if now != nil {
+			x.t.Set(now, nil)
+		}
+	}
 	if l.empty() {
 		x.t.Delete(LineKey(a, b, asset))
 		x.t.Delete(highKey(a, b, asset))
@@ -77,7 +90,7 @@ func (a *Pay) run(x *exec) error {
 	}
 	s := search{
 		r: x.t, now: x.now, limits: &x.l.cfg.Limits, nodes: &x.nodes, edges: &x.edges,
-		from: Hop{a.From, a.Source}, to: Hop{a.To, a.Asset},
+		from: Hop{a.From, a.Source}, to: Hop{a.To, a.Asset}, most: a.MaxCost,
 	}
 	var p *plan
 	if a.Find {

@@ -1,0 +1,267 @@
+package ledger
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// web is a network of trust lines, made without transactions, under the default limits.
+type web struct {
+	t     *testing.T
+	x     *exec
+	edges int // that the last search looked at
+	nodes int // that it went on from
+}
+
+func newWeb(t *testing.T) *web {
+	m := open(t, DefaultConfig(thisCluster))
+	block := m.Store().Block()
+	t.Cleanup(block.Discard)
+	l := DefaultLimits()
+	w := &web{t: t, x: &exec{l: &handler{cfg: Config{Limits: l}}, t: block, now: second}}
+	w.open("issuer")
+	for _, asset := range []string{"EUR", "USD"} {
+		w.do(&DefineAsset{Asset: asset, Issuer: "issuer"})
+	}
+	return w
+}
+
+func (w *web) do(a Action) {
+	w.t.Helper()
+	require.NoError(w.t, a.run(w.x))
+}
+
+func (w *web) open(names ...string) {
+	w.t.Helper()
+	for _, name := range names {
+		if !w.x.exists(AccountKey(name)) {
+			w.do(&OpenAccount{Account: name, Keys: []crypto.PublicKey{mallory.public()}, Threshold: 1})
+		}
+	}
+}
+
+// trusts lets one account trust another, and let payments through.
+func (w *web) trusts(account, peer string, limit uint64) {
+	w.t.Helper()
+	w.open(account, peer)
+	w.do(trust(account, peer, limit, true))
+}
+
+// way makes a way for payments: each trusts the one before, and all let payments through.
+func (w *web) way(limit uint64, names ...string) {
+	w.t.Helper()
+	for i := 1; i < len(names); i++ {
+		w.trusts(names[i], names[i-1], limit)
+		low := names[i-1] < names[i]
+		l, _ := w.x.line(names[i-1], names[i], "EUR")
+		limit := l.LimitLow
+		if !low {
+			limit = l.LimitHigh
+		}
+		w.do(trust(names[i-1], names[i], limit, true))
+	}
+}
+
+func (w *web) find(p *Pay) (hops []string, cost uint64) {
+	w.t.Helper()
+	l := w.x.l.cfg.Limits
+	nodes, edges := l.MaxPathNodes, l.MaxPathEdges
+	s := search{
+		r: w.x.t, now: w.x.now, limits: &l, nodes: &nodes, edges: &edges,
+		from: Hop{p.From, p.Source}, to: Hop{p.To, p.Asset}, most: p.MaxCost,
+	}
+	found := s.find(p.Amount)
+	require.GreaterOrEqual(w.t, min(nodes, edges), 0, "the limits hold")
+	w.nodes, w.edges = l.MaxPathNodes-nodes, l.MaxPathEdges-edges
+	if found == nil {
+		return nil, 0
+	}
+	// What was found can be carried out.
+	in := w.x.t.Begin()
+	defer in.Discard()
+	try := *w.x
+	try.t = in
+	require.NoError(w.t, try.carryOut(found))
+	for _, st := range found.steps {
+		hops = append(hops, st.Account)
+	}
+	return hops, found.steps[0].amount
+}
+
+func name(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+// Strangers open lines towards everybody on a path, more than a search may look at. They
+// cost it nothing at all: it does what it did without them.
+func TestStrangersHideNoPath(t *testing.T) {
+	w := newWeb(t)
+	w.way(100, "alice", "bank", "bob")
+	w.way(100, "alice", "first", "second", "third", "carol")
+	type outcome struct {
+		hops         []string
+		nodes, edges int
+	}
+	search := func() (all []outcome) {
+		for _, p := range []*Pay{found("alice", "bob", 10), found("alice", "carol", 10)} {
+			hops, _ := w.find(p)
+			all = append(all, outcome{hops, w.nodes, w.edges})
+		}
+		return all
+	}
+	before := search()
+	require.Equal(t, []string{"alice", "bank", "bob"}, before[0].hops)
+	require.Equal(t, []string{"alice", "first", "second", "third", "carol"}, before[1].hops)
+
+	strangers := DefaultLimits().MaxPathEdges + 100
+	for i := range strangers {
+		// Names below and above those of everybody else.
+		for _, stranger := range []string{name("a%06d", i), name("z%06d", i)} {
+			w.open(stranger)
+			for _, peer := range []string{"alice", "bank", "bob", "third", "carol"} {
+				w.do(trust(stranger, peer, MaxAmount, true))
+			}
+		}
+	}
+	require.Equal(t, before, search())
+
+	// Not even by what they pay back, to those who owe them nothing any more.
+	w.do(trust("bob", "a000000", 5, false))
+	w.do(eur("a000000", "bob", 5))
+	w.do(trust("bob", "a000000", 0, false))
+	require.Equal(t, before, search())
+}
+
+// One whom the payee trusts invents all that it may: accounts that it trusts and owes,
+// with accounts below them, and below those. They take its share and no more.
+func TestInventionsCrowdOutNobody(t *testing.T) {
+	w := newWeb(t)
+	most := int(DefaultLimits().MaxLines)
+	w.way(100, "alice", "north", "south", "west", "bank", "bob") // five hops
+	for k := range 3 {                                           // with names before and after the bank's
+		spammer := []string{"a-spammer", "b-spammer", "z-spammer"}[k]
+		w.way(MaxAmount, spammer, "bob")
+		for i := range most {
+			w.way(MaxAmount, name("%s-%04d", spammer, i), spammer)
+			for j := range 3 {
+				w.way(MaxAmount, name("%s-%04d-%d", spammer, i, j), name("%s-%04d", spammer, i))
+			}
+		}
+		for i := range 2 * most { // whom it owes without trusting them
+			creditor := name("%s-c%04d", spammer, i)
+			w.way(MaxAmount, spammer, creditor)
+			w.do(eur(spammer, creditor, 50))
+		}
+	}
+	hops, _ := w.find(found("alice", "bob", 10))
+	require.Equal(t, []string{"alice", "north", "south", "west", "bank", "bob"}, hops)
+
+	// A payment that there is no way for costs no more than the limits.
+	hops, _ = w.find(found("alice", "bob", 1000))
+	require.Nil(t, hops)
+	require.LessOrEqual(t, w.nodes, DefaultLimits().MaxPathNodes)
+	require.LessOrEqual(t, w.edges, DefaultLimits().MaxPathEdges)
+}
+
+// A bank has more customers than a search may look at: it need not look at them.
+func TestManyCustomers(t *testing.T) {
+	w := newWeb(t)
+	w.open("bank", "branch")
+	for i := range DefaultLimits().MaxPathEdges + 100 {
+		customer := name("a%06d", i)
+		w.way(1000, "bank", customer)
+		w.do(eur("bank", customer, 500))
+	}
+	w.trusts("bank", "branch", 1000)
+	w.way(1000, "branch", "bank")
+	w.way(1000, "bank", "zoe")
+	w.way(1000, "yves", "branch")
+	w.way(1000, "bank", "yves")
+	w.do(eur("bank", "yves", 500))
+	hops, _ := w.find(found("yves", "zoe", 10))
+	require.Equal(t, []string{"yves", "bank", "zoe"}, hops)
+	hops, _ = w.find(found("yves", "zoe", 900)) // more than the bank owes: by the branch
+	require.Equal(t, []string{"yves", "branch", "bank", "zoe"}, hops)
+}
+
+// Somebody whom the payee trusts trusts an account on the only path, which lets nothing
+// through to it, or buys what arrives there at a price that nobody would pay. Both reach
+// that account, and neither hides it.
+func TestPoisonedPoints(t *testing.T) {
+	w := newWeb(t)
+	w.way(100, "alice", "bank", "desk", "bob")
+	w.way(MaxAmount, "a-spoiler", "bob")
+	w.trusts("a-spoiler", "bank", MaxAmount) // the bank knows nothing of it
+	w.trusts("a-spoiler", "desk", MaxAmount)
+	for _, n := range []string{"bank", "desk"} { // they sell something, but not here
+		w.do(&MakeOffer{n, "x", Offer{Sell: "USD", Buy: "EUR", Amount: 1, Price: [2]uint64{1, 1}, Credit: true}})
+	}
+	hops, _ := w.find(found("alice", "bob", 10))
+	require.Equal(t, []string{"alice", "bank", "desk", "bob"}, hops)
+
+	// Conversion: the honest maker is a hop further away than the usurer.
+	usd := func(account, peer string) *Trust { return &Trust{account, peer, "USD", MaxAmount, true} }
+	for _, n := range []string{"usurer", "maker"} {
+		w.open(n)
+		price := uint64(1)
+		if n == "usurer" {
+			price = 1000
+		}
+		w.do(&MakeOffer{n, "o", Offer{Sell: "USD", Buy: "EUR", Amount: 1000, Price: [2]uint64{price, 1}, Credit: true}})
+		w.do(trust(n, "bank", MaxAmount, false))
+		w.do(trust("bank", n, 0, true))
+	}
+	w.open("middle")
+	w.do(usd("bob", "usurer"))
+	w.do(usd("bob", "middle"))
+	w.do(usd("middle", "maker"))
+	w.do(&Trust{"middle", "bob", "USD", 0, true})
+	pay := &Pay{From: "alice", To: "bob", Source: "EUR", Asset: "USD", Amount: 1, MaxCost: 5, Find: true}
+	w.do(trust("bank", "alice", 100, true))
+	hops, cost := w.find(pay)
+	require.Equal(t, []string{"alice", "bank", "maker", "maker", "middle", "bob"}, hops)
+	require.EqualValues(t, 1, cost)
+
+	// With enough credit for the usurer, its way is the shorter one, and too dear; where the
+	// payer would pay it, it is taken.
+	w.do(trust("bank", "alice", MaxAmount, true))
+	_, cost = w.find(pay)
+	require.EqualValues(t, 1, cost)
+	pay.MaxCost = 5000
+	_, cost = w.find(pay)
+	require.EqualValues(t, 1000, cost)
+	pay.MaxCost = 0
+	_, cost = w.find(pay)
+	require.EqualValues(t, 1, cost, "the least that would have to be paid")
+}
+
+// The notes of who can be paid follow the lines.
+func TestPayerNotes(t *testing.T) {
+	w := newWeb(t)
+	w.open("ann", "ben")
+	notes := func() (all []string) {
+		for _, space := range []byte{spaceTrusts, spaceOwes} {
+			for k := range w.x.t.Range([]byte{space}, store.PrefixEnd([]byte{space})) {
+				names, _, _ := splitKey(k, 3)
+				all = append(all, string(space)+names[0]+"<"+names[2])
+			}
+		}
+		return all
+	}
+	require.Empty(t, notes())
+	w.do(trust("ann", "ben", 10, false))
+	require.Equal(t, []string{"oann<ben"}, notes())
+	w.do(eur("ben", "ann", 4))
+	require.Equal(t, []string{"oann<ben", "pben<ann"}, notes())
+	w.do(eur("ben", "ann", 6))
+	require.Equal(t, []string{"pben<ann"}, notes(), "ann trusts ben no further")
+	w.do(trust("ann", "ben", 0, false))
+	w.do(trust("ben", "ann", 3, false))
+	require.Equal(t, []string{"oben<ann"}, notes())
+	w.do(eur("ann", "ben", 10))
+	w.do(trust("ben", "ann", 0, false))
+	require.Empty(t, notes())
+}
