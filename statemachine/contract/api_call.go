@@ -113,7 +113,7 @@ var errTimeout = errors.New("execution took too long and was given up")
 // run executes a call on the state of v. Nothing of it is kept.
 func (v view) run(ctx context.Context, height uint64, b *block, m *core.Message) (*core.ExecutionResult, error) {
 	s := newTxState(v.r)
-	block := v.context(height, b.Time, b.Random, hashes(v.r))
+	block := v.context(height, b.Time, b.Random, hashes(v.r, make(map[uint64]common.Hash)))
 	block.GasLimit = max(block.GasLimit, m.GasLimit)
 	evm := vm.NewEVM(block, s, v.config, vm.Config{NoBaseFee: true})
 	defer evm.Release()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/statemachine"
@@ -32,5 +33,21 @@ func BenchmarkTransfers(b *testing.B) {
 			}
 		}
 		ops = ops[n:]
+	}
+}
+
+// BenchmarkBlockHash is what 120,000 times BLOCKHASH cost a replica: a quarter of a block's gas.
+func BenchmarkBlockHash(b *testing.B) {
+	at := common.Address{0xbb}
+	w := contracttest.NewWallet(testChainID, "ann")
+	c := newTestChain(b, &Genesis{ChainID: testChainID, Alloc: types.GenesisAlloc{at: {Balance: new(big.Int), Code: blockHashLoop}}})
+	c.pass(300, 0)
+	for b.Loop() {
+		b.StopTimer()
+		tx := raw(b, w.Send(at, nil, common.BigToHash(big.NewInt(120_000)).Bytes()))
+		b.StartTimer()
+		if r := c.block(tx)[0]; r.Code != statemachine.CodeOK {
+			b.Fatal(CodeText(r.Code))
+		}
 	}
 }

@@ -42,13 +42,18 @@ func (c *chain) context(height, time uint64, random common.Hash, hash func(uint6
 	}
 }
 
-// hashes returns the function for [chain.context] that reads from r.
-func hashes(r store.Reader) func(uint64) common.Hash {
+// hashes returns the function for [chain.context] that reads from r. What it has read is
+// in known, and is not read again: BLOCKHASH costs 20 gas, a hundredth of what other
+// reads of the store do, so a contract could ask for little else. The EVM asks for the
+// last 256 blocks only, which bounds known.
+func hashes(r store.Reader, known map[uint64]common.Hash) func(uint64) common.Hash {
 	return func(height uint64) common.Hash {
-		var b block
-		if !getRLP(r, blockKey(height), &b) {
-			return common.Hash{}
+		if hash, ok := known[height]; ok {
+			return hash
 		}
+		var b block
+		getRLP(r, blockKey(height), &b) // no block: no hash
+		known[height] = b.Hash
 		return b.Hash
 	}
 }

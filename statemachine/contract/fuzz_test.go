@@ -194,7 +194,7 @@ func differ(t *testing.T, r *rand.Rand, statuses map[statemachine.ResultCode]int
 			require.True(t, Included(result.Code), "%d %s", i, CodeText(result.Code))
 			statuses[result.Code]++
 		}
-		want := theirs.run(ours.header(ours.height), hashes(v), txs...)
+		want := theirs.run(ours.header(ours.height), hashes(v, make(map[uint64]common.Hash)), txs...)
 		requireSame(t, ours, theirs, want)
 		require.NoError(t, ours.m.Check())
 	}
@@ -210,7 +210,7 @@ func TestDelegation(t *testing.T) {
 		v, err := ours.m.Store().Last()
 		require.NoError(t, err)
 		r := ours.send(tx)[0]
-		requireSame(t, ours, theirs, theirs.run(ours.header(ours.height), hashes(v), tx))
+		requireSame(t, ours, theirs, theirs.run(ours.header(ours.height), hashes(v, make(map[uint64]common.Hash)), tx))
 		return r
 	}
 	deploy, at := sponsor.Deploy(hostile.Deploy())

@@ -116,7 +116,7 @@ func TestStoryIsAsInGeth(t *testing.T) {
 				require.Equal(t, step.Fails, code != statemachine.CodeOK, "%s: %s", step.Name, CodeText(code))
 				v, err := ours.m.Store().Last()
 				require.NoError(t, err)
-				want := theirs.run(ours.header(ours.height), hashes(v), step.Tx)
+				want := theirs.run(ours.header(ours.height), hashes(v, make(map[uint64]common.Hash)), step.Tx)
 				requireSame(t, ours, theirs, want)
 				require.Equal(t, want[0].GasUsed, ours.header(ours.height).GasUsed)
 				require.Equal(t, simulated[step.Tx.Hash()], want[0].GasUsed)

@@ -30,9 +30,10 @@ type handler struct {
 
 // openBlock is the block that is being executed.
 type openBlock struct {
-	context  vm.BlockContext // without hashes, which are read in the operation's transaction
-	last     uint64          // the height of the block before it
-	header   block           // what is known of it
+	context  vm.BlockContext        // without hashes, which are read in the operation's transaction
+	hashes   map[uint64]common.Hash // of earlier blocks, as far as contracts asked for them
+	last     uint64                 // the height of the block before it
+	header   block                  // what is known of it
 	gasLeft  uint64
 	decoded  []decoded // of the operations that have not run yet
 	gasUsed  uint64
@@ -83,9 +84,11 @@ func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 		panic(&store.Failure{Op: "digest", Err: err})
 	}
 	head, _ := getUint64(t, headKey)
-	parent := hashes(t)(head)
+	known := make(map[uint64]common.Hash)
+	parent := hashes(t, known)(head)
 	h.open = openBlock{
 		last:    head,
+		hashes:  known,
 		gasLeft: h.genesis.BlockGasLimit,
 		header: block{
 			Parent: parent, State: common.Hash(digest), Random: common.Hash(b.Digest),
@@ -118,7 +121,7 @@ func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op)
 	s.SetTxContext(tx.Hash(), index, 0)
 	s.logStart = uint(h.open.logs)
 	block := h.open.context
-	block.GetHash = hashes(t)
+	block.GetHash = hashes(t, h.open.hashes)
 	evm := vm.NewEVM(block, s, h.config, vm.Config{})
 	evm.SetJumpDestCache(h.jumps)
 	result, err := core.ApplyMessage(evm, msg, core.NewGasPool(h.open.gasLeft))

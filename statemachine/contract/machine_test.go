@@ -13,6 +13,7 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/contract/contracttest"
 	"github.com/parley-bft/parley/statemachine/statetest"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // deck are transactions of a few wallets, some of which mean ill, and bytes that are
@@ -133,4 +134,74 @@ func TestBlockContext(t *testing.T) {
 	}, got)
 	require.Equal(t, c.header(1).Hash(), c.header(2).ParentHash)
 	require.Equal(t, uint64(2), o.Height)
+}
+
+// blockHashLoop asks as often as its argument says for the hashes of the last 255 blocks.
+var blockHashLoop = common.FromHex("5f35" + // PUSH0 CALLDATALOAD: how often
+	"5b" + // JUMPDEST
+	"8060ff16430340" + // DUP1 PUSH1 255 AND NUMBER SUB BLOCKHASH
+	"50" + // POP
+	"6001900380600257" + // PUSH1 1 SWAP1 SUB DUP1 PUSH1 2 JUMPI
+	"00")
+
+// countedReads counts the blocks that are read.
+type countedReads struct {
+	store.Txn
+	blocks *int
+}
+
+func (c countedReads) Get(key []byte) ([]byte, bool) {
+	if key[0] == tagBlock {
+		*c.blocks++
+	}
+	return c.Txn.Get(key)
+}
+
+// BLOCKHASH costs 20 gas, so what it makes a replica do is bounded: each block is read
+// once, whatever the transactions of a block ask.
+func TestBlockHashesAreReadOnce(t *testing.T) {
+	const times = 10_000
+	w, at := contracttest.NewWallet(testChainID, "ann"), common.Address{0xbb}
+	c := newTestChain(t, &Genesis{ChainID: testChainID, Alloc: types.GenesisAlloc{at: {Balance: new(big.Int), Code: blockHashLoop}}})
+	c.pass(300, 0)
+
+	h, reads := c.m.handler, 0
+	block := c.m.Store().Block()
+	defer block.Discard()
+	b := &statemachine.Block{Height: 301, Time: statemachine.Time(c.seconds * 1e9)}
+	for range 2 {
+		b.Ops = append(b.Ops, statemachine.Op{Data: raw(t, w.Send(at, nil, common.BigToHash(big.NewInt(times)).Bytes()))})
+	}
+	h.BeginBlock(block, b)
+	defer func() { h.open = openBlock{} }()
+	for i, want := range []int{254, 254} { // all but the parent, whose hash the header has anyway
+		r := h.Apply(countedReads{block.Begin(), &reads}, b, &b.Ops[i])
+		require.Equal(t, statemachine.CodeOK, r.Code)
+		o, err := DecodeOutcome(r)
+		require.NoError(t, err)
+		require.Greater(t, o.GasUsed, uint64(times*60))
+		require.Equal(t, want, reads)
+	}
+	require.LessOrEqual(t, len(h.open.hashes), 256)
+
+	// A call by JSON-RPC, too.
+	v, err := c.m.Store().Last()
+	require.NoError(t, err)
+	reads = 0
+	hash, want := hashes(countedReader{v, &reads}, make(map[uint64]common.Hash)), c.header(299).Hash()
+	for range 10 {
+		require.Equal(t, want, hash(299))
+		require.Zero(t, hash(1000))
+	}
+	require.Equal(t, 2, reads)
+}
+
+type countedReader struct {
+	store.Reader
+	blocks *int
+}
+
+func (c countedReader) Get(key []byte) ([]byte, bool) {
+	*c.blocks++
+	return c.Reader.Get(key)
 }
