@@ -254,3 +254,17 @@ func (a *API) FeeHistory(_ context.Context, blocks hexutil.Uint64, last rpc.Bloc
 		return out, nil
 	})
 }
+
+// unsupported is EIP-1474's error for a method that there is not.
+type unsupported struct{ method, instead string }
+
+func (e *unsupported) Error() string  { return e.method + " is not supported: " + e.instead }
+func (e *unsupported) ErrorCode() int { return -32004 }
+
+// GetProof is eth_getProof, which there is not: a header's state root is the digest of the
+// store, whose proofs have a format of their own ([store.ProofQuery], [AccountKey],
+// [StorageKey]), and no root of a Merkle-Patricia trie.
+func (a *API) GetProof(common.Address, []string, *rpc.BlockNumberOrHash) (any, error) {
+	return nil, &unsupported{"eth_getProof", "the state is no Merkle-Patricia trie. Ask a replica by Parley's client for a proof of " +
+		"the store (store.ProofQuery of contract.AccountKey or contract.StorageKey), which proof.Proof verifies against the stateRoot of the next block or a checkpoint"}
+}

@@ -85,7 +85,8 @@
 // find the same. The state root in it is the digest of the store BEFORE the block: it
 // commits to all that led to it, headers included, and proofs of the store verify against
 // it ([AccountKey], [StorageKey], store.ProofQuery). It is no root of a Merkle-Patricia
-// trie, so there is no eth_getProof. What certifies it is a checkpoint of Parley.
+// trie, so there is no eth_getProof: it is answered with error -32004, which names what
+// there is instead. What certifies a proof of the store is a checkpoint of Parley.
 //
 // Bounds: a transaction has at most 128 KiB, code 24 KiB, a block the gas of the genesis;
 // memory and calls are bounded by gas, as everywhere. With the default of 30 million a

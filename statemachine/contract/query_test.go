@@ -52,6 +52,11 @@ func TestQueries(t *testing.T) {
 	require.Contains(t, ask("eth_getLogs", map[string]any{"fromBlock": "0x0"}), `"logIndex":"0x0"`)
 	require.Contains(t, ask("eth_sendRawTransaction", "0x00"), "-32601", "a query changes nothing")
 
+	none := ask("eth_getProof", w.Address, []string{"0x0"}, "latest")
+	require.Contains(t, none, `"code":-32004`)
+	require.Contains(t, none, "eth_getProof is not supported")
+	require.Contains(t, none, "store.ProofQuery of contract.AccountKey", "what there is instead")
+
 	// Logs are bounded by their bytes too: the two that there are have 32 each.
 	for most, want := range map[int]string{64: "", 63: "over 63 bytes in the logs of blocks 0 to 2"} {
 		_, err := a.m.API(ReadLimits{LogBytes: most}).GetLogs(context.Background(), Filter{From: new(rpc.BlockNumber)})
