@@ -111,6 +111,18 @@ func (m *Machine) Nonce(addr common.Address) (uint64, error) {
 	return read(m.reads, func(v view) (uint64, error) { return loadAccount(v.r, addr).nonce, nil })
 }
 
+// Find returns the height of the block that a transaction is in, if it is in one that is
+// kept ([Genesis.History]).
+func (m *Machine) Find(hash common.Hash) (height uint64, ok bool, err error) {
+	_, err = read(m.reads, func(v view) (struct{}, error) {
+		var at place
+		_, at, ok = v.find(hash)
+		height = at.height
+		return struct{}{}, nil
+	})
+	return height, ok && err == nil, err
+}
+
 // Decode reads a signed transaction, which is an operation of the machine, and returns
 // it with its sender. The error is a *[RejectedError]: replicas would refuse it too.
 func (m *Machine) Decode(raw []byte) (*types.Transaction, common.Address, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/big"
+	"sync"
 	"testing"
 
 	"github.com/ethereum/go-ethereum"
@@ -197,4 +198,30 @@ func tell(c *cluster, story *contracttest.Story) {
 	left, err := c.clients[2].BalanceAt(ctx, story.Timelock, nil)
 	require.NoError(t, err)
 	require.Equal(t, new(big.Int).Sub(contracttest.Purse, contracttest.Alms), left)
+}
+
+// The same transactions given to endpoints of several replicas at once: each runs once,
+// and everybody who sent it hears that it ran.
+func TestSameTransactionEverywhere(t *testing.T) {
+	w := contracttest.NewWallet(contract.DevChainID, "ann")
+	c := startCluster(t, &contract.Genesis{ChainID: contract.DevChainID, Alloc: rich(w)}, false)
+	const n = 10
+	to := common.Address{1}
+	for range n {
+		tx := w.Send(to, big.NewInt(1), nil)
+		var all sync.WaitGroup
+		errs := make([]error, len(c.clients))
+		for i, client := range c.clients {
+			all.Go(func() { errs[i] = client.SendTransaction(c.ctx, tx) })
+		}
+		all.Wait()
+		for i, client := range c.clients {
+			require.NoError(t, errs[i])
+			_, err := client.TransactionReceipt(c.ctx, tx.Hash())
+			require.NoError(t, err)
+		}
+	}
+	balance, err := c.clients[0].BalanceAt(c.ctx, to, nil)
+	require.NoError(t, err)
+	require.Equal(t, int64(n), balance.Int64())
 }

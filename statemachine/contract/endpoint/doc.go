@@ -31,7 +31,9 @@
 // an error with code -32003 and the reason; the transaction has changed nothing. A
 // transaction that is in the chain and failed is no error: see its receipt. An error that
 // is neither (a timeout, the end of the replica) means that the outcome is unknown: send
-// the same bytes again, which cannot run twice.
+// the same bytes again, here or at another replica, which cannot run twice. If they have
+// run, the answer is their hash, as the first time, for as long as Genesis.History keeps
+// the transaction; after that it is "nonce too low".
 //
 // Transactions of one account go to the cluster in the order of their nonces, those that
 // have come in the meantime together in one request. One that is early waits up to

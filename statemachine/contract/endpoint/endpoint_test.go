@@ -48,11 +48,16 @@ func (s *solo) SubmitAll(_ context.Context, ops [][]byte) ([]statemachine.Result
 		}
 	}
 	s.height++
+	return s.apply(ops...), nil
+}
+
+// apply runs operations in a block of their own. The lock is held.
+func (s *solo) apply(ops ...[]byte) []statemachine.Result {
 	b := statemachine.Block{Height: s.height, Time: statemachine.Time((1_800_000_000 + s.height) * 1e9)}
 	for _, op := range ops {
 		b.Ops = append(b.Ops, statemachine.Op{Data: op})
 	}
-	return s.m.Apply(b), nil
+	return s.m.Apply(b)
 }
 
 type stand struct {
@@ -259,12 +264,11 @@ func TestFullBlocksAreRetried(t *testing.T) {
 func TestRefusedTransactions(t *testing.T) {
 	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) { c.Gap = 30 * time.Millisecond })
 	ctx := t.Context()
-	good := s.ann.Send(common.Address{1}, nil, nil)
-	require.NoError(t, s.SendTransaction(ctx, good))
+	require.NoError(t, s.SendTransaction(ctx, s.ann.Send(common.Address{1}, nil, nil)))
 	calls := s.order.calls
 	foreign := contracttest.NewWallet(contract.DevChainID+1, "ann")
 	for want, tx := range map[string]*types.Transaction{
-		"nonce too low":                   good,
+		"nonce too low":                   s.ann.Sign(&types.LegacyTx{Nonce: 0, Gas: 21000, To: &common.Address{2}}),
 		"signature is not for this chain": foreign.Send(common.Address{1}, nil, nil),
 		"transaction gas limit too high":  s.ann.Sign(&types.LegacyTx{Nonce: 1, Gas: 1 << 30, To: &common.Address{}}),
 		"nonce too high":                  s.ann.Sign(&types.LegacyTx{Nonce: 9, Gas: 21000, To: &common.Address{}}),
@@ -284,6 +288,42 @@ func TestRefusedTransactions(t *testing.T) {
 }
 
 // Two transactions with one nonce: the first is under way, the second is refused, and the
+// A transaction that is sent again although it ran is none that is refused: its sender
+// asks because it did not hear of the outcome.
+func TestSentAgain(t *testing.T) {
+	s := newStand(t, nil)
+	ctx := t.Context()
+	good := s.ann.Send(common.Address{1}, big.NewInt(1), nil)
+	require.NoError(t, s.SendTransaction(ctx, good))
+	calls := s.order.calls
+	require.NoError(t, s.SendTransaction(ctx, good))
+	receipt, err := s.SendTransactionSync(ctx, good, nil)
+	require.NoError(t, err)
+	require.Equal(t, good.Hash(), receipt.TxHash)
+	require.Equal(t, calls, s.order.calls, "the cluster had nothing to do with it")
+
+	// One that another replica brought while this one had it on its way: the cluster says
+	// that the nonce was used, and it was by this very transaction. Another one is refused.
+	overtaken := func(by *types.Transaction) {
+		b, err := by.MarshalBinary()
+		require.NoError(t, err)
+		s.order.before = func([][]byte) error {
+			s.order.before = nil
+			s.order.apply(b)
+			return nil
+		}
+	}
+	twin := s.ann.Send(common.Address{1}, big.NewInt(1), nil)
+	overtaken(twin)
+	require.NoError(t, s.SendTransaction(ctx, twin))
+	late := s.ann.Sign(&types.LegacyTx{Nonce: s.ann.Nonce, Gas: 21000, To: &common.Address{2}})
+	overtaken(s.ann.Send(common.Address{1}, big.NewInt(1), nil))
+	require.ErrorContains(t, s.SendTransaction(ctx, late), "nonce too low")
+	balance, err := s.BalanceAt(ctx, common.Address{1}, nil)
+	require.NoError(t, err)
+	require.Equal(t, int64(3), balance.Int64(), "each ran once")
+}
+
 // same one again waits with it.
 func TestReplacement(t *testing.T) {
 	s := newStand(t, nil)

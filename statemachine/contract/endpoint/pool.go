@@ -59,30 +59,47 @@ func newPool(ctx context.Context, cfg *Config) *pool {
 }
 
 // send waits until a transaction has been executed. The error is a
-// *contract.RejectedError if it was refused; a transaction that failed in the chain has
-// an outcome.
-func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, *contract.Outcome, error) {
+// *contract.RejectedError if it was refused; there is none if the transaction is in the
+// chain, whether it failed there or not, and whoever brought it.
+func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error) {
 	if p.cfg.Submit == nil {
-		return nil, nil, errReadOnly
+		return nil, errReadOnly
 	}
 	tx, from, err := p.cfg.Machine.Decode(raw)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	w, err := p.add(from, tx, raw)
 	if err != nil {
-		return tx, nil, err
+		return tx, err
 	}
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		return tx, nil, ctx.Err()
+		return tx, ctx.Err()
 	}
-	if w.err != nil {
-		return tx, nil, w.err
+	switch {
+	case w.err != nil:
+		return tx, w.err
+	case w.result.Code == contract.CodeNonceUsed:
+		return tx, p.again(tx)
 	}
-	out, err := contract.DecodeOutcome(w.result)
-	return tx, out, err
+	_, err = contract.DecodeOutcome(w.result)
+	return tx, err
+}
+
+// again tells why a nonce was used: nil if it was by this very transaction. So it is when
+// the sender did not hear of the outcome and sends the same bytes again, and when it gave
+// them to endpoints of several replicas, of which one was quicker.
+func (p *pool) again(tx *types.Transaction) error {
+	_, ran, err := p.cfg.Machine.Find(tx.Hash())
+	switch {
+	case err != nil:
+		return err
+	case ran:
+		return nil
+	}
+	return &contract.RejectedError{Code: contract.CodeNonceUsed}
 }
 
 func (p *pool) add(from common.Address, tx *types.Transaction, raw []byte) (*pending, error) {
@@ -219,7 +236,7 @@ func (p *pool) submit(s *sender, batch []*pending) {
 		err = fmt.Errorf("endpoint: %d results for %d transactions", len(results), len(batch))
 	}
 	if err == nil {
-		p.catchUp(results)
+		p.catchUp(s.address, batch, results)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -240,12 +257,35 @@ func (p *pool) submit(s *sender, batch []*pending) {
 // replica to have executed it too, so that who sent it can read what it did.
 const catchUpTime = 5 * time.Second
 
-func (p *pool) catchUp(results []statemachine.Result) {
+// catchUp waits until this replica knows what the results say. A nonce that was used
+// names no height: what used it is executed here once the account's next nonce is above.
+func (p *pool) catchUp(from common.Address, batch []*pending, results []statemachine.Result) {
 	ctx, cancel := context.WithTimeout(p.ctx, catchUpTime)
 	defer cancel()
 	for i := len(results) - 1; i >= 0; i-- {
 		if o, err := contract.DecodeOutcome(results[i]); err == nil {
 			_ = p.cfg.Machine.Await(ctx, o.Height)
+			return
+		}
+		if results[i].Code == contract.CodeNonceUsed {
+			p.awaitNonce(ctx, from, batch[i].tx.Nonce()+1)
+			return
+		}
+	}
+}
+
+// awaitNonce returns when the next nonce of an account is at least so much here, or ctx
+// ends.
+func (p *pool) awaitNonce(ctx context.Context, from common.Address, least uint64) {
+	for {
+		head, err := p.cfg.Machine.Head()
+		if err != nil {
+			return
+		}
+		if nonce, err := p.cfg.Machine.Nonce(from); err != nil || nonce >= least {
+			return
+		}
+		if p.cfg.Machine.Await(ctx, head+1) != nil {
 			return
 		}
 	}

@@ -20,9 +20,9 @@ type sendAPI struct {
 
 // SendRawTransaction is eth_sendRawTransaction. It returns when the transaction has been
 // executed, or refused: then it has changed nothing and never will but if it is sent
-// again.
+// again. One that is in the chain already is no error: its hash is returned.
 func (a *sendAPI) SendRawTransaction(ctx context.Context, raw hexutil.Bytes) (common.Hash, error) {
-	tx, _, err := a.pool.send(ctx, raw)
+	tx, err := a.pool.send(ctx, raw)
 	if err != nil {
 		return common.Hash{}, sendError(err)
 	}
@@ -37,7 +37,7 @@ func (a *sendAPI) SendRawTransactionSync(ctx context.Context, raw hexutil.Bytes,
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*timeout)*time.Millisecond)
 		defer cancel()
 	}
-	tx, _, err := a.pool.send(ctx, raw)
+	tx, err := a.pool.send(ctx, raw)
 	if err != nil {
 		return nil, sendError(err)
 	}
