@@ -36,7 +36,11 @@ type Config struct {
 	// Hosts are the names by which requests may call the endpoint beside IP addresses and
 	// localhost: it refuses others, which a page in a browser may have been led to.
 	Hosts []string
-	// Origins are the web pages that may use the endpoint, "*" for all; none by default.
+	// Origins are the web pages that may use the endpoint, over HTTP and WebSocket, beside
+	// those that come from the same place as it (a proxy in front of both): such as
+	// https://wallet.example, or "*" for all. None by default: otherwise any page that a
+	// user of this machine looks at could send transactions that a wallet has signed, and
+	// read the chain.
 	Origins []string
 
 	// Read bounds what one read costs.
@@ -121,6 +125,9 @@ func (c Config) Validate() error {
 		if n.value < 1 {
 			return bad(n.name, n.value, "set a positive number, or 0 for the default")
 		}
+	}
+	if err := f.parseNames(); err != nil {
+		return err
 	}
 	if c.Listener != nil || c.Remote {
 		return nil

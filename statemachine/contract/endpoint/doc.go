@@ -17,7 +17,10 @@
 // says otherwise; put a proxy with TLS and credentials before one that others are to
 // reach. Against pages in the browser of a user of the same machine it answers only to IP
 // addresses, localhost and Config.Hosts (a page that rebinds its name is refused), and to
-// pages of Config.Origins alone.
+// pages of the same origin and of Config.Origins alone, over HTTP and WebSocket alike
+// (geth's --http.corsdomain and --ws.origins). Both lists are empty by default; a page of
+// localhost on another port is a stranger too. They are contractHosts and
+// contractOrigins in a replica's replica.json.
 //
 // # How a transaction gets into the log
 //

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -47,12 +48,12 @@ func (s *solo) SubmitAll(_ context.Context, ops [][]byte) ([]statemachine.Result
 			return nil, err
 		}
 	}
-	s.height++
 	return s.apply(ops...), nil
 }
 
 // apply runs operations in a block of their own. The lock is held.
 func (s *solo) apply(ops ...[]byte) []statemachine.Result {
+	s.height++
 	b := statemachine.Block{Height: s.height, Time: statemachine.Time((1_800_000_000 + s.height) * 1e9)}
 	for _, op := range ops {
 		b.Ops = append(b.Ops, statemachine.Op{Data: op})
@@ -287,7 +288,6 @@ func TestRefusedTransactions(t *testing.T) {
 	require.ErrorContains(t, s.SendTransaction(ctx, s.ben.Send(common.Address{1}, nil, nil)), "no quorum")
 }
 
-// Two transactions with one nonce: the first is under way, the second is refused, and the
 // A transaction that is sent again although it ran is none that is refused: its sender
 // asks because it did not hear of the outcome.
 func TestSentAgain(t *testing.T) {
@@ -324,6 +324,7 @@ func TestSentAgain(t *testing.T) {
 	require.Equal(t, int64(3), balance.Int64(), "each ran once")
 }
 
+// Two transactions with one nonce: the first is under way, the second is refused, and the
 // same one again waits with it.
 func TestReplacement(t *testing.T) {
 	s := newStand(t, nil)
@@ -519,14 +520,50 @@ func TestWebPages(t *testing.T) {
 		status, _ := s.post(call, func(r *http.Request) { r.Host = host })
 		require.Equal(t, want, status, host)
 	}
-	for origin, want := range map[string]int{"https://evil.example": http.StatusForbidden, "https://wallet.example": http.StatusOK} {
-		status, _ := s.post(call, func(r *http.Request) { r.Header.Set("Origin", origin) })
-		require.Equal(t, want, status, origin)
-		status, _ = s.post("", func(r *http.Request) { r.Method = http.MethodOptions; r.Header.Set("Origin", origin) })
-		require.Equal(t, want == http.StatusOK, status == http.StatusNoContent, origin)
+	socket := func(origin string) error {
+		ws, err := rpc.DialWebsocket(t.Context(), strings.Replace(s.endpoint.URL(), "http", "ws", 1), origin)
+		if err == nil {
+			err = ws.CallContext(t.Context(), nil, "eth_chainId")
+			ws.Close()
+		}
+		return err
 	}
-	_, err := rpc.DialWebsocket(t.Context(), strings.Replace(s.endpoint.URL(), "http", "ws", 1), "https://evil.example")
-	require.Error(t, err)
+	for origin, may := range map[string]bool{
+		"": true, "https://wallet.example": true, "https://Wallet.example:443": true, s.endpoint.URL(): true,
+		"https://evil.example": false, "http://wallet.example": false, "https://wallet.example:8443": false,
+		"https://wallet.example.evil.example": false, "null": false, "wallet.example": false,
+		"http://localhost": false, "http://localhost:3000": false, "http://127.0.0.1": false, "http://127.0.0.1:1": false,
+	} {
+		from := func(r *http.Request) { r.Header.Set("Origin", origin) }
+		status, answer := s.post(call, from)
+		require.Equal(t, may, status == http.StatusOK, origin)
+		if !may {
+			require.Contains(t, answer, origin)
+			require.Contains(t, answer, "contractOrigins", "what to set")
+		}
+		if origin != "" {
+			status, _ = s.post("", func(r *http.Request) { r.Method = http.MethodOptions; from(r) })
+			require.Equal(t, may, status == http.StatusNoContent, origin)
+		}
+		require.Equal(t, may, socket(origin) == nil, "a WebSocket of %q", origin)
+	}
+}
+
+// By default no page may use the endpoint, not even one of the same machine.
+func TestWebPagesByDefault(t *testing.T) {
+	s := newStand(t, nil)
+	name, err := os.Hostname()
+	require.NoError(t, err)
+	for _, origin := range []string{"http://localhost", "http://localhost:8080", "http://" + name, "https://evil.example"} {
+		_, err := rpc.DialWebsocket(t.Context(), strings.Replace(s.endpoint.URL(), "http", "ws", 1), origin)
+		require.Error(t, err, origin)
+		status, _ := s.post(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`, func(r *http.Request) { r.Header.Set("Origin", origin) })
+		require.Equal(t, http.StatusForbidden, status, origin)
+	}
+	s = newStand(t, func(_ *contract.Genesis, c *endpoint.Config) { c.Origins = []string{"*"} })
+	ws, err := rpc.DialWebsocket(t.Context(), strings.Replace(s.endpoint.URL(), "http", "ws", 1), "https://anybody.example")
+	require.NoError(t, err)
+	ws.Close()
 }
 
 // A call that never ends is given up, and others have their turn.
@@ -557,6 +594,9 @@ func TestConfig(t *testing.T) {
 		"MaxBatch":    {Machine: m, MaxBatch: -1},
 		"host:port":   {Machine: m, Listen: "here"},
 		"MaxWaiting ": {Machine: m, MaxWaiting: -1},
+		"Origins[1]":  {Machine: m, Origins: []string{"*", "wallet.example"}},
+		"Origins[0]":  {Machine: m, Origins: []string{"https://wallet.example/app"}},
+		"Hosts[0]":    {Machine: m, Hosts: []string{"parley.example:8545"}},
 	} {
 		err := c.Validate()
 		require.ErrorIs(t, err, endpoint.ErrConfig)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +32,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.filled()
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(cfg.parseNames(), ctx.Err()); err != nil {
 		return nil, err
 	}
 	if cfg.Listener == nil {
@@ -107,21 +106,22 @@ func (s *Server) Stop() {
 
 // guard turns away requests that a web page makes without leave, and directs the others.
 func (s *Server) guard() http.Handler {
-	sockets := s.rpc.WebsocketHandler(s.cfg.Origins)
+	sockets := s.rpc.WebsocketHandler([]string{"*"}) // origins are looked at here, for both
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.cfg.hostAllowed(r.Host) {
-			http.Error(w, "this name of the endpoint is not among those that it answers to", http.StatusForbidden)
+			http.Error(w, fmt.Sprintf("%q is none of the names that this endpoint answers to: add it to %s", r.Host, hostsSetting), http.StatusForbidden)
+			return
+		}
+		origin := r.Header.Get("Origin")
+		if origin != "" && !s.cfg.originAllowed(origin, r.Host) {
+			http.Error(w, fmt.Sprintf("pages of %q may not use this endpoint: add that to %s", origin, originsSetting), http.StatusForbidden)
 			return
 		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			sockets.ServeHTTP(w, r)
 			return
 		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			if !s.cfg.originAllowed(origin) {
-				http.Error(w, "pages of this origin may not use the endpoint", http.StatusForbidden)
-				return
-			}
+		if origin != "" {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 			w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
 			w.Header().Set("Vary", "Origin")
@@ -132,18 +132,6 @@ func (s *Server) guard() http.Handler {
 		}
 		s.rpc.ServeHTTP(w, r)
 	})
-}
-
-func (c *Config) hostAllowed(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(host)
-	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil || slices.Contains(c.Hosts, host)
-}
-
-func (c *Config) originAllowed(origin string) bool {
-	return slices.Contains(c.Origins, "*") || slices.Contains(c.Origins, strings.ToLower(origin))
 }
 
 // limited accepts no more connections than there is room for.
