@@ -3,81 +3,50 @@ package schema
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
-	"strconv"
-	"strings"
 )
 
 // pattern is a regular expression and what a match of it costs.
 type pattern struct {
-	text   string
-	re     *regexp.Regexp
+	text string
+	re   *regexp.Regexp
+	// states is how many states the matcher has, which it may be in all at once.
+	states int
+	// weight is about what it takes in memory, in units of some 50 bytes.
 	weight int
 }
 
 const (
 	maxPattern = 512 // bytes
-	// maxWeight bounds one pattern, and maxWeights all of a schema: what they take in
-	// memory, and a match in time.
-	maxWeight  = 50_000
+	// maxWeights bounds the patterns of a schema together: what they take in memory. A
+	// pattern of its own cannot have more.
 	maxWeights = 50_000
+	// stateWeight is that of a state, with what the library keeps for it.
+	stateWeight = 2
 )
 
+// compilePattern compiles a pattern in the syntax of JSON Schema (see parsePattern). The
+// library is given a translation that spells out every character, so that it depends
+// neither on the library's syntax nor on its tables what a pattern means, what it costs,
+// or whether there is one.
 func compilePattern(text string) (*pattern, error) {
 	if len(text) > maxPattern {
 		return nil, fmt.Errorf("a pattern of %d bytes, at most %d", len(text), maxPattern)
 	}
-	weight := weigh(text)
-	if weight > maxWeight {
-		return nil, fmt.Errorf("pattern %s repeats too much", quote(text))
-	}
-	// The classes of Unicode are left out, with the flag that has them.
-	tree, err := syntax.Parse(text, syntax.Perl&^syntax.UnicodeGroups)
+	t, err := parsePattern(text)
 	if err != nil {
-		return nil, fmt.Errorf("pattern %s is none, or has a class of Unicode", quote(text))
+		return nil, fmt.Errorf("pattern %s: %w", quote(text), err)
 	}
-	if folds(tree) {
-		return nil, fmt.Errorf("pattern %s matches without regard to case", quote(text))
+	states := t.states + 1 // and the end
+	if states > maxWeights/stateWeight {
+		return nil, fmt.Errorf("pattern %s repeats too much: it has %d states, at most %d", quote(text), states, maxWeights/stateWeight)
 	}
-	re, err := regexp.Compile(text)
+	re, err := regexp.Compile(t.text)
 	if err != nil {
 		return nil, fmt.Errorf("pattern %s is none", quote(text))
 	}
-	return &pattern{text, re, weight}, nil
+	return &pattern{text, re, states, stateWeight*states + len(text)}, nil
 }
 
-// weigh bounds the number of states of a pattern, by its text alone: the library's own
-// count may change with its version. Every repetition {n,m} is taken to repeat
-// everything.
-func weigh(text string) int {
-	weight := len(text) + 1
-	for rest := text; ; {
-		_, after, found := strings.Cut(rest, "{")
-		if !found {
-			return weight
-		}
-		rest = after
-		inside, _, _ := strings.Cut(after, "}")
-		low, high, _ := strings.Cut(inside, ",")
-		for _, s := range []string{low, high} {
-			if n, err := strconv.Atoi(s); err == nil && n > 1 && (s == high || high == "") {
-				weight = min(weight, maxWeight) * min(n+1, maxWeight)
-			}
-		}
-	}
-}
-
-func folds(t *syntax.Regexp) bool {
-	if t.Flags&syntax.FoldCase != 0 {
-		return true
-	}
-	for _, s := range t.Sub {
-		if folds(s) {
-			return true
-		}
-	}
-	return false
-}
-
-// cost of matching a text, in steps: each state takes up to some 10 ns for each byte.
-func (p *pattern) cost(s string) int { return 1 + p.weight*(len(s)+1)/16 }
+// cost of matching a text, in steps. The matcher reads the text once and is in each of its
+// states at most once at a time, which takes up to some 10 ns for each byte.
+func (p *pattern) cost(s string) int { return 1 + p.states*(len(s)+1)/16 }
