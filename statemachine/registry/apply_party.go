@@ -79,13 +79,9 @@ func (o *RevokeKey) apply(r *run) (*Change, error) {
 	if since > r.at.Time {
 		return nil, refuse(CodeMalformed, "the key is to be revoked since %d, which is after the block's time %d", since, r.at.Time)
 	}
-	revoked := RevokedKey{Key: o.Key, Since: since, At: r.at, Reason: o.Reason}
+	revoked := RevokedKey{Key: o.Key, Since: since, At: r.at, Reason: o.Reason, First: r.at, FirstSince: since}
 	if o.Party == "" {
-		if _, err := r.signedBy(KeyParty(o.Key)); err != nil {
-			return nil, err
-		}
-		r.save(revokedKey(o.Key), revoked.code)
-		return &Change{}, nil
+		return r.revokeItself(&revoked)
 	}
 	p, err := r.party(o.Party)
 	if err != nil {
@@ -94,14 +90,21 @@ func (o *RevokeKey) apply(r *run) (*Change, error) {
 	if err := r.ownOrRecovery(p); err != nil {
 		return nil, err
 	}
+	if i := slices.IndexFunc(p.Revoked, func(v RevokedKey) bool { return v.Key == o.Key }); i >= 0 {
+		if err := revoked.follow(&p.Revoked[i]); err != nil {
+			return nil, err
+		}
+		p.Revoked[i], p.Changed = revoked, r.at
+		p.Version++
+		r.save(partyKey(p.Name), p.code)
+		return &Change{Version: p.Version}, nil
+	}
 	recovers := false
 	if !p.Recovery.IsZero() {
 		_, err := r.threshold("recovery of "+string(p.Name), &p.Recovery)
 		recovers = err == nil
 	}
 	switch {
-	case slices.ContainsFunc(p.Revoked, func(v RevokedKey) bool { return v.Key == o.Key }):
-		return nil, refuse(CodeKeyRevoked, "key %s is revoked already", o.Key.Hex())
 	case !p.Recovery.IsZero() && !recovers && len(p.Revoked) >= maxRevokedKeys-keptForRecovery:
 		return nil, refuse(CodeLimit, "%s has had %d keys revoked: only its recovery revokes more", p.Name, len(p.Revoked))
 	case len(p.Revoked) == maxRevokedKeys:
@@ -113,6 +116,33 @@ func (o *RevokeKey) apply(r *run) (*Change, error) {
 	p.Version++
 	r.save(partyKey(p.Name), p.code)
 	return &Change{Version: p.Version}, nil
+}
+
+// revokeItself has a key revoke itself. One that is revoked signs nothing any more but that
+// it was not to be trusted even before.
+func (r *run) revokeItself(revoked *RevokedKey) (*Change, error) {
+	var had RevokedKey
+	if r.load(revokedKey(revoked.Key), had.code) && slices.Contains(r.signers, revoked.Key) {
+		if err := revoked.follow(&had); err != nil {
+			return nil, err
+		}
+	} else if _, err := r.signedBy(KeyParty(revoked.Key)); err != nil {
+		return nil, err
+	}
+	r.save(revokedKey(revoked.Key), revoked.code)
+	return &Change{}, nil
+}
+
+// follow makes k what is said after had of the same key. Distrust can only grow. A thief
+// who has the key revokes it as of now, so that what he signed before stands, and whoever
+// finds out later must have the last word; while one who could say a later time would make
+// signatures good again that nobody relies on any more.
+func (k *RevokedKey) follow(had *RevokedKey) error {
+	if k.Since >= had.Since {
+		return refuse(CodeKeyRevoked, "key %s is revoked since %d already: it can be said that it was not to be trusted before, not only since %d", k.Key.Hex(), had.Since, k.Since)
+	}
+	k.First, k.FirstSince = had.First, had.FirstSince
+	return nil
 }
 
 // compromised is the time since when one of the keys with which a party signed is not to

@@ -65,6 +65,25 @@
 // whenever a party is registered or a collection created. Without it anybody may, and
 // names are taken by whoever comes first.
 //
+// # Keys that were stolen
+//
+// Signatures do not say when they were made: the block that has an operation does, and no
+// thief can put one into an earlier block. So what was signed before a theft stays as good
+// as it was, and RevokeKey says since when a key was in wrong hands: from that block time
+// on nothing that it signed is to be trusted. Reads say so of each version and attestation
+// (their field Compromised), whenever it was made, from the moment the key is revoked; the
+// entries themselves, their digests and proofs are not changed. Whoever keeps a proof, or
+// an answer of an earlier height, must ask for the keys in it again (GetParty, GetKey).
+//
+// Who has the key can revoke it, and so can a thief, who would do it first, as of now: then
+// what he signed before would seem good. So the time can be moved back later, by whoever
+// may revoke the key (the key itself; the party, or its recovery), and never forward: both
+// what was said first and what was said last are in the entry. What a thief can do
+// is to have more distrusted than there is reason to, by a time that is too early: against
+// that there is no remedy but the author's making again what was good. A recovery whose
+// keys are kept elsewhere decides about all of it; a party without one, and a single key,
+// are in the hands of whoever has the keys.
+//
 // # Schemas
 //
 // A collection's schemas are JSON Schema (see package schema for the part that is taken

@@ -190,7 +190,12 @@ func (o *ListVersions) code(c *canon.Codec) {
 func (o *ListVersions) check(l *Limits) error { return l.checkRecord("", o.Collection, o.ID) }
 func (o *ListVersions) read(r *reading) (*Result, byte, error) {
 	out := new(Result)
-	page(r, out, &out.Versions, o.Limit, "v/"+o.Collection+"/"+o.ID+"\x00", afterNumber(o.After), entry(func(v *Version) func(*canon.Codec) { return v.code }))
+	page(r, out, &out.Versions, o.Limit, "v/"+o.Collection+"/"+o.ID+"\x00", afterNumber(o.After), func(key, value []byte) (Version, func(*canon.Codec), bool) {
+		v := new(Version)
+		decodeEntry(key, value, v.code)
+		v.Compromised = r.compromised(v.Author, v.Keys, v.At.Time)
+		return *v, v.answer, true
+	})
 	return out, formVersions, nil
 }
 

@@ -248,6 +248,10 @@ func (o *RotateParty) code(c *canon.Codec) {
 // recovery signs, and the key does not sign for that party any more; half of what a party
 // may have revoked is left to its recovery, if it has one. Since is the block time from
 // which on its signatures are not to be trusted, 0 for that of the operation.
+//
+// Who may revoke a key may do so again, to say that it was not to be trusted even before:
+// with an earlier Since, and never a later one. So a thief who revokes a key first, as of
+// now, has hidden nothing of what he did with it.
 type RevokeKey struct {
 	Party  Party
 	Key    crypto.PublicKey

@@ -52,6 +52,15 @@ func (r *reading) version(collection, id string, number uint64) (*Version, error
 	return v, nil
 }
 
+// judged is a version with what is known now of the keys that made it.
+func (r *reading) judged(collection, id string, number uint64) (*Version, error) {
+	v, err := r.version(collection, id, number)
+	if err == nil {
+		v.Compromised = r.compromised(v.Author, v.Keys, v.At.Time)
+	}
+	return v, err
+}
+
 // GetInfo asks for chain, limits and counts.
 type GetInfo struct{}
 
@@ -154,7 +163,7 @@ func (o *GetRecord) read(r *reading) (*Result, byte, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	v, err := r.version(o.Collection, o.ID, rec.Content)
+	v, err := r.judged(o.Collection, o.ID, rec.Content)
 	return &Result{Record: rec, Version: v}, formRecord, err
 }
 
@@ -173,6 +182,6 @@ func (o *GetVersion) code(c *canon.Codec) {
 }
 func (o *GetVersion) check(l *Limits) error { return l.checkRecord("", o.Collection, o.ID) }
 func (o *GetVersion) read(r *reading) (*Result, byte, error) {
-	v, err := r.version(o.Collection, o.ID, o.Number)
+	v, err := r.judged(o.Collection, o.ID, o.Number)
 	return &Result{Version: v}, formVersion, err
 }

@@ -305,6 +305,88 @@ func TestThiefLeavesRevocationsToRecovery(t *testing.T) {
 	w.refused(ErrLimit, bob, &RevokeKey{Party: "plain", Key: other(maxRevokedKeys)})
 }
 
+// A thief who has a key revokes it first, as of now, so that what he did with it before
+// seems good. The last word has whoever finds out: what a reader of the history sees.
+func TestThiefRevokesFirst(t *testing.T) {
+	w := newWorld(t, Genesis{})
+	w.do(ann, &RegisterParty{Name: "lab", Keys: ann.alone(), Recovery: dan.alone()})
+	w.do(bob, &CreateCollection{Name: "c", Rules: OpenCreate})
+	w.do(bob, &SetAuthority{Collection: "c", Authority: "lab", Topics: []string{"seen"}})
+	w.do(bob, &SetAuthority{Collection: "c", Authority: cem.party(), Topics: []string{"seen"}})
+	// Two authorities, one registered, one a single key: an honest statement and a version,
+	// the theft, and what the thief signed.
+	for i, step := range []string{"honest", "theft"} {
+		id := []string{"1", "2"}[i]
+		w.do(ann, &CreateRecord{As: "lab", Collection: "c", ID: "lab-" + id, Data: []byte(step)})
+		w.do(ann, &Attest{As: "lab", Collection: "c", ID: "lab-1", Topic: "seen", Statement: []byte(step)})
+		w.do(cem, &CreateRecord{Collection: "c", ID: "cem-" + id, Data: []byte(step)})
+		w.do(cem, &Attest{Collection: "c", ID: "lab-1", Topic: "seen", Statement: []byte(step)})
+		w.pass(time.Hour)
+	}
+	stolen := start + 30*60*1e9
+	// worth tells how many of the two versions and the two statements of each are good.
+	worth := func() (good [2]int) {
+		for _, a := range w.read(&ListAttestations{Collection: "c", ID: "lab-1"}).Attestations {
+			if a.Status(w.now) == AttestationValid {
+				good[map[Party]int{"lab": 0, cem.party(): 1}[a.Authority]]++
+			} else {
+				require.Equal(t, AttestationCompromised, a.Status(w.now))
+			}
+		}
+		for k, who := range []string{"lab-", "cem-"} {
+			for _, id := range []string{"1", "2"} {
+				_, v := w.record("c", who+id)
+				versions := w.read(&ListVersions{Collection: "c", ID: who + id}).Versions
+				require.Len(t, versions, 1)
+				require.Equal(t, *v, versions[0])
+				require.Equal(t, v, w.read(&GetVersion{"c", who + id, 1}).Version)
+				rec, _ := w.record("c", who+id)
+				require.Equal(t, rec.Digest, v.Digest("c", who+id), "the digest covers what was signed")
+				if v.Compromised == 0 {
+					good[k]++
+				}
+			}
+		}
+		return good
+	}
+	require.Equal(t, [2]int{4, 4}, worth())
+
+	// The thief.
+	w.do(ann, &RevokeKey{Party: "lab", Key: ann.Public(), Reason: "routine"})
+	w.do(cem, &RevokeKey{Key: cem.Public(), Reason: "routine"})
+	routine := w.now
+	require.Equal(t, [2]int{4, 4}, worth())
+	w.pass(time.Hour)
+
+	// Who finds out. Strangers do not.
+	for _, o := range []*RevokeKey{{Party: "lab", Key: ann.Public(), Since: stolen, Reason: "stolen"}, {Key: cem.Public(), Since: stolen, Reason: "stolen"}} {
+		w.refused(ErrUnauthorized, eve, o)
+		by := dan
+		if o.Party == "" {
+			by = cem // the key itself signs that and nothing else any more
+		}
+		later := *o
+		later.Since = w.now
+		w.refused(ErrKeyRevoked, by, &later)
+		w.do(by, o)
+		w.refused(ErrKeyRevoked, by, o)
+		later.Since = stolen + 1
+		w.refused(ErrKeyRevoked, by, &later)
+	}
+	w.refused(ErrKeyRevoked, cem, &CreateRecord{Collection: "c", ID: "3"})
+	require.Equal(t, [2]int{2, 2}, worth(), "what was honest, and nothing of the thief's")
+	for _, k := range []RevokedKey{w.read(&GetParty{"lab"}).Party.Revoked[0], *w.read(&GetKey{cem.Public()}).Key} {
+		require.Equal(t, stolen, k.Since)
+		require.Equal(t, "stolen", k.Reason)
+		require.Equal(t, routine, k.First.Time)
+		require.Equal(t, routine, k.FirstSince)
+		require.Less(t, k.First.Height, k.At.Height)
+	}
+	v, err := w.m.Store().Last()
+	require.NoError(t, err)
+	require.NoError(t, Audit(v))
+}
+
 // A key that revokes itself signs nothing any more, for anybody.
 func TestRevokedKeys(t *testing.T) {
 	w := newWorld(t, Genesis{})

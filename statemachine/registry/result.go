@@ -218,9 +218,9 @@ func (r *Result) describe(form byte) func(*canon.Codec) {
 			c.Bytes(&r.Schema, huge)
 		case formRecord:
 			fresh(c, &r.Record).code(c)
-			fresh(c, &r.Version).code(c)
+			fresh(c, &r.Version).answer(c)
 		case formVersion:
-			fresh(c, &r.Version).code(c)
+			fresh(c, &r.Version).answer(c)
 		case formCollections:
 			codePage(c, r, &r.Collections, 32, func(c *canon.Codec, v *Collection) { v.code(c) })
 		case formAuthorities:
@@ -228,7 +228,7 @@ func (r *Result) describe(form byte) func(*canon.Codec) {
 		case formRecords:
 			codePage(c, r, &r.Records, 64, func(c *canon.Codec, v *Record) { v.code(c) })
 		case formVersions:
-			codePage(c, r, &r.Versions, 64, func(c *canon.Codec, v *Version) { v.code(c) })
+			codePage(c, r, &r.Versions, 64, func(c *canon.Codec, v *Version) { v.answer(c) })
 		case formAttestations:
 			codePage(c, r, &r.Attestations, 64, func(c *canon.Codec, v *Attestation) { v.code(c) })
 		case formDelegations:

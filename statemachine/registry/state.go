@@ -42,7 +42,7 @@ func (p *PartyInfo) code(c *canon.Codec) {
 	codeParty(c, &p.Name)
 	p.Keys.Code(c)
 	p.Recovery.Code(c)
-	canon.List(c, &p.Revoked, maxRevokedKeys, crypto.PublicKeySize+8+16+4, func(c *canon.Codec, k *RevokedKey) { k.code(c) })
+	canon.List(c, &p.Revoked, maxRevokedKeys, crypto.PublicKeySize+8+16+4+16+8, func(c *canon.Codec, k *RevokedKey) { k.code(c) })
 	c.Uint64(&p.Version)
 	p.Registered.code(c)
 	p.Changed.code(c)
@@ -56,6 +56,10 @@ type RevokedKey struct {
 	Since  statemachine.Time `json:"since"`
 	At     Stamp             `json:"at"`
 	Reason string            `json:"reason,omitempty"`
+	// First is when it was revoked, and FirstSince what was said then: At and Since, unless
+	// it was said later that the key was not to be trusted even before.
+	First      Stamp             `json:"first"`
+	FirstSince statemachine.Time `json:"firstSince"`
 }
 
 func (k *RevokedKey) code(c *canon.Codec) {
@@ -63,6 +67,8 @@ func (k *RevokedKey) code(c *canon.Codec) {
 	c.Uint64((*uint64)(&k.Since))
 	k.At.code(c)
 	c.String(&k.Reason, maxReason)
+	k.First.code(c)
+	c.Uint64((*uint64)(&k.FirstSince))
 }
 
 // Collection is a set of records under common rules.
@@ -202,6 +208,10 @@ type Version struct {
 	// Previous is the digest of the version before, so that the latest digest covers the
 	// whole history.
 	Previous crypto.Digest `json:"previous"`
+	// Compromised is the time since when one of Keys is not to be trusted, if that is not
+	// after the version was made, and 0 otherwise. Answers have it; the state, the digest and
+	// proofs do not, since keys are revoked later.
+	Compromised statemachine.Time `json:"compromised,omitempty"`
 }
 
 func (v *Version) code(c *canon.Codec) {
@@ -217,6 +227,12 @@ func (v *Version) code(c *canon.Codec) {
 	c.Fixed(v.Commitment[:])
 	c.String(&v.Reason, maxReason)
 	c.Fixed(v.Previous[:])
+}
+
+// answer is the encoding in answers.
+func (v *Version) answer(c *canon.Codec) {
+	v.code(c)
+	c.Uint64((*uint64)(&v.Compromised))
 }
 
 const domainVersion = crypto.Domain("parley/registry-version")
