@@ -292,8 +292,20 @@ func TestRefusalsAreCounted(t *testing.T) {
 	one := w.do(ann, &ListRefusals{Limit: 1})
 	require.True(t, one.More)
 	require.Equal(t, all[1:], w.do(ann, &ListRefusals{AfterClient: one.Refusals[0].Client, AfterRule: one.Refusals[0].Rule}).Refusals)
+	// What is left of a member whose key was stolen: suspended it keeps its refusals, removed
+	// it does not; the trail has both, with their times.
+	suspended := Member{Key: emil.Public(), Roles: []string{"reader"}, Suspended: true}
+	require.NoError(t, w.change(Change{SetMembers: []Member{suspended}, Reason: "key stolen"}).Err())
+	require.Equal(t, all, w.do(ann, &ListRefusals{}).Refusals)
+	w.now += 5
+	require.Equal(t, RuleSuspended, w.app(emil, "get-a"))
 	require.NoError(t, w.change(Change{RemoveMembers: []crypto.PublicKey{emil.Public()}}).Err())
 	require.Len(t, w.do(ann, &ListRefusals{}).Refusals, 1)
+	trail := w.do(ann, &ListAudit{}).Audit
+	require.Len(t, trail, 2)
+	require.Equal(t, "key stolen", trail[0].Change.Reason)
+	require.Equal(t, w.now, trail[1].Time)
+	require.Equal(t, w.now-5, trail[0].Time)
 }
 
 func TestQuotas(t *testing.T) {

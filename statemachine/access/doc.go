@@ -41,6 +41,11 @@
 // they name: administrators who lost so many keys that m of n cannot sign any more leave
 // a policy that nobody can change.
 //
+// A change counts from its block on and judges nothing of before: the trail says when a
+// member was suspended, and what it had submitted until then is in the log, as that of any
+// member. A member whose key was stolen is to be suspended and not removed, for with a
+// member its counted refusals are forgotten, which may be how the thief was noticed.
+//
 // # Reads and secrets
 //
 // A replica answers queries beside the log to whom the policy lets read; it knows the
