@@ -57,7 +57,7 @@ var outside = map[string][]string{
 	"github.com/tidwall/btree":                {"statemachine", "replica"},
 	"github.com/schollz/progressbar":          {"cmd"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"cmd"},
-	"github.com/gofrs/flock":                  {"replica", "cmd"},
+	"github.com/gofrs/flock":                  {"replica", "statemachine/store", "cmd"},
 	"golang.org/x/sync":                       {"client", "replica", "cmd"},
 	"golang.org/x/term":                       {"cmd"},
 	"github.com/ethereum/go-ethereum":         {"statemachine/contract", "cmd", "examples/contract"},

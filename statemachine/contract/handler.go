@@ -21,7 +21,6 @@ import (
 // else is in the store.
 type handler struct {
 	*chain
-	store *store.Store
 	open  openBlock
 	jumps vm.JumpDestCache
 	// queries answers queries, once its source is set.
@@ -79,7 +78,7 @@ func (h *handler) Found(t store.Txn) {
 
 // BeginBlock starts a block.
 func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
-	digest, err := h.store.Digest()
+	digest, err := store.StateBefore(t)
 	if err != nil {
 		panic(&store.Failure{Op: "digest", Err: err})
 	}

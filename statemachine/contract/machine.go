@@ -39,7 +39,7 @@ func New(s *store.Store, g *Genesis) (*Machine, error) {
 	if err := g.Validate(); err != nil {
 		return nil, err
 	}
-	h := &handler{chain: newChain(g), store: s, jumps: core.NewJumpDestCache()}
+	h := &handler{chain: newChain(g), jumps: core.NewJumpDestCache()}
 	h.queries = newAPI(h.chain, nil, ReadLimits{LogBytes: maxAnswerBytes})
 	inner, err := store.NewMachine(s, h)
 	if err != nil {

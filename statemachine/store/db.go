@@ -45,4 +45,6 @@ type disks interface {
 	adopt() error
 	// drop removes the scratch one, and the fresh one unless it was adopted. They are closed.
 	drop() error
+	// close lets go of what it holds; the databases are closed.
+	close() error
 }

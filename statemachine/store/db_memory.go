@@ -90,3 +90,4 @@ func (d *inMemory) fresh() (database, error) {
 func (d *inMemory) scratch() (database, error) { return newMemoryDB(), nil }
 func (d *inMemory) adopt() error               { d.inUse, d.next = d.next, nil; return nil }
 func (d *inMemory) drop() error                { d.next = nil; return nil }
+func (d *inMemory) close() error               { return nil }

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/bloom"
 	"github.com/cockroachdb/pebble/vfs"
 	db "github.com/cometbft/cometbft-db"
+	"github.com/gofrs/flock"
 )
 
 // This file and its test are all that know which database is on the disk.
@@ -24,6 +25,15 @@ type pebbleDB struct {
 	db    *db.PebbleDB
 	cache *pebble.Cache
 	log   *pebbleLogger
+	dir   string
+}
+
+// damage says so if err is that files in dir are damaged: a checksum is wrong, say.
+func damage(dir string, err error) error {
+	if err == nil || !pebble.IsCorruptionError(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w: in %s: %w", ErrCorrupt, errFiles, dir, err)
 }
 
 // pebbleLogger takes what the database says.
@@ -85,7 +95,7 @@ func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *p
 		MemTableSize: memTable, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, LBaseMaxBytes: 128 << 20,
 		MaxOpenFiles:             4096,
-		EventListener:            &pebble.EventListener{BackgroundError: broken},
+		EventListener:            &pebble.EventListener{BackgroundError: func(err error) { broken(damage(dir, err)) }},
 		MaxConcurrentCompactions: func() int { return max(1, runtime.GOMAXPROCS(0)/2) },
 	}
 	opts.Levels = make([]pebble.LevelOptions, 7)
@@ -102,9 +112,9 @@ func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *p
 	d, err := db.NewPebbleDBWithOpts("state", dir, opts)
 	if err != nil {
 		cache.Unref()
-		return nil, err
+		return nil, damage(dir, err)
 	}
-	p = &pebbleDB{d, cache, l}
+	p = &pebbleDB{d, cache, l, dir}
 	// The database does not make its own folder's name durable.
 	for _, parent := range []string{dir, files.PathDir(dir)} {
 		if err := syncFolder(files, parent); err != nil {
@@ -124,7 +134,8 @@ func syncFolder(files vfs.FS, dir string) error {
 
 func (p *pebbleDB) get(key []byte) (v []byte, err error) {
 	defer rescue(&err)
-	return p.db.Get(key)
+	v, err = p.db.Get(key)
+	return v, damage(p.dir, err)
 }
 
 func (p *pebbleDB) iterate(from, to []byte, reverse bool) (it dbIterator, err error) {
@@ -136,9 +147,9 @@ func (p *pebbleDB) iterate(from, to []byte, reverse bool) (it dbIterator, err er
 		i, err = p.db.Iterator(from, to)
 	}
 	if err != nil {
-		return nil, err
+		return nil, damage(p.dir, err)
 	}
-	return &pebbleIterator{i: i}, nil
+	return &pebbleIterator{i: i, dir: p.dir}, nil
 }
 
 func (p *pebbleDB) newBatch() batch { return &pebbleBatch{b: p.db.NewBatch()} }
@@ -152,6 +163,7 @@ func (p *pebbleDB) close() (err error) {
 // pebbleIterator remembers an error and is at its end then.
 type pebbleIterator struct {
 	i   db.Iterator
+	dir string
 	err error
 }
 
@@ -170,7 +182,12 @@ func (i *pebbleIterator) next() {
 
 func (i *pebbleIterator) close() (err error) {
 	defer rescue(&err)
-	return errors.Join(i.err, i.i.Error(), i.i.Close())
+	// Both say the same if a file is damaged.
+	first := damage(i.dir, i.i.Error())
+	if cerr := i.i.Close(); first == nil {
+		first = damage(i.dir, cerr)
+	}
+	return errors.Join(i.err, first)
 }
 
 // pebbleBatch remembers an error until it is written.
@@ -213,12 +230,14 @@ type folder struct {
 	cfg    Config
 	files  vfs.FS // of the databases
 	broken func(error)
+	lock   *flock.Flock
 	inUse  int
 	next   int // 0: none
 }
 
 const (
 	currentFile = "CURRENT"
+	lockFile    = "LOCK"
 	scratchDir  = "scratch"
 )
 
@@ -226,24 +245,71 @@ func newDisks(cfg Config, broken func(error)) (disks, error) {
 	if cfg.Dir == "" {
 		return new(inMemory), nil
 	}
-	f := &folder{dir: cfg.Dir, cfg: cfg, files: vfs.Default, broken: broken, inUse: 1}
+	f, err := lockFolder(cfg)
+	if err != nil {
+		return nil, err
+	}
+	f.broken = broken
+	if err := f.find(); err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
+}
+
+// lockFolder takes the folder for this store, before anything in it is looked at.
+func lockFolder(cfg Config) (*folder, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(filepath.Join(cfg.Dir, currentFile))
+	f := &folder{dir: cfg.Dir, cfg: cfg, files: vfs.Default, lock: flock.New(filepath.Join(cfg.Dir, lockFile)), inUse: 1}
+	switch ok, err := f.lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("lock the folder %s: %w", cfg.Dir, err)
+	case !ok:
+		return nil, fmt.Errorf("%w: %s: another process, or another store of this one, has it open: stop that one first, or give each a folder of its own", ErrLocked, cfg.Dir)
+	}
+	return f, nil
+}
+
+// find finds the database in use, and sweeps the folder.
+func (f *folder) find() error {
+	b, err := os.ReadFile(filepath.Join(f.dir, currentFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := f.point(f.inUse); err != nil {
-			return nil, err
+			return err
 		}
 	case err != nil:
-		return nil, err
+		return err
 	default:
 		if f.inUse, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil || f.inUse < 1 {
-			return nil, fmt.Errorf("%w: %s says %q", ErrCorrupt, filepath.Join(cfg.Dir, currentFile), b)
+			return fmt.Errorf("%w: %s says %q", ErrCorrupt, filepath.Join(f.dir, currentFile), b)
 		}
 	}
-	return f, f.sweep()
+	return f.sweep()
+}
+
+// Discard empties the folder of a store that is not open, whatever is in it: the next
+// [Open] makes a store that is empty. It is for a folder that cannot be opened any more,
+// or whose disk is not trusted; the state then comes from a snapshot or from other
+// replicas. The error wraps [ErrLocked] if the store is open.
+func Discard(dir string) (err error) {
+	f, err := lockFolder(Config{Dir: dir})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	// Under a name that is new, so that a crash does not leave half of the old.
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			f.inUse = max(f.inUse, n+1)
+		}
+	}
+	return errors.Join(f.point(f.inUse), f.sweep())
 }
 
 func (f *folder) path(n int) string { return filepath.Join(f.dir, strconv.Itoa(n)) }
@@ -311,3 +377,6 @@ func (f *folder) adopt() error {
 }
 
 func (f *folder) drop() error { f.next = 0; return f.sweep() }
+
+// close lets others have the folder.
+func (f *folder) close() error { return f.lock.Close() }

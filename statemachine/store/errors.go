@@ -27,9 +27,14 @@ var (
 	ErrSnapshot = errors.New("store snapshot")
 	// ErrCorrupt: the database does not hold what was written to it.
 	ErrCorrupt = errors.New("store is damaged")
+	// ErrLocked: the folder belongs to a store that is open.
+	ErrLocked = errors.New("store folder is in use")
 	// ErrFailed is wrapped by every [Failure].
 	ErrFailed = errors.New("store failed")
 )
+
+// errFiles marks damage that the database itself found: it cannot read its files.
+var errFiles = errors.New("files of the database are damaged")
 
 // HeightError is the error for a height that cannot be read.
 type HeightError struct {

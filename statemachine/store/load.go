@@ -15,7 +15,7 @@ import (
 type loader struct {
 	s *Store
 
-	db, scratch database
+	db, scratch database // scratch sorts the leaves by their paths
 	b, sb       batch
 	last        string
 }
@@ -44,24 +44,34 @@ func (l *loader) entry(key string, value []byte) error {
 	}
 	rec := record{value: value}
 	l.b.set(lastKey(key), rec.encode())
-	path, digest := proof.Path([]byte(key)), proof.ValueDigest(value)
-	l.sb.set(path[:], append(digest[:], key...))
 	l.last = key
-	return errors.Join(spill(&l.b, l.db), spill(&l.sb, l.scratch))
+	return errors.Join(spill(&l.b, l.db), l.sort(key, value))
 }
 
-// finish builds the tree, of the given height if begun is set, and returns its digest.
-func (l *loader) finish(height uint64, begun bool) (d crypto.Digest, err error) {
+// sort adds a leaf.
+func (l *loader) sort(key string, value []byte) error {
+	path, digest := proof.Path([]byte(key)), proof.ValueDigest(value)
+	l.sb.set(path[:], append(digest[:], key...))
+	return spill(&l.sb, l.scratch)
+}
+
+// finish builds the tree, whose seal h gets, and returns its digest.
+func (l *loader) finish(h head) (d crypto.Digest, err error) {
 	if err := l.sb.write(false); err != nil {
 		return d, err
 	}
-	root, err := l.tree()
+	root, err := l.tree(h.version)
 	if err != nil {
 		return d, err
 	}
-	h := head{begun: begun, last: height, oldest: height, version: 1, seals: []seal{{height, 1, root}}}
+	h.seals = []seal{{h.last, h.version, root}}
 	l.b.set([]byte{spaceHead}, h.encode())
 	return proof.StateDigest(rootOf(root)), l.b.write(true)
+}
+
+// loaded is the head of a state that was loaded as that of a height, if begun is set.
+func loaded(height uint64, begun bool) head {
+	return head{begun: begun, last: height, oldest: height, version: 1}
 }
 
 // spill writes a batch that is large enough.
@@ -74,8 +84,8 @@ func spill(b *batch, db database) error {
 	return err
 }
 
-func (l *loader) tree() (root *child, err error) {
-	build := builder{version: 1, emit: func(id *nodeID, n *node) error {
+func (l *loader) tree(version uint64) (root *child, err error) {
+	build := builder{version: version, emit: func(id *nodeID, n *node) error {
 		l.b.set(id.key(), n.append(nil))
 		return spill(&l.b, l.db)
 	}}
@@ -142,7 +152,7 @@ func (s *Store) Import(height uint64, seq iter.Seq2[[]byte, []byte]) error {
 		}
 	}
 	if err == nil {
-		_, err = l.finish(height, true)
+		_, err = l.finish(loaded(height, true))
 	}
 	if err != nil {
 		if !errors.Is(err, errOrder) {
@@ -183,7 +193,7 @@ func (s *Store) clear() error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.finish(0, false); err != nil {
+	if _, err := l.finish(loaded(0, false)); err != nil {
 		return errors.Join(s.fail("clear", err), l.abandon())
 	}
 	return l.adopt()
@@ -204,7 +214,7 @@ func (s *Store) undo(to seal) error {
 				}
 				r, err := decodeRecord(v)
 				if err != nil {
-					return fmt.Errorf("%w: %w", ErrCorrupt, err)
+					return err
 				}
 				if r.deleted {
 					b.delete(lastKey(k))

@@ -28,10 +28,11 @@ func (r *record) encode() []byte {
 	return append(append(b, 0), r.value...)
 }
 
-// decodeRecord reads what encode wrote; the value aliases b.
+// decodeRecord reads what encode wrote; the value aliases b. With an error that is all
+// of b, for whoever wants to see the damage.
 func decodeRecord(b []byte) (r record, err error) {
 	if len(b) < 9 || b[8] > 1 || b[8] == 1 && len(b) > 9 {
-		return r, fmt.Errorf("%w: %d bytes", errRecordFormat, len(b))
+		return record{value: b}, fmt.Errorf("%w: %w: %d bytes", ErrCorrupt, errRecordFormat, len(b))
 	}
 	r.height, r.deleted = binary.BigEndian.Uint64(b), b[8] == 1
 	if !r.deleted {

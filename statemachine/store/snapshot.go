@@ -145,7 +145,7 @@ func (l *loader) read(r *stream.Reader, want crypto.Digest) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	got, err := l.finish(0, false)
+	got, err := l.finish(loaded(0, false))
 	if err != nil {
 		return err
 	}

@@ -71,10 +71,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	db, err := s.disks.current()
 	if err != nil {
-		return nil, s.fail("open", err)
+		return nil, errors.Join(s.fail("open", err), s.disks.close())
 	}
 	if err := s.use(db); err != nil {
-		return nil, errors.Join(err, db.close())
+		return nil, errors.Join(err, db.close(), s.disks.close())
 	}
 	return s, nil
 }
@@ -113,10 +113,21 @@ func (s *Store) broke(err error) { _ = s.fail("database", err) }
 func (s *Store) fail(op string, err error) error {
 	var f *Failure
 	if !errors.As(err, &f) {
+		if errors.Is(err, ErrCorrupt) {
+			err = fmt.Errorf("%w: %s", err, s.remedy())
+		}
 		f = &Failure{Op: op, Err: err}
 	}
 	s.failed.CompareAndSwap(nil, f)
 	return s.failed.Load()
+}
+
+// remedy says what to do about damage.
+func (s *Store) remedy() string {
+	if s.cfg.Dir == "" {
+		return "get the state from other replicas or from a snapshot"
+	}
+	return fmt.Sprintf("check the disk of %s; a synchronisation with other replicas repairs what is there; or stop, empty the folder (Discard), and restore a snapshot", s.cfg.Dir)
 }
 
 // stop is fail for where no error can be returned.
@@ -177,6 +188,8 @@ func (s *Store) stored(key string) (record, error) {
 	}
 	return decodeRecord(b)
 }
+
+func (p *present) digest() (crypto.Digest, error) { return (*Store)(p).Digest() }
 
 func (p *present) cursor(from, to []byte, reverse bool) cursor {
 	s := (*Store)(p)
@@ -349,7 +362,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cerr := s.db.close(); cerr != nil && err == nil {
+	if cerr := errors.Join(s.db.close(), s.disks.close()); cerr != nil && err == nil {
 		err = fmt.Errorf("close the store: %w", cerr)
 	}
 	return err

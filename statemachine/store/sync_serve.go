@@ -3,13 +3,16 @@ package store
 import (
 	"errors"
 	"fmt"
+
+	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
-// Serve answers a request that another store's [Store.Sync] made, from the state at the
-// height that it names. It costs what it answers, which is bounded: a few thousand nodes
-// and about a megabyte, or one value that is longer. A state that is not there any more
-// is answered too, with nothing. An error says that the request is malformed, which no
-// honest peer's is, or is a *[Failure].
+// Serve answers a request that another store's [Store.Sync] or [Store.Compare] made, from
+// the state at the height that it names. The answer is bounded by about a megabyte, or one value
+// that is longer, and what is read for it by 16 MiB, or one such value. A state that is not
+// there any more is answered too, with nothing. An error says that the request is
+// malformed, which no honest peer's is, or is a *[Failure], also where a value is not the
+// one of its digest.
 func (s *Store) Serve(req []byte) (answer []byte, err error) {
 	q, err := decodeRequest(req)
 	if err != nil {
@@ -25,12 +28,12 @@ func (s *Store) Serve(req []byte) (answer []byte, err error) {
 		return nil, serveError(err)
 	}
 	answer = make([]byte, 4)
-	n := 0
+	n, cost := 0, 0
 	failed := Catch(func() {
 		v.enter()
 		defer v.s.users.leave()
-		for ; n < len(q.asks) && (n == 0 || len(answer) < answerBytes); n++ {
-			answer = v.answer(answer, t.root, &q.asks[n])
+		for ; n < len(q.asks) && (n == 0 || len(answer) < answerBytes && cost < maxServe); n++ {
+			answer = v.answer(answer, t.root, &q.asks[n], &cost)
 		}
 	})
 	if failed != nil {
@@ -49,8 +52,17 @@ func serveError(err error) error {
 	return err
 }
 
-// answer appends the answer to one ask.
-func (v *View) answer(b []byte, c *child, a *ask) []byte {
+// maxServe is about how many bytes are read for one answer, unless a single value is
+// longer: whoever asks for the values of nodes whose values are too long to be sent
+// with them would have them all read for nothing.
+const maxServe = 16 << 20
+
+// nodeCost is what reading a node counts for.
+const nodeCost = 1 << 10
+
+// answer appends the answer to one ask, and adds to cost what was read for it.
+func (v *View) answer(b []byte, c *child, a *ask, cost *int) []byte {
+	*cost += nodeCost * (1 + len(a.turns))
 	for _, d := range a.turns {
 		if c == nil || c.leaf {
 			return append(b, answerNone)
@@ -61,7 +73,9 @@ func (v *View) answer(b []byte, c *child, a *ask) []byte {
 	case c == nil:
 		return append(b, answerNone)
 	case c.leaf:
-		return appendLeafAnswer(b, c.name, v.find(c.name).value)
+		value := v.valueOf(c)
+		*cost += len(value)
+		return appendLeafAnswer(b, c.name, value)
 	}
 	n := v.load(c)
 	if !a.values {
@@ -70,11 +84,22 @@ func (v *View) answer(b []byte, c *child, a *ask) []byte {
 	values, size := make([][]byte, len(n.children)), 0
 	for i := range n.children {
 		if n.children[i].leaf {
-			values[i] = v.find(n.children[i].name).value
+			values[i] = v.valueOf(&n.children[i])
+			*cost += len(values[i])
 			if size += len(values[i]); size > answerBytes {
 				return appendNodeAnswer(b, n, nil)
 			}
 		}
 	}
 	return appendNodeAnswer(b, n, values)
+}
+
+// valueOf returns the value of a leaf. One that the storage changed fails the store, as
+// anything that it finds wrong does: sent, it would make this replica a liar.
+func (v *View) valueOf(leaf *child) []byte {
+	r := v.find(leaf.name)
+	if r.deleted || proof.ValueDigest(r.value) != leaf.digest {
+		v.fail("serve", fmt.Errorf("%w: the value of key %x is not the one of its digest", ErrCorrupt, leaf.name))
+	}
+	return r.value
 }

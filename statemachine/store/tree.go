@@ -104,22 +104,32 @@ func (s *Store) fetch(c *child, id *nodeID) (*node, error) {
 	if enc := s.cache.get(id); enc != "" {
 		return decodeNode(enc, &id.prefix)
 	}
+	n, enc, err := s.readNode(c, id)
+	if err == nil {
+		s.cache.add(id, enc)
+	}
+	return n, err
+}
+
+// readNode reads a node from the database and holds it against its digest.
+func (s *Store) readNode(c *child, id *nodeID) (n *node, enc string, err error) {
 	b, err := s.db.get(id.key())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	name := id.prefix[:(id.digit+1)/2]
 	if b == nil {
-		return nil, fmt.Errorf("%w: node %x of version %d is not there", ErrCorrupt, name, id.version)
+		return nil, "", fmt.Errorf("%w: node %x of version %d is not there", ErrCorrupt, name, id.version)
 	}
-	enc := string(b)
-	n, err := decodeNode(enc, &id.prefix)
-	if err != nil {
-		return nil, fmt.Errorf("%w: node %x of version %d: %w", ErrCorrupt, name, id.version, err)
+	enc = string(b)
+	if n, err = decodeNode(enc, &id.prefix); err != nil {
+		return nil, "", fmt.Errorf("%w: node %x of version %d: %w", ErrCorrupt, name, id.version, err)
+	}
+	if err := n.verify(); err != nil {
+		return nil, "", fmt.Errorf("%w: node %x of version %d: %w", ErrCorrupt, name, id.version, err)
 	}
 	if d, _ := n.hash(make([]byte, 0, 1200)); d != c.digest {
-		return nil, fmt.Errorf("%w: node %x of version %d has digest %v, not %v", ErrCorrupt, name, id.version, d, c.digest)
+		return nil, "", fmt.Errorf("%w: node %x of version %d has digest %v, not %v", ErrCorrupt, name, id.version, d, c.digest)
 	}
-	s.cache.add(id, enc)
-	return n, nil
+	return n, enc, nil
 }

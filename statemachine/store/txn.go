@@ -6,6 +6,8 @@ import (
 	"iter"
 
 	"github.com/tidwall/btree"
+
+	"github.com/parley-bft/parley/crypto"
 )
 
 // overlay is what the transaction of a block, and all within it, have written. All
@@ -16,12 +18,15 @@ type overlay struct {
 	reads  map[string]record // what the block has read of the base
 	writes btree.Map[string, record]
 	levels []*txn // open, the block's first
+	stamp  uint64 // is put on what is written, in place of a height
 	undo   []undo // of the levels above the block's
 }
 
 // base is what a transaction begins with.
 type base interface {
 	find(key string) record
+	// digest is that of the state.
+	digest() (crypto.Digest, error)
 	// cursor stands at the first (reverse: last) key in [from, to).
 	cursor(from, to []byte, reverse bool) cursor
 }
@@ -101,6 +106,7 @@ func (t *txn) Delete(key []byte) {
 
 func (t *txn) put(key string, w record) {
 	t.check()
+	w.height = t.o.stamp
 	was, had := t.o.writes.Set(key, w)
 	if len(t.o.levels) > 1 {
 		t.o.undo = append(t.o.undo, undo{key, was, had})

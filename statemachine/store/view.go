@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -30,6 +31,9 @@ type View struct {
 	// nothing in it is younger.
 	newest  bool
 	flushes uint64
+	// quiet is for those who look for damage: finding it does not fail the store, and a value
+	// that is damaged is what there is.
+	quiet bool
 }
 
 var _ Reader = (*View)(nil)
@@ -66,10 +70,23 @@ func (v *View) pruned() {
 // fail is for what the database says, unless it is no wonder.
 func (v *View) fail(op string, err error) {
 	v.check()
+	if v.quiet {
+		panic(&Failure{Op: op, Err: err})
+	}
 	v.s.stop(op, err)
 }
 
+// calm returns the view for somebody who looks for damage.
+func (v *View) calm() *View {
+	q := *v
+	q.quiet = true
+	return &q
+}
+
 func (v *View) lost(key string) {
+	if v.quiet {
+		return
+	}
 	v.fail("read", fmt.Errorf("%w: key %x has no record for height %d", ErrCorrupt, key, v.height))
 }
 
@@ -90,7 +107,7 @@ func (v *View) find(key string) record {
 	r, pending := v.last.Get(key)
 	if !pending {
 		var err error
-		if r, err = v.s.stored(key); err != nil {
+		if r, err = v.s.stored(key); err != nil && !(v.quiet && errors.Is(err, errRecordFormat)) {
 			v.fail("read", err)
 		}
 		if r.deleted && v.settled() {
@@ -108,8 +125,28 @@ func (v *View) find(key string) record {
 		return c.record()
 	case !r.deleted || pending:
 		v.lost(key)
+		return record{deleted: true}
 	}
 	return r
+}
+
+// changed returns the height of the last block, up to that of the view, that changed
+// what r says key is mapped to; 0 if that is not known.
+func (v *View) changed(key string, r record) uint64 {
+	if !r.deleted {
+		return r.height
+	}
+	// The history has what a key had before the block that deleted it.
+	c := v.changes([]byte(historyName(key, 0)), []byte(historyName(key, v.height+1)), true)
+	defer c.close()
+	if !c.valid() {
+		return 0
+	}
+	_, height, err := splitHistoryName([]byte(c.name()))
+	if err != nil {
+		v.fail("read", err)
+	}
+	return height
 }
 
 // changes walks over the history.
@@ -122,7 +159,7 @@ func (v *View) walk(space byte, from, to []byte, reverse bool) cursor {
 	if err != nil {
 		v.fail("iterate", err)
 	}
-	c.fail = v.fail
+	c.fail, c.lenient = v.fail, v.quiet
 	return c
 }
 
@@ -253,4 +290,19 @@ func (v *View) load(c *child) *node {
 		v.fail("read the tree", err)
 	}
 	return n
+}
+
+// inspect is load from the database, whatever is kept in memory.
+func (v *View) inspect(c *child) (*node, error) {
+	v.enter()
+	defer v.s.users.leave()
+	id := c.id()
+	v.s.mu.RLock()
+	enc, pending := v.s.pend.nodes[id]
+	v.s.mu.RUnlock()
+	if pending {
+		return decodeNode(enc, &id.prefix)
+	}
+	n, _, err := v.s.readNode(c, &id)
+	return n, err
 }

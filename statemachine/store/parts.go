@@ -1,0 +1,36 @@
+package store
+
+import (
+	"context"
+
+	"github.com/parley-bft/parley/statemachine"
+)
+
+var _ statemachine.PartedState = (*Machine)(nil)
+
+// ServeState is [Store.Serve].
+func (m *Machine) ServeState(request []byte) ([]byte, error) { return m.store.Serve(request) }
+
+// SyncState is [Store.Sync] with a scrub: afterwards every value is the one that the
+// digest covers. It costs reading the whole state that is here, and the transfer of what differs.
+func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
+	stats, err := m.store.Sync(ctx, syncOf(want))
+	if err == nil {
+		m.stale.Store(false)
+	}
+	return statemachine.StateSyncStats{
+		Requests: stats.Requests, Sent: stats.Sent, Received: stats.Received,
+		Changed: stats.Changed, Damaged: stats.Damaged,
+	}, err
+}
+
+// CompareState is [Store.Compare] with a scrub: values that were changed beneath the
+// tree are among the differences. It costs reading the whole state.
+func (m *Machine) CompareState(ctx context.Context, want statemachine.StateTarget, limit int) (differences []statemachine.StateDifference, more bool, err error) {
+	differences, more, _, err = m.store.Compare(ctx, syncOf(want), limit)
+	return differences, more, heightError(err)
+}
+
+func syncOf(want statemachine.StateTarget) Sync {
+	return Sync{Height: want.Height, Digest: want.Digest, Peers: want.Peers, Lied: want.Lied, Scrub: true}
+}
