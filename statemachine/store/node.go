@@ -111,6 +111,9 @@ func decodeNode(b string, prefix *crypto.Digest) (*node, error) {
 	leaves := uint16(b[3])<<8 | uint16(b[4])
 	pos := 5
 	bad := func() (*node, error) { return nil, fmt.Errorf("%w: %d bytes, at %d", errNodeFormat, len(b), pos) }
+	if leaves&^n.present != 0 {
+		return bad()
+	}
 	n.children = make([]child, bits.OnesCount16(n.present))
 	left := n.present
 	for i := range n.children {
