@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// manual is a clock that a test moves.
+func manual(w Sync) (Sync, chan time.Time) {
+	ticks := make(chan time.Time)
+	w.ticks, w.Timeout = ticks, time.Hour
+	return w, ticks
+}
+
+// A peer that never answers holds up nobody: what it was asked for is given to another
+// one when it is late, and it is called off.
+func TestSyncWithAPeerThatNeverAnswers(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		a := storeOf(t, memory(3), 9, numbered(5000, "there"))
+		b := storeOf(t, memory(3), 9, numbered(5000, "here"))
+		asked := make(chan struct{}, 100)
+		released := make(chan error, 100)
+		stuck := peerFunc(func(ctx context.Context, _ []byte) ([]byte, error) {
+			asked <- struct{}{}
+			<-ctx.Done()
+			released <- context.Cause(ctx)
+			return nil, ctx.Err()
+		})
+		peers := []Peer{stuck, honest(a), honest(a)}
+		if !first {
+			peers = []Peer{honest(a), honest(a), stuck}
+		}
+		want, ticks := manual(wants(t, a, peers...))
+		want.Lied = func(int, error) { t.Error("nobody lied") }
+		done := make(chan error, 1)
+		var stats SyncStats
+		go func() {
+			var err error
+			stats, err = b.Sync(context.Background(), want)
+			done <- err
+		}()
+		<-asked
+		for range lateTicks {
+			ticks <- time.Time{}
+		}
+		require.NoError(t, <-done)
+		require.Empty(t, asked, "it was asked once")
+		require.ErrorIs(t, <-released, context.Canceled, "and called off")
+		require.Equal(t, content(t, a), content(t, b))
+		require.Equal(t, 5000, stats.Changed)
+	}
+}
+
+// While one peer thinks, the others get one request after the other.
+func TestSyncDoesNotWaitForASlowPeer(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(20000, "there"))
+	b := storeOf(t, memory(3), 9, numbered(20000, "here"))
+	answered := make(chan struct{}, 1000)
+	fast := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+		answered <- struct{}{}
+		return a.Serve(q)
+	})
+	slept := false
+	slow := peerFunc(func(ctx context.Context, q []byte) ([]byte, error) {
+		if r, err := decodeRequest(q); err == nil && len(r.asks) == batchSize && !slept { // there is more to ask for
+			slept = true
+			for len(answered) > 0 {
+				<-answered
+			}
+			for range 20 { // until the other one was asked so often
+				select {
+				case <-answered:
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}
+		}
+		return a.Serve(q)
+	})
+	want, _ := manual(wants(t, a, fast, slow))
+	_, err := b.Sync(t.Context(), want)
+	require.NoError(t, err)
+	require.True(t, slept)
+	require.Equal(t, content(t, a), content(t, b))
+}
+
+// Each peer has one request at a time, and all together not more than so many.
+func TestSyncIsBoundedInFlight(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(9000, "there"))
+	b := storeOf(t, memory(3), 9, numbered(9000, "here"))
+	var mu sync.Mutex
+	now, most := 0, 0
+	each := make([]int, 3*maxJobs)
+	var peers []Peer
+	for i := range each {
+		peers = append(peers, peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+			mu.Lock()
+			each[i]++
+			now++
+			most = max(most, now)
+			if each[i] != 1 {
+				t.Errorf("peer %d has %d requests", i, each[i])
+			}
+			mu.Unlock()
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				each[i]--
+				now--
+			}()
+			return a.Serve(q)
+		}))
+	}
+	want, _ := manual(wants(t, a, peers...))
+	_, err := b.Sync(t.Context(), want)
+	require.NoError(t, err)
+	require.Equal(t, content(t, a), content(t, b))
+	require.LessOrEqual(t, most, maxJobs)
+	require.Greater(t, most, 1)
+}
+
+// Whom a descent asks: a liar never again; a silent peer only if nobody else is left,
+// and not a third time.
+func TestWhoIsAsked(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(5000, "there"))
+	count := func(n *int, p Peer) Peer {
+		return peerFunc(func(ctx context.Context, q []byte) ([]byte, error) { *n++; return p.Ask(ctx, q) })
+	}
+	silent := peerFunc(func(context.Context, []byte) ([]byte, error) { return nil, nil })
+	lying := peerFunc(func(context.Context, []byte) ([]byte, error) { return []byte("lie"), nil })
+	gone := errors.New("gone")
+	var good, quiet, liar, late int
+	b := storeOf(t, memory(3), 9, numbered(5000, "here"))
+	want, _ := manual(wants(t, a, count(&quiet, silent), count(&liar, lying), count(&good, honest(a))))
+	told := 0
+	want.Lied = func(peer int, _ error) { require.Equal(t, 1, peer); told++ }
+	_, err := b.Sync(t.Context(), want)
+	require.NoError(t, err)
+	require.LessOrEqual(t, quiet, 1)
+	require.LessOrEqual(t, liar, 1)
+	require.Equal(t, liar, told)
+
+	b = storeOf(t, memory(3), 9, numbered(5000, "here"))
+	quiet, good = 0, 0
+	cut := peerFunc(func(context.Context, []byte) ([]byte, error) { // answers once
+		if late++; late == 1 {
+			return a.Serve((&request{height: 9, digest: wants(t, a).Digest, asks: []ask{{}}}).encode())
+		}
+		return nil, gone
+	})
+	want, _ = manual(wants(t, a, count(&good, cut), count(&quiet, silent)))
+	_, err = b.Sync(t.Context(), want)
+	require.ErrorIs(t, err, ErrPeers)
+	require.LessOrEqual(t, good, 3)
+	require.Equal(t, 2, quiet)
+
+	b = storeOf(t, memory(3), 9, numbered(5000, "here"))
+	want, _ = manual(wants(t, a))
+	_, err = b.Sync(t.Context(), want)
+	require.ErrorIs(t, err, ErrPeers, "there are none")
+}
+
+// Two peers that are slow in turn: what is late at one is answered by the other, whoever is first,
+// and what comes twice counts once.
+func TestLateAnswersCountOnce(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(3000, "there"))
+	b := storeOf(t, memory(3), 9, numbered(3000, "here"))
+	gate := make(chan struct{})
+	entered := make(chan int, 2)
+	var once [2]sync.Once
+	slow := func(i int) Peer {
+		return peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+			answer, err := a.Serve(q)
+			once[i].Do(func() { entered <- i; <-gate })
+			return answer, err
+		})
+	}
+	want, ticks := manual(wants(t, a, slow(0), slow(1)))
+	done := make(chan error, 1)
+	go func() { _, err := b.Sync(context.Background(), want); done <- err }()
+	<-entered // one has the root, the only thing that is to be asked for
+	for range lateTicks {
+		ticks <- time.Time{}
+	}
+	<-entered // and so has the other
+	close(gate)
+	require.NoError(t, <-done)
+	require.Equal(t, content(t, a), content(t, b))
+}
+
+// A state that is lower than the one here, with records that are younger than it.
+func TestSyncToALowerHeight(t *testing.T) {
+	there := numbered(300, "v")
+	a := storeOf(t, memory(3), 9, there)
+	for _, scrub := range []bool{false, true} {
+		b := open(t, memory(3))
+		for h := uint64(1); h < 20; h++ {
+			for i := range 300 {
+				if uint64(i)%19 == h-1 {
+					b.Block().Set(fmt.Append(nil, "key ", i), []byte("v"))
+				}
+			}
+			b.Block().Set([]byte("more"), fmt.Append(nil, h))
+			require.NoError(t, b.Commit(h))
+		}
+		want := wants(t, a, honest(a))
+		want.Scrub = scrub
+		stats, err := b.Sync(t.Context(), want)
+		require.NoError(t, err)
+		require.Equal(t, 1, stats.Changed)
+		require.Equal(t, content(t, a), content(t, b))
+		v, err := b.At(9)
+		require.NoError(t, err)
+		for h := uint64(10); h < 13; h++ {
+			b.Block().Set([]byte("key 7"), fmt.Append(nil, h))
+			require.NoError(t, b.Commit(h))
+		}
+		require.Equal(t, there.seq(nil, nil, false), entries(v.Range(nil, nil)))
+		got, ok := v.Get([]byte("key 7"))
+		require.True(t, ok)
+		require.Equal(t, "v", string(got))
+	}
+}
