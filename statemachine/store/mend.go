@@ -37,8 +37,12 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 	s.block.reset()
 	s.forget()
 	err := s.mendParts(ctx, stats)
-	if errors.Is(err, errFiles) {
+	var f *Failure
+	switch {
+	case errors.Is(err, errFiles):
 		return s.startOver(err)
+	case errors.As(err, &f):
+		return s.fail("repair", f)
 	}
 	return err
 }

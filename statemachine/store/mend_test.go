@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -253,4 +254,91 @@ func TestRepairOfAFailedStore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, content(t, a), content(t, b))
 	require.NoError(t, b.Commit(10))
+}
+
+// Wherever the database fails during a repair, the next one, of another process, makes
+// the state good.
+func TestFaultsDuringARepair(t *testing.T) {
+	there := numbered(60, "v")
+	a := storeOf(t, memory(3), 9, there)
+	for _, node := range []bool{false, true} {
+		faults := 0
+		for n := 0; ; n += 1 + n/30 {
+			left := 1 << 30
+			d := &flakyDisks{left: &left}
+			c := memory(3)
+			c.disks = func(Config, func(error)) (disks, error) { return d, nil }
+			here := maps.Clone(there)
+			here["key 3"], here["key 4"], here["more"] = "other", "other", ""
+			s := storeOf(t, c, 12, here)
+			require.NoError(t, s.Flush())
+			poke(t, s, lastKey("key 7"), flipLast)
+			poke(t, s, lastKey("key 8"), gone)
+			if node {
+				all := liveNodes(t, s)
+				id := all[len(all)-1].id()
+				poke(t, s, id.key(), gone)
+			}
+			left = n
+			_, err := s.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+			if err == nil {
+				break
+			}
+			faults++
+			require.ErrorIs(t, err, ErrFailed)
+			require.ErrorIs(t, err, errDisk)
+			require.NoError(t, s.Close())
+			left = 1 << 30
+			s = open(t, c)
+			_, err = s.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+			require.NoError(t, err, "after fault %d", n)
+			require.Equal(t, content(t, a), content(t, s))
+			r, err := s.Scrub(t.Context(), 1)
+			require.NoError(t, err)
+			require.Empty(t, r.Damages)
+			require.NoError(t, a.Flush())
+			for _, space := range []byte{spaceLast, spaceHistory, spaceJournal, spaceNodes} {
+				require.Equal(t, count(t, a, space), count(t, s, space), "space %c after fault %d", space, n)
+			}
+			require.NoError(t, s.Commit(10))
+			require.NoError(t, s.Close())
+		}
+		require.Greater(t, faults, 20)
+	}
+}
+
+// A repair that is cancelled wherever it looks at its context goes on later.
+func TestCancelledRepair(t *testing.T) {
+	there := numbered(1100, "v")
+	a := storeOf(t, memory(3), 9, there)
+	for n := 1; ; n += 1 + n/4 {
+		s := storeOf(t, memory(3), 12, there)
+		require.NoError(t, s.Flush())
+		root := s.tree.root().id()
+		poke(t, s, root.key(), gone)
+		poke(t, s, lastKey("key 7"), flipLast)
+		_, err := s.Sync(&countdown{Context: t.Context(), left: n}, scrubbed(wants(t, a, honest(a))))
+		if err == nil {
+			require.Greater(t, n, 8)
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, s.err())
+		_, err = s.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+		require.NoError(t, err)
+		require.Equal(t, content(t, a), content(t, s))
+	}
+}
+
+// countdown is a context that ends when it is looked at for the nth time.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
 }
