@@ -64,6 +64,15 @@ func (m *Machine) Restored(height uint64) {
 	m.notify()
 }
 
+// SyncState makes the state another replica's.
+func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
+	stats, err := m.Machine.SyncState(ctx, want)
+	if err == nil {
+		m.notify()
+	}
+	return stats, err
+}
+
 // notify wakes those who wait for a height.
 func (m *Machine) notify() {
 	m.mu.Lock()

@@ -73,6 +73,18 @@ func FuzzSync(f *testing.F) {
 		})))
 		require.Error(t, err)
 		require.LessOrEqual(t, n, 2)
+
+		// Nor to a comparison, which an answer that is true only for its first parts ends too.
+		twin := storeOf(t, memory(3), 9, numbered(2, "here"))
+		n = 0
+		ds, _, _, err := twin.Compare(context.Background(), wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) {
+			n++
+			return answer, nil
+		})), 5)
+		require.Error(t, err)
+		require.Empty(t, ds)
+		require.LessOrEqual(t, n, 2)
+		require.Len(t, content(t, twin), 2)
 	})
 }
 

@@ -169,6 +169,48 @@ func TestSyncAmongLiars(t *testing.T) {
 	})
 }
 
+// What a request costs is bounded, whatever it asks for: the values of a node that are
+// too long to go with it are not all read for each time that it asks for them.
+func TestServingIsBounded(t *testing.T) {
+	there := model{}
+	for i := range 17 { // at least two of them are below one node
+		there[fmt.Sprint("key ", i)] = string(make([]byte, answerBytes/2+i))
+	}
+	a := storeOf(t, memory(3), 9, there)
+	d, err := a.Digest()
+	require.NoError(t, err)
+	q := request{height: 9, digest: d}
+	for range maxAsks {
+		q.asks = append(q.asks, ask{values: true})
+	}
+	b, err := a.Serve(q.encode())
+	require.NoError(t, err)
+	parts, err := decodeAnswer(b, maxAsks)
+	require.NoError(t, err)
+	require.NotEmpty(t, parts)
+	require.LessOrEqual(t, len(parts), maxServe/answerBytes+1)
+}
+
+// A value that the storage changed is not sent: the store that finds it fails.
+func TestDamageIsNotServed(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(50, "there"))
+	want := wants(t, a, honest(a))
+	want.Lied = func(int, error) { t.Error("it is damaged, and no liar") }
+	damageValue(t, a, "key 7", flipLast)
+	b := open(t, memory(3))
+	_, err := b.Sync(t.Context(), want)
+	require.ErrorIs(t, err, ErrPeers)
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorIs(t, a.err(), ErrCorrupt)
+	// From somebody else it gets well, and serves again.
+	c := storeOf(t, memory(3), 9, numbered(50, "there"))
+	_, err = a.Sync(t.Context(), scrubbed(wants(t, c, honest(c))))
+	require.NoError(t, err)
+	_, err = b.Sync(t.Context(), want)
+	require.NoError(t, err)
+	require.Equal(t, content(t, c), content(t, b))
+}
+
 func TestSyncWithNobody(t *testing.T) {
 	a := storeOf(t, memory(3), 9, numbered(50, "there"))
 	b := storeOf(t, memory(3), 4, numbered(40, "here"))
