@@ -49,10 +49,8 @@ func (s *Store) Compare(ctx context.Context, want Sync, limit int) (differences 
 		}
 	}
 	w := newDescent(want, &stats)
-	w.load, w.visit = c.v.load, c
+	w.load, w.visit = c.load, c
 	failed := Catch(func() {
-		c.v.enter()
-		defer s.users.leave()
 		if _, err = w.run(ctx, t.root); err == nil {
 			differences = c.list()
 		}
@@ -83,6 +81,13 @@ type difference struct {
 	isHere       bool
 	there        []byte
 	isThere, got bool // got: the value there is known
+}
+
+// load returns a node of the tree here. The store may be closed while peers are asked.
+func (c *comparer) load(x *child) *node {
+	c.v.enter()
+	defer c.v.s.users.leave()
+	return c.v.load(x)
 }
 
 // scrub has differences begin with what is damaged here.
@@ -152,7 +157,7 @@ func (c *comparer) absent(x *child) {
 		c.note(&x.place, difference{key: x.name, here: x.digest, isHere: true})
 		return
 	}
-	n := c.v.load(x)
+	n := c.load(x)
 	for i := range n.children {
 		c.absent(&n.children[i])
 	}
@@ -197,6 +202,8 @@ func (c *comparer) full() bool { return false }
 
 // list adds what is here.
 func (c *comparer) list() (out []statemachine.StateDifference) {
+	c.v.enter()
+	defer c.v.s.users.leave()
 	bytes := 0
 	c.found.Scan(func(path string, d difference) bool {
 		r := c.v.find(d.key)

@@ -128,3 +128,84 @@ func TestConcurrentReads(t *testing.T) {
 	require.Positive(t, read)
 	require.Positive(t, proved)
 }
+
+// A scrub and a comparison beside blocks that are committed, flushed and pruned.
+func TestLookingForDamageBesideBlocks(t *testing.T) {
+	c := onDisk(3, vfs.NewMem())
+	c.FlushBytes = 8 << 10
+	s := open(t, c)
+	peer := open(t, memory(100))
+	write := func(h uint64) {
+		for _, s := range []*Store{peer, s} {
+			for i := range 30 {
+				s.Block().Set(fmt.Append(nil, "key ", (h*7+uint64(i))%200), fmt.Append(nil, h))
+			}
+			require.NoError(t, s.Commit(h))
+			_, err := s.Digest()
+			require.NoError(t, err)
+		}
+	}
+	write(1)
+	done := make(chan struct{})
+	faults := make(chan error, 2)
+	var wg sync.WaitGroup
+	looked := make([]int, 2)
+	look := func(i int, f func() error) {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				err := f()
+				if errors.Is(err, ErrPruned) {
+					continue
+				}
+				if looked[i]++; err != nil {
+					faults <- err
+					return
+				}
+			}
+		})
+	}
+	look(0, func() error {
+		r, err := s.Scrub(t.Context(), 10)
+		if err == nil && (len(r.Damages) > 0 || r.More || r.Values < 30) {
+			err = fmt.Errorf("%+v", r)
+		}
+		return err
+	})
+	look(1, func() error {
+		_, last := s.Heights()
+		v, err := peer.At(last)
+		if err != nil {
+			return err
+		}
+		d, err := v.Digest()
+		if err != nil {
+			return nil // not taken yet
+		}
+		ds, _, _, err := s.Compare(t.Context(), Sync{Height: last, Digest: d, Peers: []Peer{honest(peer)}, Scrub: true}, 10)
+		if errors.Is(err, ErrNoProof) {
+			return nil
+		}
+		if err == nil && len(ds) > 0 {
+			err = fmt.Errorf("%+v", ds)
+		}
+		return err
+	})
+	for h := uint64(2); h < 150; h++ {
+		write(h)
+	}
+	close(done)
+	wg.Wait()
+	select {
+	case err := <-faults:
+		t.Fatal(err)
+	default:
+	}
+	require.Positive(t, looked[0])
+	require.Positive(t, looked[1])
+	require.NoError(t, s.Close())
+}

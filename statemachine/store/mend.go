@@ -66,6 +66,16 @@ func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
 		s.failed.Store(nil)
 		return s.rebuild(ctx)
 	}
+	// What is to be pruned is read before it is.
+	err := s.journals(0, ^uint64(0), func([]byte, *journal) error { return nil })
+	switch {
+	case errors.Is(err, errFiles):
+		return err
+	case errors.Is(err, ErrCorrupt):
+		return s.rebuild(ctx)
+	case err != nil:
+		return s.fail("read", err)
+	}
 	sc := s.scrubber(ctx, mendValues)
 	if err := sc.run(); err != nil {
 		return err
@@ -201,6 +211,24 @@ func (l *loader) take(ctx context.Context, it dbIterator) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// forgetHistory deletes the history, which is of no use any more, also what no journal
+// names because that was damaged.
+func (s *Store) forgetHistory(ctx context.Context) error {
+	b := s.db.newBatch()
+	for _, space := range []byte{spaceHistory, spaceJournal} {
+		if err := s.erase(ctx, space, &b); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			return s.fail("prune", err)
+		}
+	}
+	if err := b.write(true); err != nil {
+		return s.fail("write", err)
 	}
 	return nil
 }

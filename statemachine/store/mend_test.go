@@ -342,3 +342,29 @@ func (c *countdown) Err() error {
 	}
 	return nil
 }
+
+// A journal that does not decode, and history that no journal names.
+func TestRepairOfTheHistory(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(50, "v"))
+	b := open(t, memory(3))
+	for h := range uint64(6) {
+		for i := range 50 {
+			b.Block().Set(fmt.Append(nil, "key ", i), fmt.Append(nil, h))
+		}
+		require.NoError(t, b.Commit(h))
+	}
+	require.NoError(t, b.Flush())
+	poke(t, b, journalKey(5, 0), func(b []byte) []byte { return b[:len(b)-1] })
+	poke(t, b, []byte("hnobody knows\x00\x01        "), func([]byte) []byte { r := record{height: 1}; return r.encode() })
+	require.NoError(t, b.Commit(6))
+	for h := uint64(7); h < 12; h++ {
+		require.NoError(t, b.Commit(h))
+	}
+	require.ErrorIs(t, b.Flush(), ErrCorrupt)
+	_, err := b.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+	require.NoError(t, err)
+	require.Equal(t, content(t, a), content(t, b))
+	require.Zero(t, count(t, b, spaceHistory)+count(t, b, spaceJournal))
+	require.NoError(t, b.Commit(10))
+	require.NoError(t, b.Flush())
+}

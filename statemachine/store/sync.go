@@ -105,6 +105,11 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 				return err
 			}
 		}
+		if done && want.Scrub {
+			if err := errors.Join(s.patch(nil), s.forgetHistory(ctx)); err != nil {
+				return err
+			}
+		}
 		if done {
 			return s.complete(want.Height, want.Digest)
 		}
