@@ -227,3 +227,83 @@ func TestSyncToALowerHeight(t *testing.T) {
 		require.Equal(t, "v", string(got))
 	}
 }
+
+// When enough has come for once, what is late is not waited for.
+func TestEnoughDoesNotWaitForWhatIsLate(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(4000, "there"))
+	c := memory(3)
+	c.syncBytes = 64 << 10
+	b := storeOf(t, c, 9, numbered(4000, "here"))
+	asked := make(chan struct{}, 100)
+	stuck := peerFunc(func(ctx context.Context, _ []byte) ([]byte, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	want, ticks := manual(wants(t, a, stuck, honest(a)))
+	done := make(chan error, 1)
+	go func() { _, err := b.Sync(context.Background(), want); done <- err }()
+	for finished := false; !finished; {
+		select {
+		case <-asked: // each time it is late before the other one is asked
+			for range lateTicks {
+				select {
+				case ticks <- time.Time{}:
+				case err := <-done:
+					require.NoError(t, err)
+					finished = true
+				}
+			}
+		case err := <-done:
+			require.NoError(t, err)
+			finished = true
+		}
+	}
+	require.Equal(t, content(t, a), content(t, b))
+}
+
+// Answers that are true of the state, and not of what was asked for.
+func TestWrongParts(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(300, "there"))
+	serve := func(q *request) []byte {
+		b, err := a.Serve(q.encode())
+		require.NoError(t, err)
+		return b
+	}
+	for name, twist := range map[string]func(q *request) []byte{
+		"nothing there":  func(q *request) []byte { return []byte{0, 0, 0, 1, answerNone} },
+		"no parts":       func(q *request) []byte { return []byte{0, 0, 0, 0} },
+		"always the top": func(q *request) []byte { q.asks = []ask{{}}; return serve(q) },
+		"the first for the second": func(q *request) []byte {
+			if len(q.asks) > 1 {
+				q.asks[1] = q.asks[0]
+			}
+			return serve(q)
+		},
+		"another leaf": func(q *request) []byte {
+			for i := range q.asks {
+				if n := len(q.asks[i].turns); n > 1 {
+					q.asks[i].turns[n-1] ^= 1
+				}
+			}
+			return serve(q)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := storeOf(t, memory(3), 9, numbered(300, "here"))
+			liar := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+				r, err := decodeRequest(q)
+				require.NoError(t, err)
+				return twist(r), nil
+			})
+			want, _ := manual(wants(t, a, liar))
+			lies := 0
+			want.Lied = func(int, error) { lies++ }
+			_, err := b.Sync(t.Context(), want)
+			require.ErrorIs(t, err, ErrPeers)
+			if name != "no parts" {
+				require.Equal(t, 1, lies)
+			}
+		})
+	}
+}

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -367,4 +367,57 @@ func TestRepairOfTheHistory(t *testing.T) {
 	require.Zero(t, count(t, b, spaceHistory)+count(t, b, spaceJournal))
 	require.NoError(t, b.Commit(10))
 	require.NoError(t, b.Flush())
+}
+
+// So many nodes are damaged that they are not counted.
+func TestScrubOfATreeInRuins(t *testing.T) {
+	there := numbered(20_000, "v")
+	a := storeOf(t, memory(3), 9, there)
+	b := storeOf(t, memory(3), 9, there)
+	require.NoError(t, b.Flush())
+	batch := b.db.newBatch()
+	lost := 0
+	for _, c := range liveNodes(t, b) {
+		if n, err := b.load(c); err == nil && c.digit > 2 && len(n.children) > 0 {
+			id := c.id()
+			batch.delete(id.key())
+			lost++
+		}
+	}
+	require.Greater(t, lost, maxLost)
+	require.NoError(t, batch.write(true))
+	b.forget()
+	r, err := b.Scrub(t.Context(), maxDamages)
+	require.NoError(t, err)
+	require.True(t, r.More)
+	require.Len(t, r.Damages, maxLost+1)
+	require.Contains(t, r.Damages[0].Kind.String(), "node")
+	_, err = b.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+	require.NoError(t, err)
+	require.Equal(t, content(t, a), content(t, b))
+}
+
+// A key in a node that is not the one of its path: long keys have both in the record.
+func TestScrubFindsALongKeyThatChanged(t *testing.T) {
+	long := string(bytes.Repeat([]byte("k"), longName))
+	there := model{long + "1": "v", long + "2": "v", "short": "v"}
+	a := storeOf(t, memory(3), 9, there)
+	b := storeOf(t, memory(3), 9, there)
+	require.NoError(t, b.Flush())
+	for _, c := range liveNodes(t, b) {
+		id := c.id()
+		poke(t, b, id.key(), func(b []byte) []byte {
+			if i := bytes.Index(b, []byte(long)); i >= 0 {
+				b[i+3] ^= 1
+			}
+			return b
+		})
+	}
+	r, err := b.Scrub(t.Context(), 10)
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Damages)
+	require.Equal(t, DamagedNode, r.Damages[0].Kind)
+	_, err = b.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+	require.NoError(t, err)
+	require.Equal(t, content(t, a), content(t, b))
 }

@@ -64,9 +64,11 @@ func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error
 			return stats, err
 		}
 	}
-	err = s.transfer(ctx, want, &stats)
+	if err = s.transfer(ctx, want, &stats); err == nil {
+		err = s.err()
+	}
 	if want.Scrub && errors.Is(err, errFiles) {
-		// A part that nobody has read before.
+		// A part that only the database itself reads, when it compacts.
 		if err = s.startOver(err); err == nil {
 			err = s.transfer(ctx, want, &stats)
 		}
