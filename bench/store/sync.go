@@ -71,8 +71,18 @@ func transfer() error {
 		defer pprof.StopCPUProfile()
 	}
 	fmt.Fprintf(&out, "\n### State transfer at %d keys\n\n| | time | processor time, both sides | requests | received | sent | nodes | values |\n|---|---:|---:|---:|---:|---:|---:|---:|\n", *keys)
-	for _, test := range []struct{ name, dir string }{{"a thousandth differs", to}, {"all of it, part by part", filepath.Join(folder, "empty")}} {
-		if test.dir != to && !*whole {
+	if err := os.CopyFS(filepath.Join(folder, "scrubbed"), os.DirFS(to)); err != nil {
+		return err
+	}
+	for _, test := range []struct {
+		name, dir string
+		scrub     bool
+	}{
+		{"a thousandth differs", to, false},
+		{"a thousandth differs, with a scrub", filepath.Join(folder, "scrubbed"), true},
+		{"all of it, part by part", filepath.Join(folder, "empty"), false},
+	} {
+		if strings.HasSuffix(test.dir, "empty") && !*whole {
 			continue
 		}
 		b, err := open(test.dir)
@@ -80,7 +90,7 @@ func transfer() error {
 			return err
 		}
 		began, cpu := time.Now(), used()
-		stats, err := b.Sync(context.Background(), store.Sync{Height: 1, Digest: digest, Peers: []store.Peer{near{a}}})
+		stats, err := b.Sync(context.Background(), store.Sync{Height: 1, Digest: digest, Peers: []store.Peer{near{a}}, Scrub: test.scrub})
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,8 @@
 // of what changed since, and does not read the snapshot's content. A store that is used
 // without a machine goes on where [Store.Heights] says.
 //
-// The folder belongs to one process. It holds at most the last state twice over, while a
+// The folder belongs to one process, which locks it; whoever comes second gets
+// [ErrLocked]. It holds at most the last state twice over, while a
 // snapshot is being loaded beside it, and otherwise what the database needs for the last
 // state and for what the kept heights changed; see "The disk" in DESIGN.md for the bound.
 //
@@ -62,9 +63,23 @@
 //
 // [Store.Sync] makes the state that of a certified checkpoint by asking [Peer]s, whose
 // stores answer by [Store.Serve]. It checks each piece as it comes, goes on where an
-// earlier attempt ended, and is independent of how the bytes travel. While a height is
-// being served it is not pruned; a peer that has pruned it answers with nothing.
-// [Store.Import] makes a state of more entries than fit into a block.
+// earlier attempt ended, and is independent of how the bytes travel. A peer that is slow holds
+// up nobody. While a height is being served it is not pruned; a peer that has pruned it
+// answers with nothing. [Store.Import] makes a state of more entries than fit into a block.
+//
+// # When states differ
+//
+// A [Machine] is a [statemachine.PartedState]. When its digest is not the certified one,
+// [Store.Compare] descends the tree here and that of healthy peers and lists the first
+// keys that differ, with both values and the block that wrote them, and [Machine.Rerun]
+// runs that block again on the state before it and says which operation wrote what.
+//
+// A digest says what operations wrote, not what a disk made of it since: where a value
+// was changed beneath its leaf, trees are equal. [Store.Scrub] therefore reads every value
+// and every node and holds them against their digests, and so do Compare and Sync if
+// [Sync.Scrub] is set, as it is for a Machine: Compare then lists such keys, as
+// damaged, and Sync makes all of it good. That costs reading the whole state once: see
+// "What is compared, and what is repaired" in DESIGN.md.
 //
 // # When the database fails
 //
@@ -72,5 +87,8 @@
 // [Machine] lets it through to the executor, which stops the replica with an error
 // that wraps [statemachine.ErrHalted] and it: another replica's disk has not failed, so
 // any result would make the two differ. Whoever reads outside a machine uses [Catch].
-// After a failure the store refuses everything; it is closed, and opened again.
+// After a failure the store refuses everything; it is closed, and opened again. Where
+// the failure is damage it wraps [ErrCorrupt] and says what to do: a Sync with a scrub
+// repairs the store as it is, open and failed, and where the database cannot read its
+// files replaces it. [Discard] empties a folder that cannot even be opened.
 package store
