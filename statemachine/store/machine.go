@@ -69,6 +69,9 @@ func NewMachine(s *Store, h Handler) (*Machine, error) {
 	m.blocks, _ = h.(Blocks)
 	if !s.isNew() {
 		m.stale.Store(true)
+		if err := m.check(); err != nil {
+			return nil, err
+		}
 		return m, nil
 	}
 	return m, m.found()
@@ -168,9 +171,6 @@ func (m *Machine) Restore(r io.Reader) error {
 	}
 	return err
 }
-
-// Restored notes the height of a restored state.
-func (m *Machine) Restored(height uint64) { m.store.SetHeight(height) }
 
 // Query answers a [ProofQuery] itself and leaves all others to the handler.
 func (m *Machine) Query(ctx context.Context, q []byte) (answer []byte, err error) {
