@@ -96,6 +96,17 @@ func (m *Machine) touch(c *cell) {
 	}
 }
 
+func (m *Machine) fits(growth int64) bool {
+	return growth <= 0 || m.size+growth <= m.limits.MaxStateBytes
+}
+
+func (m *Machine) at() uint64 { return m.revision }
+
+func (m *Machine) ascend(from string, do func(key string, e *entry) bool) { m.tree.Ascend(from, do) }
+
+// ascend is that of a frozen content.
+func (v *view) ascend(from string, do func(key string, e *entry) bool) { v.tree.Ascend(from, do) }
+
 // freeze returns the content as it is, for good. It costs a constant, and the writes
 // that follow copy what they change.
 func (m *Machine) freeze() *btree.Map[string, *entry] {

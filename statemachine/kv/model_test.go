@@ -5,15 +5,21 @@ import (
 	"sort"
 	"testing"
 
-	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
-// The machine against a plain map: single operations, results and content.
+// Both forms against a plain map: single operations, results and content.
 func TestAgainstModel(t *testing.T) {
+	for name, open := range forms {
+		t.Run(name, func(t *testing.T) { againstModel(t, open) })
+	}
+}
+
+func againstModel(t *testing.T, open func(Limits) machine) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := New(smallLimits())
+		m := &driven{machine: open(smallLimits()), t: t}
 		model := map[string]KeyValue{}
 		revision := uint64(0)
 		key := rapid.SliceOfN(rapid.ByteRange('a', 'c'), 1, 2)
@@ -27,13 +33,7 @@ func TestAgainstModel(t *testing.T) {
 			kv.Value, kv.Mod, kv.Version = append([]byte(nil), v...), revision, kv.Version+1
 			model[string(k)] = kv
 		}
-		do := func(op []byte) Result {
-			r, err := DecodeResult(m.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: op}}})[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r
-		}
+		do := m.do
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				k, v := key.Draw(t, "key"), value.Draw(t, "value")
@@ -87,19 +87,29 @@ func TestAgainstModel(t *testing.T) {
 				require.Equal(t, more, r.More)
 			},
 			"": func(t *rapid.T) {
-				if m.revision != revision || m.tree.Len() != len(model) {
-					t.Fatalf("revision %d, %d keys; model %d, %d", m.revision, m.tree.Len(), revision, len(model))
-				}
-				m.Digest()
-				if m.trie.Len() != len(model) {
-					t.Fatalf("trie has %d keys", m.trie.Len())
-				}
 				size := int64(0)
 				for k, kv := range model {
 					size += entrySize(len(k), len(kv.Value))
 				}
-				if size != m.size {
-					t.Fatalf("size %d, want %d", m.size, size)
+				var have totals
+				keys := 0
+				switch m := m.machine.(type) {
+				case *Machine:
+					m.Digest()
+					if m.trie.Len() != len(model) {
+						t.Fatalf("trie has %d keys", m.trie.Len())
+					}
+					have, keys = totals{m.revision, m.size}, m.tree.Len()
+				case *store.Machine:
+					v, err := m.Store().Last()
+					require.NoError(t, err)
+					have.load(v)
+					for range v.Range([]byte{spaceKey}, []byte{spaceKey + 1}) {
+						keys++
+					}
+				}
+				if have != (totals{revision, size}) || keys != len(model) {
+					t.Fatalf("%+v, %d keys; model %d, %d, %d", have, keys, revision, size, len(model))
 				}
 			},
 		})

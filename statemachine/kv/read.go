@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/parley-bft/parley/crypto/canon"
-	"github.com/tidwall/btree"
 )
 
 // appendGet appends the body of a Get's result; e is nil if the key is not there.
@@ -21,7 +20,7 @@ func (l *Limits) appendGet(out, key []byte, e *entry) []byte {
 
 // appendRange appends the body of a Range's result, stopping at the first key
 // that the limits have no room for.
-func (l *Limits) appendRange(out []byte, tree *btree.Map[string, *entry], op *operation) []byte {
+func (l *Limits) appendRange(out []byte, c ordered, op *operation) []byte {
 	out = append(out, byte(KindRange))
 	more := len(out)
 	out = canon.AppendBool(out, false)
@@ -32,7 +31,7 @@ func (l *Limits) appendRange(out []byte, tree *btree.Map[string, *entry], op *op
 	}
 	end := string(op.end)
 	n := 0
-	tree.Ascend(string(op.key), func(key string, e *entry) bool {
+	c.ascend(string(op.key), func(key string, e *entry) bool {
 		if end != "" && key >= end {
 			return false
 		}
