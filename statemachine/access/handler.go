@@ -23,6 +23,15 @@ var ErrQuery = errors.New("access query")
 // which only the pattern "*" permits. It must be a function of the bytes alone.
 type Classifier func(data []byte) (kind string, read bool)
 
+// Principal is implemented by applications whose operations say themselves whose they
+// are, as signed transactions do that anybody may hand in: the policy then decides about
+// that key, in place of the one that signed the request.
+type Principal interface {
+	// Principal returns whose operation it is; false leaves it the client's. It is called
+	// before Apply, with the same operation.
+	Principal(op *statemachine.Op) (crypto.PublicKey, bool)
+}
+
 // KindProof is the name of the store's own queries for proofs: whoever may read that may
 // read everything.
 const KindProof = "store/proof"
@@ -32,6 +41,8 @@ type Handler struct {
 	app      store.Handler
 	blocks   store.Blocks // nil if the application has none
 	founder  store.Founder
+	checker  store.Checker
+	owner    Principal // nil: operations are their clients'
 	classify Classifier
 	chain    crypto.Digest
 	policy   Policy
@@ -42,6 +53,7 @@ var (
 	_ store.Handler = (*Handler)(nil)
 	_ store.Blocks  = (*Handler)(nil)
 	_ store.Founder = (*Handler)(nil)
+	_ store.Checker = (*Handler)(nil)
 )
 
 // maxLife is how far off the deadline of administrators' signatures may be, and how long
@@ -57,6 +69,8 @@ func Wrap(app store.Handler, classify Classifier, chain crypto.Digest, p Policy)
 	h := &Handler{app: app, classify: classify, chain: chain, policy: p, verifier: ed25519.NewVerifier(signed.MaxKeys)}
 	h.blocks, _ = app.(store.Blocks)
 	h.founder, _ = app.(store.Founder)
+	h.checker, _ = app.(store.Checker)
+	h.owner, _ = app.(Principal)
 	return h, nil
 }
 
@@ -115,15 +129,22 @@ type decidedKey struct{}
 // decide returns why the caller may not read something in the last state, as a
 // *[Refusal], or the store's error.
 func (m *Machine) decide(ctx context.Context, q []byte) error {
-	v, err := m.Store().Last()
-	if err != nil {
-		return err
-	}
 	kind := KindProof
 	if !bytes.HasPrefix(q, proofQuery) {
 		kind, _ = m.handler.kind(q)
 	}
 	caller, _ := statemachine.CallerFrom(ctx)
+	return m.Permit(caller, kind)
+}
+
+// Permit returns why a caller may not read what is of a kind, by the policy as it is now,
+// as a *[Refusal], or the store's error: for what reads the state beside
+// [Machine.Query].
+func (m *Machine) Permit(caller crypto.PublicKey, kind string) error {
+	v, err := m.Store().Last()
+	if err != nil {
+		return err
+	}
 	var why *Refusal
 	if err := store.Catch(func() { why = reading{store.PrefixReader(v, prefix)}.decide(caller, kind, true) }); err != nil {
 		return err
@@ -151,6 +172,17 @@ func (h *Handler) Found(t store.Txn) {
 	}
 }
 
+// CheckState tells whether a state has a policy, and asks the application about its part.
+func (h *Handler) CheckState(r store.Reader) error {
+	if _, ok := r.Get([]byte(prefix + keySettings)); !ok {
+		return errors.New("it has no access policy")
+	}
+	if h.checker == nil {
+		return nil
+	}
+	return h.checker.CheckState(store.PrefixReader(r, AppPrefix))
+}
+
 // BeginBlock is the application's.
 func (h *Handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 	if h.blocks != nil {
@@ -171,12 +203,13 @@ func (h *Handler) EndBlock(t store.Txn, b *statemachine.Block) {
 func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
 	own := store.Prefix(t, prefix)
 	kind, read := h.kind(op.Data)
-	why := h.admit(own, b, op, kind, read)
+	who := h.principal(op)
+	why := h.admit(own, b, op, who, kind, read)
 	if why == nil && IsOperation(op.Data) {
 		return h.applyOwn(t, own, b, op)
 	}
 	if why != nil {
-		note(own, op.Client, kind, why, b.Time)
+		note(own, who, kind, why, b.Time)
 		t.Commit()
 		return why.encode()
 	}
@@ -222,19 +255,30 @@ func (h *Handler) kind(data []byte) (string, bool) {
 	return Kind(rest[0]).String(), Kind(rest[0]).Read()
 }
 
-// admit decides about an operation, in the transaction of which the quota is charged.
-func (h *Handler) admit(own store.Txn, b *statemachine.Block, op *statemachine.Op, kind string, read bool) *Refusal {
+// principal is whose operation it is.
+func (h *Handler) principal(op *statemachine.Op) crypto.PublicKey {
+	if h.owner != nil && !IsOperation(op.Data) {
+		if key, ok := h.owner.Principal(op); ok {
+			return key
+		}
+	}
+	return op.Client
+}
+
+// admit decides about an operation of a key, in the transaction of which the quota is
+// charged.
+func (h *Handler) admit(own store.Txn, b *statemachine.Block, op *statemachine.Op, who crypto.PublicKey, kind string, read bool) *Refusal {
 	now := reading{own}
 	if IsOperation(op.Data) && now.administrates(op.Client) {
 		return nil // whoever can mend the policy must not be shut out by it
 	}
 	// The signatures of administrators count, whoever submits them.
 	if !IsOperation(op.Data) || read {
-		if why := now.decide(op.Client, kind, read); why != nil {
+		if why := now.decide(who, kind, read); why != nil {
 			return why
 		}
 	}
-	return charge(own, op.Client, b.Time, len(op.Data))
+	return charge(own, who, b.Time, len(op.Data))
 }
 
 // applyOwn runs an operation about access.

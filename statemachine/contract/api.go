@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine/store"
 )
 
@@ -61,6 +62,9 @@ type API struct {
 	source source
 	limits ReadLimits
 	calls  chan struct{}
+	// permit says why what a method reads must not be read, by an access policy; nil
+	// permits everything.
+	permit func(method string) error
 }
 
 func newAPI(c *chain, s source, l ReadLimits) *API {
@@ -68,12 +72,33 @@ func newAPI(c *chain, s source, l ReadLimits) *API {
 	return &API{chain: c, source: s, limits: l, calls: make(chan struct{}, l.Calls)}
 }
 
-// API returns reads of the machine's state.
-func (m *Machine) API(l ReadLimits) *API { return newAPI(m.handler.chain, kept{m.Store()}, l) }
+// API returns reads of the machine's state: under an access policy, those of a stranger.
+func (m *Machine) API(l ReadLimits) *API { return m.APIOf(crypto.PublicKey{}, l) }
 
-// read runs do on the last state. What the database cannot read, and what has been
-// pruned in the meantime, is an error.
-func read[T any](a *API, do func(v view) (T, error)) (out T, err error) {
+// APIOf returns a caller's reads, whom the access policy lets read if there is one.
+func (m *Machine) APIOf(caller crypto.PublicKey, l ReadLimits) *API {
+	a := newAPI(m.handler.chain, kept{m.Store(), m.part}, l)
+	if m.guard != nil {
+		a.permit = func(method string) error { return m.guard.Permit(caller, method) }
+	}
+	return a
+}
+
+// MayRead returns why a method's answer must not be read through a, or nil: for methods
+// that put it together of other reads.
+func MayRead(a *API, method string) error {
+	if a.permit == nil {
+		return nil
+	}
+	return a.permit(method)
+}
+
+// read runs do on the last state, for a method. What the database cannot read, and what
+// has been pruned in the meantime, is an error, and so is what the policy refuses.
+func read[T any](a *API, method string, do func(v view) (T, error)) (out T, err error) {
+	if err := MayRead(a, method); err != nil {
+		return out, err
+	}
 	failed := store.Catch(func() {
 		var r store.Reader
 		if r, err = a.source.last(); err == nil {
@@ -87,8 +112,8 @@ func read[T any](a *API, do func(v view) (T, error)) (out T, err error) {
 }
 
 // readAt runs do on the state after a block, of which b is the header.
-func readAt[T any](a *API, at *rpc.BlockNumberOrHash, do func(v view, height uint64, b *block) (T, error)) (T, error) {
-	return read(a, func(v view) (out T, err error) {
+func readAt[T any](a *API, method string, at *rpc.BlockNumberOrHash, do func(v view, height uint64, b *block) (T, error)) (T, error) {
+	return read(a, method, func(v view) (out T, err error) {
 		height, err := v.resolve(at)
 		if err != nil {
 			return out, err
@@ -142,7 +167,7 @@ func (a *API) ChainId() hexutil.Uint64 { return hexutil.Uint64(a.chain.genesis.C
 
 // BlockNumber is eth_blockNumber.
 func (a *API) BlockNumber() (hexutil.Uint64, error) {
-	return read(a, func(v view) (hexutil.Uint64, error) { return hexutil.Uint64(v.head()), nil })
+	return read(a, "eth_blockNumber", func(v view) (hexutil.Uint64, error) { return hexutil.Uint64(v.head()), nil })
 }
 
 // Syncing is eth_syncing.
@@ -153,21 +178,21 @@ func (a *API) Accounts() []common.Address { return []common.Address{} }
 
 // GetBalance is eth_getBalance.
 func (a *API) GetBalance(_ context.Context, addr common.Address, at *rpc.BlockNumberOrHash) (*hexutil.Big, error) {
-	return readAt(a, at, func(v view, _ uint64, _ *block) (*hexutil.Big, error) {
+	return readAt(a, "eth_getBalance", at, func(v view, _ uint64, _ *block) (*hexutil.Big, error) {
 		return (*hexutil.Big)(loadAccount(v.r, addr).balance.ToBig()), nil
 	})
 }
 
 // GetTransactionCount is eth_getTransactionCount: the nonce of the next transaction.
 func (a *API) GetTransactionCount(_ context.Context, addr common.Address, at *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
-	return readAt(a, at, func(v view, _ uint64, _ *block) (hexutil.Uint64, error) {
+	return readAt(a, "eth_getTransactionCount", at, func(v view, _ uint64, _ *block) (hexutil.Uint64, error) {
 		return hexutil.Uint64(loadAccount(v.r, addr).nonce), nil
 	})
 }
 
 // GetCode is eth_getCode.
 func (a *API) GetCode(_ context.Context, addr common.Address, at *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
-	return readAt(a, at, func(v view, _ uint64, _ *block) (hexutil.Bytes, error) {
+	return readAt(a, "eth_getCode", at, func(v view, _ uint64, _ *block) (hexutil.Bytes, error) {
 		return append(hexutil.Bytes{}, loadAccount(v.r, addr).loadCode(v.r)...), nil
 	})
 }
@@ -178,7 +203,7 @@ func (a *API) GetStorageAt(_ context.Context, addr common.Address, slot string, 
 	if err != nil {
 		return nil, err
 	}
-	return readAt(a, at, func(v view, _ uint64, _ *block) (hexutil.Bytes, error) {
+	return readAt(a, "eth_getStorageAt", at, func(v view, _ uint64, _ *block) (hexutil.Bytes, error) {
 		word := loadAccount(v.r, addr).committedWord(v.r, key)
 		return word[:], nil
 	})
@@ -228,7 +253,7 @@ func (a *API) FeeHistory(_ context.Context, blocks hexutil.Uint64, last rpc.Bloc
 	if len(percentiles) > 100 {
 		return nil, fmt.Errorf("%d percentiles: at most 100", len(percentiles))
 	}
-	return read(a, func(v view) (*FeeHistory, error) {
+	return read(a, "eth_feeHistory", func(v view) (*FeeHistory, error) {
 		end, err := v.number(last)
 		if err != nil {
 			return nil, err

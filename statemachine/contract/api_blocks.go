@@ -105,7 +105,7 @@ func (v view) logs(at place, b *block, r *record) []*types.Log {
 
 // GetBlockByNumber is eth_getBlockByNumber. A block that there is not is null.
 func (a *API) GetBlockByNumber(_ context.Context, n rpc.BlockNumber, full bool) (fields, error) {
-	return read(a, func(v view) (fields, error) {
+	return read(a, "eth_getBlockByNumber", func(v view) (fields, error) {
 		height, err := v.number(n)
 		if err != nil {
 			return nil, nil //nolint:nilerr // null, as everywhere
@@ -116,7 +116,7 @@ func (a *API) GetBlockByNumber(_ context.Context, n rpc.BlockNumber, full bool) 
 
 // GetBlockByHash is eth_getBlockByHash.
 func (a *API) GetBlockByHash(_ context.Context, hash common.Hash, full bool) (fields, error) {
-	return read(a, func(v view) (fields, error) {
+	return read(a, "eth_getBlockByHash", func(v view) (fields, error) {
 		height, ok := v.heightOf(hash)
 		if !ok {
 			return nil, nil
@@ -136,17 +136,17 @@ func (v view) blockAt(height uint64, full bool) (fields, error) {
 // GetBlockTransactionCountByNumber is eth_getBlockTransactionCountByNumber.
 func (a *API) GetBlockTransactionCountByNumber(_ context.Context, n rpc.BlockNumber) (*hexutil.Uint, error) {
 	at := rpc.BlockNumberOrHashWithNumber(n)
-	return a.count(&at)
+	return a.count("eth_getBlockTransactionCountByNumber", &at)
 }
 
 // GetBlockTransactionCountByHash is eth_getBlockTransactionCountByHash.
 func (a *API) GetBlockTransactionCountByHash(_ context.Context, hash common.Hash) (*hexutil.Uint, error) {
 	at := rpc.BlockNumberOrHashWithHash(hash, false)
-	return a.count(&at)
+	return a.count("eth_getBlockTransactionCountByHash", &at)
 }
 
-func (a *API) count(at *rpc.BlockNumberOrHash) (*hexutil.Uint, error) {
-	return read(a, func(v view) (*hexutil.Uint, error) {
+func (a *API) count(method string, at *rpc.BlockNumberOrHash) (*hexutil.Uint, error) {
+	return read(a, method, func(v view) (*hexutil.Uint, error) {
 		if height, err := v.resolve(at); err == nil {
 			if b, ok := v.block(height); ok {
 				n := hexutil.Uint(b.Count)
@@ -159,7 +159,7 @@ func (a *API) count(at *rpc.BlockNumberOrHash) (*hexutil.Uint, error) {
 
 // GetTransactionByHash is eth_getTransactionByHash.
 func (a *API) GetTransactionByHash(_ context.Context, hash common.Hash) (fields, error) {
-	return read(a, func(v view) (fields, error) {
+	return read(a, "eth_getTransactionByHash", func(v view) (fields, error) {
 		r, at, ok := v.find(hash)
 		if !ok {
 			return nil, nil
@@ -171,17 +171,17 @@ func (a *API) GetTransactionByHash(_ context.Context, hash common.Hash) (fields,
 // GetTransactionByBlockHashAndIndex is eth_getTransactionByBlockHashAndIndex.
 func (a *API) GetTransactionByBlockHashAndIndex(_ context.Context, hash common.Hash, index hexutil.Uint) (fields, error) {
 	at := rpc.BlockNumberOrHashWithHash(hash, false)
-	return a.transaction(&at, index)
+	return a.transaction("eth_getTransactionByBlockHashAndIndex", &at, index)
 }
 
 // GetTransactionByBlockNumberAndIndex is eth_getTransactionByBlockNumberAndIndex.
 func (a *API) GetTransactionByBlockNumberAndIndex(_ context.Context, n rpc.BlockNumber, index hexutil.Uint) (fields, error) {
 	at := rpc.BlockNumberOrHashWithNumber(n)
-	return a.transaction(&at, index)
+	return a.transaction("eth_getTransactionByBlockNumberAndIndex", &at, index)
 }
 
-func (a *API) transaction(block *rpc.BlockNumberOrHash, index hexutil.Uint) (fields, error) {
-	return read(a, func(v view) (fields, error) {
+func (a *API) transaction(method string, block *rpc.BlockNumberOrHash, index hexutil.Uint) (fields, error) {
+	return read(a, method, func(v view) (fields, error) {
 		height, err := v.resolve(block)
 		if err != nil || uint64(index) > 1<<32-1 {
 			return nil, nil //nolint:nilerr // null, as everywhere
@@ -205,7 +205,7 @@ func (v view) transactionAt(at place, r *record) (fields, error) {
 
 // GetTransactionReceipt is eth_getTransactionReceipt.
 func (a *API) GetTransactionReceipt(_ context.Context, hash common.Hash) (fields, error) {
-	return read(a, func(v view) (fields, error) {
+	return read(a, "eth_getTransactionReceipt", func(v view) (fields, error) {
 		r, at, ok := v.find(hash)
 		if !ok {
 			return nil, nil
@@ -220,7 +220,7 @@ func (a *API) GetTransactionReceipt(_ context.Context, hash common.Hash) (fields
 
 // GetBlockReceipts is eth_getBlockReceipts.
 func (a *API) GetBlockReceipts(_ context.Context, at rpc.BlockNumberOrHash) ([]fields, error) {
-	return read(a, func(v view) ([]fields, error) {
+	return read(a, "eth_getBlockReceipts", func(v view) ([]fields, error) {
 		height, err := v.resolve(&at)
 		if err != nil {
 			return nil, nil //nolint:nilerr // null, as everywhere

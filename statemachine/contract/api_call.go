@@ -154,7 +154,7 @@ func (a *API) Call(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash
 		return nil, err
 	}
 	defer done()
-	return readAt(a, at, func(v view, height uint64, b *block) (hexutil.Bytes, error) {
+	return readAt(a, "eth_call", at, func(v view, height uint64, b *block) (hexutil.Bytes, error) {
 		m, err := args.message(v.baseFee, a.limits.CallGas)
 		if err != nil {
 			return nil, err
@@ -183,7 +183,7 @@ func (a *API) EstimateGas(ctx context.Context, args CallArgs, at *rpc.BlockNumbe
 		return 0, err
 	}
 	defer done()
-	return readAt(a, at, func(v view, height uint64, b *block) (hexutil.Uint64, error) {
+	return readAt(a, "eth_estimateGas", at, func(v view, height uint64, b *block) (hexutil.Uint64, error) {
 		m, err := args.message(v.baseFee, min(a.limits.CallGas, v.genesis.TxGasLimit))
 		if err != nil {
 			return 0, err

@@ -121,7 +121,7 @@ func (f *Filter) mayMatch(bloom types.Bloom) bool {
 
 // GetLogs is eth_getLogs.
 func (a *API) GetLogs(ctx context.Context, f Filter) ([]*types.Log, error) {
-	return read(a, func(v view) ([]*types.Log, error) {
+	return read(a, "eth_getLogs", func(v view) ([]*types.Log, error) {
 		from, to, err := v.span(&f)
 		if err != nil {
 			return nil, err
@@ -193,7 +193,7 @@ func (v view) span(f *Filter) (from, to uint64, err error) {
 // Logs are those that a filter wants in the blocks from the first to the last; a last
 // one above the head is the head, which is returned. It is for polling.
 func (a *API) Logs(ctx context.Context, f Filter, from, to uint64) (logs []*types.Log, last uint64, err error) {
-	logs, err = read(a, func(v view) ([]*types.Log, error) {
+	logs, err = read(a, "eth_getLogs", func(v view) ([]*types.Log, error) {
 		last = min(to, v.head())
 		if from > last {
 			return nil, nil

@@ -24,7 +24,7 @@ func (m *Machine) Check() error {
 	var err error
 	failed := store.Catch(func() {
 		var r store.Reader
-		if r, err = (kept{m.Store()}).last(); err == nil {
+		if r, err = (kept{m.Store(), m.part}).last(); err == nil {
 			err = (&checker{view: view{m.handler.chain, r}, sent: make(map[common.Address]uint64)}).check()
 		}
 	})

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -34,17 +36,40 @@ type openBlock struct {
 	last     uint64                 // the height of the block before it
 	header   block                  // what is known of it
 	gasLeft  uint64
-	decoded  []decoded // of the operations that have not run yet
+	decoded  []decoded // the operations that have not run yet
 	gasUsed  uint64
 	logs     uint64
 	txs      types.Transactions
 	receipts types.Receipts
 }
 
-// take returns what is known of the next operation.
-func (o *openBlock) take() decoded {
-	d := o.decoded[0]
-	o.decoded = o.decoded[1:]
+// next returns what is known of an operation. Those of the block that come before it and
+// have not been asked for are not coming any more: an access policy refused them.
+func (h *handler) next(data []byte) *decoded {
+	o := &h.open
+	for i := range o.decoded {
+		if !bytes.Equal(o.decoded[i].data, data) {
+			continue
+		}
+		o.decoded = o.decoded[i:]
+		d := &o.decoded[0]
+		if !d.done {
+			d.tx, d.from, d.code = decode(data, h.signer)
+			d.done = true
+		}
+		return d
+	}
+	d := &decoded{data: data, done: true} // it is none of the block's
+	d.tx, d.from, d.code = decode(data, h.signer)
+	return d
+}
+
+// take is next for the last time.
+func (h *handler) take(data []byte) decoded {
+	d := *h.next(data)
+	if len(h.open.decoded) > 0 && bytes.Equal(h.open.decoded[0].data, data) {
+		h.open.decoded = h.open.decoded[1:]
+	}
 	return d
 }
 
@@ -76,6 +101,14 @@ func (h *handler) Found(t store.Txn) {
 	h.put(t, 0, &b)
 }
 
+// CheckState tells whether a state is that of a chain with this genesis.
+func (h *handler) CheckState(r store.Reader) error {
+	if have, _ := r.Get(genesisKey); string(have) != string(h.genesis.digest()) {
+		return fmt.Errorf("%w: it is that of a chain with another one: use that", ErrGenesis)
+	}
+	return nil
+}
+
 // BeginBlock starts a block.
 func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 	digest, err := store.StateBefore(t)
@@ -100,10 +133,7 @@ func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 
 // Apply runs one transaction.
 func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
-	d := h.open.take()
-	if !d.done {
-		d.tx, d.from, d.code = decode(op.Data, h.signer)
-	}
+	d := h.take(op.Data)
 	tx, from, code := d.tx, d.from, d.code
 	if code != statemachine.CodeOK {
 		return statemachine.Reject(code, nil)

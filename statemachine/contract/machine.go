@@ -9,7 +9,9 @@ import (
 	"github.com/ethereum/go-ethereum/core"
 	"github.com/ethereum/go-ethereum/core/types"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/store"
 )
 
@@ -18,21 +20,54 @@ import (
 type Machine struct {
 	*store.Machine
 	handler *handler
-	reads   *API
+	reads   *API            // of whoever is in the same process
+	guard   *access.Machine // nil: there is no policy
+	part    string          // of the store
 
 	mu      sync.Mutex
 	changed chan struct{} // closed by the next block
 }
 
 var (
-	_ statemachine.StateMachine = (*Machine)(nil)
-	_ statemachine.Querier      = (*Machine)(nil)
-	_ statemachine.HeightAware  = (*Machine)(nil)
+	_ statemachine.StateMachine   = (*Machine)(nil)
+	_ statemachine.HistoryQuerier = (*Machine)(nil)
+	_ statemachine.HeightAware    = (*Machine)(nil)
 )
 
 // New returns the machine of a chain whose state is s, which nobody else writes to.
 // nil stands for [DefaultGenesis].
 func New(s *store.Store, g *Genesis) (*Machine, error) {
+	h, err := newHandler(g)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := store.NewMachine(s, h)
+	if err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	return assemble(inner, h, nil), nil
+}
+
+// NewGuarded is [New] with an access policy, the first of which is p; id is that of the
+// cluster. See [Classify] for what it decides about, and [AddressKey] for whose
+// transactions are.
+func NewGuarded(s *store.Store, g *Genesis, id crypto.Digest, p access.Policy) (*Machine, error) {
+	h, err := newHandler(g)
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := access.Wrap(h, Classify, id, p)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := access.NewMachine(s, wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	return assemble(inner.Machine, h, inner), nil
+}
+
+func newHandler(g *Genesis) (*handler, error) {
 	if g == nil {
 		g = DefaultGenesis()
 	}
@@ -41,11 +76,32 @@ func New(s *store.Store, g *Genesis) (*Machine, error) {
 	}
 	h := &handler{chain: newChain(g), jumps: core.NewJumpDestCache()}
 	h.queries = newAPI(h.chain, nil, ReadLimits{LogBytes: maxAnswerBytes})
-	inner, err := store.NewMachine(s, h)
-	if err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
+	return h, nil
+}
+
+func assemble(inner *store.Machine, h *handler, guard *access.Machine) *Machine {
+	m := &Machine{Machine: inner, handler: h, guard: guard, changed: make(chan struct{})}
+	if guard != nil {
+		m.part = access.AppPrefix
 	}
-	return &Machine{Machine: inner, handler: h, reads: newAPI(h.chain, kept{s}, ReadLimits{}), changed: make(chan struct{})}, nil
+	m.reads = newAPI(h.chain, kept{inner.Store(), m.part}, ReadLimits{})
+	return m
+}
+
+// Query answers a query, if the policy lets the caller read, where there is one.
+func (m *Machine) Query(ctx context.Context, q []byte) ([]byte, error) {
+	if m.guard != nil {
+		return m.guard.Query(ctx, q)
+	}
+	return m.Machine.Query(ctx, q)
+}
+
+// QueryAt is Query from an earlier state.
+func (m *Machine) QueryAt(ctx context.Context, height uint64, q []byte) ([]byte, error) {
+	if m.guard != nil {
+		return m.guard.QueryAt(ctx, height, q)
+	}
+	return m.Machine.QueryAt(ctx, height, q)
 }
 
 // Genesis is the chain's, with all defaults filled in. It is not to be changed.
@@ -106,7 +162,7 @@ func (m *Machine) Head() (height uint64, err error) {
 
 // Header returns the header of a block, nil if there is none.
 func (m *Machine) Header(height uint64) (*types.Header, error) {
-	return read(m.reads, func(v view) (*types.Header, error) {
+	return read(m.reads, "", func(v view) (*types.Header, error) {
 		b, ok := v.block(height)
 		if !ok {
 			return nil, nil
@@ -117,13 +173,13 @@ func (m *Machine) Header(height uint64) (*types.Header, error) {
 
 // Nonce is that of an account's next transaction.
 func (m *Machine) Nonce(addr common.Address) (uint64, error) {
-	return read(m.reads, func(v view) (uint64, error) { return loadAccount(v.r, addr).nonce, nil })
+	return read(m.reads, "", func(v view) (uint64, error) { return loadAccount(v.r, addr).nonce, nil })
 }
 
 // Find returns the height of the block that a transaction is in, if it is in one that is
 // kept ([Genesis.History]).
 func (m *Machine) Find(hash common.Hash) (height uint64, ok bool, err error) {
-	_, err = read(m.reads, func(v view) (struct{}, error) {
+	_, err = read(m.reads, "", func(v view) (struct{}, error) {
 		var at place
 		_, at, ok = v.find(hash)
 		height = at.height

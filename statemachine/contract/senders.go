@@ -13,6 +13,7 @@ import (
 
 // decoded is what an operation is, and who has signed it.
 type decoded struct {
+	data []byte
 	done bool
 	tx   *types.Transaction
 	from common.Address
@@ -27,6 +28,9 @@ const fewOps = 4
 // and panics again when its turn comes, where that is taken care of.
 func decodeAll(ops []statemachine.Op, signer types.Signer) []decoded {
 	out := make([]decoded, len(ops))
+	for i := range ops {
+		out[i].data = ops[i].Data
+	}
 	workers := min(runtime.GOMAXPROCS(0), len(ops)/fewOps)
 	if workers < 2 {
 		return out
@@ -34,8 +38,9 @@ func decodeAll(ops []statemachine.Op, signer types.Signer) []decoded {
 	var next atomic.Int64
 	one := func(i int) {
 		defer func() { _ = recover() }()
-		d := decoded{done: true}
-		d.tx, d.from, d.code = decode(ops[i].Data, signer)
+		d := out[i]
+		d.tx, d.from, d.code = decode(d.data, signer)
+		d.done = true
 		out[i] = d
 	}
 	var all sync.WaitGroup

@@ -60,17 +60,23 @@ type source interface {
 	at(height uint64) (store.Reader, error)
 }
 
-// kept is every height that a store keeps.
-type kept struct{ s *store.Store }
+// kept is every height that a store keeps: the part with a prefix, if it has one.
+type kept struct {
+	s    *store.Store
+	part string
+}
 
-func (k kept) last() (store.Reader, error)            { return reader(k.s.Last()) }
-func (k kept) at(height uint64) (store.Reader, error) { return reader(k.s.At(height)) }
+func (k kept) last() (store.Reader, error)            { return k.reader(k.s.Last()) }
+func (k kept) at(height uint64) (store.Reader, error) { return k.reader(k.s.At(height)) }
 
-func reader(v *store.View, err error) (store.Reader, error) {
-	if err != nil {
+func (k kept) reader(v *store.View, err error) (store.Reader, error) {
+	switch {
+	case err != nil:
 		return nil, err
+	case k.part == "":
+		return v, nil
 	}
-	return v, nil
+	return store.PrefixReader(v, k.part), nil
 }
 
 // only is a single state.

@@ -543,7 +543,7 @@ func TestAuditFinds(t *testing.T) {
 	} {
 		b := make()
 		block := b.m.Store().Block()
-		x := &exec{l: new(handler), t: block}
+		x := &exec{l: new(Handler), t: block}
 		spoil(x)
 		err := Audit(block)
 		require.ErrorIs(t, err, ErrAudit, want)
@@ -552,7 +552,7 @@ func TestAuditFinds(t *testing.T) {
 	}
 	// A replica whose books are wrong stops.
 	b := make()
-	h := &handler{cfg: Config{Limits: smallLimits(), CheckBlocks: true}}
+	h := &Handler{cfg: Config{Limits: smallLimits(), CheckBlocks: true}}
 	block := b.m.Store().Block()
 	h.EndBlock(block, &statemachine.Block{})
 	holding(func(h *Holding) { h.Balance++ })(&exec{t: block})

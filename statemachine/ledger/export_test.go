@@ -9,7 +9,7 @@ import (
 // Try runs an operation on a state, audits it if it succeeds, and discards it.
 func Try(s *store.Store, cfg Config, b *statemachine.Block, op *statemachine.Op) (statemachine.Result, error) {
 	cfg.Verifier = ed25519.NewVerifier(64)
-	h := &handler{cfg: cfg, store: s}
+	h := &Handler{cfg: cfg}
 	t := s.Block().Begin()
 	defer t.Discard()
 	r := h.Apply(t, b, op)

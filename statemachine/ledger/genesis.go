@@ -142,12 +142,12 @@ func (g *Genesis) check(l *Limits) error {
 		return err
 	}
 	defer s.Close()
-	h := &handler{cfg: Config{Limits: *l}}
+	h := &Handler{cfg: Config{Limits: *l}}
 	return h.found(s.Block(), actions)
 }
 
 // Found writes the state before the first block.
-func (h *handler) Found(t store.Txn) {
+func (h *Handler) Found(t store.Txn) {
 	if g := h.cfg.Genesis; g != nil && g.StatementEntries > 0 {
 		t.Set(statementsKey, binary.BigEndian.AppendUint64(nil, g.StatementEntries))
 	}
@@ -167,7 +167,7 @@ func (h *handler) Found(t store.Txn) {
 	}
 }
 
-func (h *handler) found(t store.Txn, actions []Action) error {
+func (h *Handler) found(t store.Txn, actions []Action) error {
 	x := exec{l: h, t: t, now: statemachine.Time(0)}
 	for _, a := range actions {
 		if err := a.run(&x); err != nil {

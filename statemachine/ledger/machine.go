@@ -37,6 +37,16 @@ const verifierKeys = 4096
 // New returns a ledger whose state is s, as an application for a replica. Errors:
 // ErrLimits, ErrGenesis, and what is wrong with the state that s has.
 func New(s *store.Store, cfg Config) (*store.Machine, error) {
+	h, err := NewHandler(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewMachine(s, h)
+}
+
+// NewHandler returns a ledger as an application on a store, for package access to put a
+// policy around. Errors: ErrLimits, ErrGenesis.
+func NewHandler(cfg Config) (*Handler, error) {
 	if err := cfg.Limits.Validate(); err != nil {
 		return nil, err
 	}
@@ -47,22 +57,17 @@ func New(s *store.Store, cfg Config) (*store.Machine, error) {
 	if err := cfg.Genesis.check(&cfg.Limits); err != nil {
 		return nil, err
 	}
-	m, err := store.NewMachine(s, &handler{cfg: cfg, store: s})
-	if err != nil {
-		return nil, err
+	return &Handler{cfg: cfg}, nil
+}
+
+// CheckState tells whether a state is that of a ledger with these limits, of this
+// cluster.
+func (h *Handler) CheckState(r store.Reader) error {
+	have, _ := r.Get(limitsKey)
+	if want := h.cfg.identity(); string(have) != string(want[:]) {
+		return fmt.Errorf("%w: the state is that of a ledger with other limits, or of another cluster: use those that it was made with", ErrLimits)
 	}
-	v, err := s.Last()
-	if err != nil {
-		return nil, err
-	}
-	var have []byte
-	if err := store.Catch(func() { have, _ = v.Get(limitsKey) }); err != nil {
-		return nil, err
-	}
-	if want := cfg.identity(); string(have) != string(want[:]) {
-		return nil, fmt.Errorf("%w: the state is that of a ledger with other limits, or of another cluster: use those that it was made with", ErrLimits)
-	}
-	return m, nil
+	return nil
 }
 
 const domainIdentity = crypto.Domain("parley/ledger")
@@ -73,29 +78,29 @@ func (c *Config) identity() crypto.Digest {
 	return crypto.Hash(domainIdentity, l[:], c.Cluster[:])
 }
 
-// handler is the ledger as the store's machine sees it. It keeps no state but answers
+// Handler is the ledger as the store's machine sees it. It keeps no state but answers
 // that it would find again.
-type handler struct {
+type Handler struct {
 	cfg      Config
-	store    *store.Store
 	verified verified
 }
 
 var (
-	_ store.Handler = (*handler)(nil)
-	_ store.Blocks  = (*handler)(nil)
-	_ store.Founder = (*handler)(nil)
+	_ store.Handler = (*Handler)(nil)
+	_ store.Blocks  = (*Handler)(nil)
+	_ store.Founder = (*Handler)(nil)
+	_ store.Checker = (*Handler)(nil)
 )
 
 // BeginBlock clears away what has expired.
-func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
+func (h *Handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 	h.checkSignatures(b)
 	x := exec{l: h, t: t, now: b.Time, height: b.Height}
 	x.sweep()
 }
 
 // EndBlock checks the books, in tests.
-func (h *handler) EndBlock(t store.Txn, b *statemachine.Block) {
+func (h *Handler) EndBlock(t store.Txn, b *statemachine.Block) {
 	if !h.cfg.CheckBlocks {
 		return
 	}
@@ -106,7 +111,7 @@ func (h *handler) EndBlock(t store.Txn, b *statemachine.Block) {
 
 // Apply runs one operation. What it rejects has changed nothing: the store's machine
 // discards it.
-func (h *handler) Apply(t store.Txn, b *statemachine.Block, in *statemachine.Op) statemachine.Result {
+func (h *Handler) Apply(t store.Txn, b *statemachine.Block, in *statemachine.Op) statemachine.Result {
 	if len(in.Data) > 0 && in.Data[0] >= firstQuery {
 		return h.read(t, in.Data, b.Time)
 	}
@@ -152,7 +157,7 @@ func rejectionOf(err error) *Rejection {
 // exec is one operation under way. It reads and writes the state; whatever it has done
 // is discarded if it ends with an error, and every error is a *Rejection.
 type exec struct {
-	l         *handler
+	l         *Handler
 	t         store.Txn
 	now       statemachine.Time
 	height    uint64

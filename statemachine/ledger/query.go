@@ -134,30 +134,30 @@ func PathQuery(p *Pay, now statemachine.Time) []byte {
 }
 
 // Query answers from the state after a block.
-func (h *handler) Query(_ context.Context, r store.Reader, q []byte) ([]byte, error) {
+func (h *Handler) Query(_ context.Context, r store.Reader, q []byte) ([]byte, error) {
 	if len(q) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrQuery)
 	}
 	c := canon.NewReader(q[1:])
 	switch q[0] {
 	case queryHeight:
-		v, err := h.store.Last()
+		height, err := store.HeightOf(r)
 		if err != nil {
 			return nil, err
 		}
-		return canon.AppendUint64(nil, v.Height()), nil
+		return canon.AppendUint64(nil, height), nil
 	case queryRangeAt:
-		v, err := h.store.At(c.Uint64())
+		then, err := store.AtHeight(r, c.Uint64())
 		if err != nil {
 			return nil, err
 		}
-		return h.answer(v, queryRange, c.Rest(), nil)
+		return h.answer(then, queryRange, c.Rest(), nil)
 	}
 	return h.answer(r, q[0], q[1:], nil)
 }
 
 // read answers a query that came as an operation, in a block of this time.
-func (h *handler) read(r store.Reader, q []byte, now statemachine.Time) statemachine.Result {
+func (h *Handler) read(r store.Reader, q []byte, now statemachine.Time) statemachine.Result {
 	if q[0] == queryHeight || q[0] == queryRangeAt {
 		return statemachine.Reject(statemachine.CodeUnsupported, nil)
 	}
@@ -175,7 +175,7 @@ var errUnknownQuery = fmt.Errorf("%w: of no kind that there is", ErrQuery)
 
 // answer answers a query. at is block time where there is one: else the client says what
 // time it is.
-func (h *handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.Time) ([]byte, error) {
+func (h *Handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.Time) ([]byte, error) {
 	bad := func(err error) ([]byte, error) { return nil, fmt.Errorf("%w: %w", ErrQuery, err) }
 	switch kind {
 	case queryGet:
@@ -220,7 +220,7 @@ func (h *handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.T
 }
 
 // limit is how many entries an answer may have.
-func (h *handler) limit(wanted uint32) int {
+func (h *Handler) limit(wanted uint32) int {
 	most := h.cfg.Limits.MaxRange
 	if wanted > 0 && int64(wanted) < int64(most) {
 		return int(wanted)
@@ -228,7 +228,7 @@ func (h *handler) limit(wanted uint32) int {
 	return most
 }
 
-func (h *handler) page(r store.Reader, p *Page) []byte {
+func (h *Handler) page(r store.Reader, p *Page) []byte {
 	from, to := p.Prefix, store.PrefixEnd(p.Prefix)
 	if len(p.Prefix) == 0 {
 		from, to = nil, nil
@@ -252,7 +252,7 @@ func (h *handler) page(r store.Reader, p *Page) []byte {
 	return out
 }
 
-func (h *handler) statement(r store.Reader, p *StatementPage) []byte {
+func (h *Handler) statement(r store.Reader, p *StatementPage) []byte {
 	var holding Holding
 	if v, ok := r.Get(HoldingKey(p.Account, p.Asset)); ok {
 		mustDecode(v, &holding)
@@ -285,7 +285,7 @@ func (h *handler) statement(r store.Reader, p *StatementPage) []byte {
 	return out
 }
 
-func (h *handler) path(r store.Reader, p *Pay, now statemachine.Time) []byte {
+func (h *Handler) path(r store.Reader, p *Pay, now statemachine.Time) []byte {
 	nodes, edges := h.cfg.Limits.MaxPathNodes, h.cfg.Limits.MaxPathEdges
 	s := search{r: r, now: now, limits: &h.cfg.Limits, nodes: &nodes, edges: &edges, from: Hop{p.From, p.Source}, to: Hop{p.To, p.Asset}, most: MaxAmount}
 	var found *plan

@@ -18,7 +18,7 @@ type claim struct {
 type verified map[claim]bool
 
 // checkSignatures checks the detached signatures of all operations of a block.
-func (h *handler) checkSignatures(b *statemachine.Block) {
+func (h *Handler) checkSignatures(b *statemachine.Block) {
 	clear(h.verified)
 	var claims []claim
 	for i := range b.Ops {
@@ -46,7 +46,7 @@ func (h *handler) checkSignatures(b *statemachine.Block) {
 }
 
 // check checks claims, and remembers the answers until the next block.
-func (h *handler) check(claims []claim) {
+func (h *Handler) check(claims []claim) {
 	items := make([]crypto.Item, len(claims))
 	for i := range claims {
 		c := &claims[i]
@@ -61,7 +61,7 @@ func (h *handler) check(claims []claim) {
 }
 
 // signed tells whether the claim holds.
-func (h *handler) signed(c claim) bool {
+func (h *Handler) signed(c claim) bool {
 	good, known := h.verified[c]
 	if !known {
 		h.check([]claim{c})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/contract"
 )
@@ -24,6 +25,9 @@ type Submitter interface {
 type Config struct {
 	// Machine is the replica's, for reads.
 	Machine *contract.Machine
+	// Caller is whose reads these are under an access policy (contract.NewGuarded): what
+	// that key may read, whoever reaches the endpoint may. A transaction is its sender's.
+	Caller crypto.PublicKey
 	// Submit takes transactions. Without it the endpoint only reads.
 	Submit Submitter
 

@@ -151,6 +151,9 @@ func (a *filterAPI) newLogs(ctx context.Context, f *filter, from uint64) (any, e
 const maxHashes = 10_000
 
 func (a *filterAPI) newBlocks(f *filter, from uint64) (any, error) {
+	if err := contract.MayRead(a.reads, "eth_getBlockByNumber"); err != nil {
+		return nil, err
+	}
 	head, err := a.reads.BlockNumber()
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/contract"
 )
 
@@ -59,8 +60,9 @@ func newPool(ctx context.Context, cfg *Config) *pool {
 }
 
 // send waits until a transaction has been executed. The error is a
-// *contract.RejectedError if it was refused; there is none if the transaction is in the
-// chain, whether it failed there or not, and whoever brought it.
+// *contract.RejectedError if it was refused, an *access.Refusal if the policy did that;
+// there is none if the transaction is in the chain, whether it failed there or not, and
+// whoever brought it.
 func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error) {
 	if p.cfg.Submit == nil {
 		return nil, errReadOnly
@@ -83,6 +85,9 @@ func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error)
 		return tx, w.err
 	case w.result.Code == contract.CodeNonceUsed:
 		return tx, p.again(tx)
+	}
+	if r := access.RefusalOf(w.result); r != nil {
+		return tx, r
 	}
 	_, err = contract.DecodeOutcome(w.result)
 	return tx, err

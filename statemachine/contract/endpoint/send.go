@@ -9,6 +9,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/contract"
 )
 
@@ -55,10 +56,22 @@ func (e *rejected) ErrorCode() int { return codeRejected }
 // ErrorData is the result's code.
 func (e *rejected) ErrorData() any { return fmt.Sprintf("parley result code %d", e.Code) }
 
+// refused says in JSON-RPC that the access policy refused a transaction.
+type refused struct{ *access.Refusal }
+
+func (e *refused) ErrorCode() int { return codeRejected }
+
+// ErrorData names the rule.
+func (e *refused) ErrorData() any { return "parley access rule " + e.Rule.String() }
+
 func sendError(err error) error {
 	var r *contract.RejectedError
-	if errors.As(err, &r) {
+	var policy *access.Refusal
+	switch {
+	case errors.As(err, &r):
 		return &rejected{r}
+	case errors.As(err, &policy):
+		return &refused{policy}
 	}
 	return err
 }

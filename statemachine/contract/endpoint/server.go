@@ -67,7 +67,7 @@ func (s *Server) register() error {
 	s.rpc.SetBatchLimits(s.cfg.MaxBatch, s.cfg.MaxAnswerBytes)
 	s.rpc.SetHTTPBodyLimit(s.cfg.MaxBodyBytes)
 	s.rpc.SetWebsocketReadLimit(int64(s.cfg.MaxBodyBytes))
-	reads := s.cfg.Machine.API(s.cfg.Read)
+	reads := s.cfg.Machine.APIOf(s.cfg.Caller, s.cfg.Read)
 	for _, api := range []struct {
 		namespace string
 		methods   any

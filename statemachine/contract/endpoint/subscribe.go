@@ -17,7 +17,7 @@ type subscribeAPI struct {
 
 // NewHeads notifies of each block's header.
 func (a *subscribeAPI) NewHeads(ctx context.Context) (*rpc.Subscription, error) {
-	return a.follow(ctx, func(notify func(any) error, from, to uint64) error {
+	return a.follow(ctx, "eth_getBlockByNumber", func(notify func(any) error, from, to uint64) error {
 		for h := from; h <= to; h++ {
 			header, err := a.machine.Header(h)
 			if err != nil || header == nil {
@@ -33,7 +33,7 @@ func (a *subscribeAPI) NewHeads(ctx context.Context) (*rpc.Subscription, error) 
 
 // Logs notifies of each log that matches.
 func (a *subscribeAPI) Logs(ctx context.Context, f contract.Filter) (*rpc.Subscription, error) {
-	return a.follow(ctx, func(notify func(any) error, from, to uint64) error {
+	return a.follow(ctx, "eth_getLogs", func(notify func(any) error, from, to uint64) error {
 		logs, _, err := a.reads.Logs(a.ctx, f, from, to)
 		if err != nil {
 			return nil //nolint:nilerr // too many, or pruned: the subscriber has the logs after them
@@ -47,11 +47,15 @@ func (a *subscribeAPI) Logs(ctx context.Context, f contract.Filter) (*rpc.Subscr
 	})
 }
 
-// follow calls tell with the heights that came, until the subscriber leaves.
-func (a *subscribeAPI) follow(ctx context.Context, tell func(notify func(any) error, from, to uint64) error) (*rpc.Subscription, error) {
+// follow calls tell with the heights that came, until the subscriber leaves or may not
+// read what the method reads any more.
+func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(notify func(any) error, from, to uint64) error) (*rpc.Subscription, error) {
 	notifier, ok := rpc.NotifierFromContext(ctx)
 	if !ok {
 		return nil, rpc.ErrNotificationsUnsupported
+	}
+	if err := contract.MayRead(a.reads, method); err != nil {
+		return nil, err
 	}
 	at, err := a.machine.Head()
 	if err != nil {
@@ -70,7 +74,7 @@ func (a *subscribeAPI) follow(ctx context.Context, tell func(notify func(any) er
 		}()
 		for a.machine.Await(ctx, at+1) == nil {
 			head, err := a.machine.Head()
-			if err != nil || head <= at {
+			if err != nil || head <= at || contract.MayRead(a.reads, method) != nil {
 				return
 			}
 			if tell(func(v any) error { return notifier.Notify(sub.ID, v) }, at+1, head) != nil {
