@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -29,6 +30,11 @@ type Config struct {
 	DataDir string
 	// Machine is the application, in its initial state.
 	Machine statemachine.StateMachine
+	// OpenMachine makes the application in place of Machine, for one that keeps its state in
+	// a folder of its own, which it is given: StateDir within DataDir. By then the data
+	// folder is locked and known to be this replica's. A machine that is an io.Closer is
+	// closed when the server has stopped.
+	OpenMachine func(ctx context.Context, dir string) (statemachine.StateMachine, error)
 	// Limits of execution: equal at all replicas, see statemachine.Limits. The
 	// fields that follow from the cluster's parameters (MaxInFlight, MaxLife,
 	// MaxSessions) are always taken from there.
@@ -185,8 +191,10 @@ func (c Config) Validate() error {
 		return configError("Keys", nil, "load the key file with keyfile.LoadReplica")
 	case c.DataDir == "":
 		return configError("DataDir", `""`, "name the folder that 'parley init' made")
-	case c.Machine == nil:
+	case c.Machine == nil && c.OpenMachine == nil:
 		return configError("Machine", nil, "give the application")
+	case c.Machine != nil && c.OpenMachine != nil:
+		return configError("OpenMachine", "set, and so is Machine", "give one of them")
 	}
 	if _, err := c.Roster.FindSelf(c.Keys.Public()); err != nil {
 		return fmt.Errorf("%w: Keys: %w", ErrConfig, err)

@@ -9,5 +9,14 @@
 // group commit, execution, sockets, timers, metrics. [Start] makes one.
 //
 // A data folder is made by [InitDataDir] and belongs to one replica of one
-// cluster in one epoch; see [Identity].
+// cluster in one epoch; see [Identity]. In it are
+//
+//	IDENTITY    whose it is
+//	LOCK        held by the process that uses it
+//	store/      the log: a journal and a database
+//	snapshots/  the last snapshots, and what is being transferred
+//	state/      the state of an application that keeps it on the disk
+//
+// Without store a replica that has voted rejoins as a follower. Without state, or with
+// one that is behind, the application is restored from a snapshot.
 package replica

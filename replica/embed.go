@@ -18,8 +18,8 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 )
 
-// LocalConfig is what [StartLocal] needs: Dir and NewMachine; all else has a
-// default, which a zero field stands for.
+// LocalConfig is what [StartLocal] needs: Dir and NewMachine, or OpenMachine; all else
+// has a default, which a zero field stands for.
 type LocalConfig struct {
 	// Dir holds keys, cluster file and data of all replicas, laid out as by 'parley
 	// init'. It is filled if it has no cluster file; otherwise the cluster in it goes
@@ -29,6 +29,9 @@ type LocalConfig struct {
 	Replicas int
 	// NewMachine makes the application of one replica, in its initial state.
 	NewMachine func() statemachine.StateMachine
+	// OpenMachine, in its place, makes one that keeps its state on the disk: see
+	// [Config.OpenMachine].
+	OpenMachine func(ctx context.Context, dir string) (statemachine.StateMachine, error)
 	// Parameters are those of a new cluster: crypto.DefaultParameters. A cluster that
 	// is in Dir already has its own.
 	Parameters *crypto.Parameters
@@ -46,8 +49,10 @@ func (c LocalConfig) Validate() error {
 		return configError("Dir", `""`, "name a folder for the cluster")
 	case c.Replicas < 0 || c.Replicas > crypto.MaxReplicas:
 		return configError("Replicas", c.Replicas, fmt.Sprintf("set 1 to %d; 4 survive a faulty one", crypto.MaxReplicas))
-	case c.NewMachine == nil:
+	case c.NewMachine == nil && c.OpenMachine == nil:
 		return configError("NewMachine", nil, "give a function that returns the application in its initial state")
+	case c.NewMachine != nil && c.OpenMachine != nil:
+		return configError("OpenMachine", "set, and so is NewMachine", "give one of them")
 	}
 	return nil
 }
@@ -180,8 +185,11 @@ func (c *LocalCluster) start(ctx context.Context, cfg LocalConfig, i int, doors 
 		return nil, err
 	}
 	one := Config{
-		Roster: c.Roster, Keys: keys, DataDir: filepath.Join(folder, localData), Machine: cfg.NewMachine(),
+		Roster: c.Roster, Keys: keys, DataDir: filepath.Join(folder, localData), OpenMachine: cfg.OpenMachine,
 		PeerListener: doors.peers[i], ClientListener: doors.clients[i], Logger: cfg.Logger,
+	}
+	if cfg.NewMachine != nil {
+		one.Machine = cfg.NewMachine()
 	}
 	if one.Logger == nil {
 		one.Logger = slog.New(slog.DiscardHandler)

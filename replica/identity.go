@@ -26,6 +26,10 @@ const (
 	lockFile     = "LOCK"
 	storeDir     = "store"
 	snapshotDir  = "snapshots"
+	// StateDir is the folder of an application that keeps its state on the disk
+	// ([Config.OpenMachine]). It is worth no more than time: without it the state is
+	// restored from the last snapshot.
+	StateDir = "state"
 )
 
 // Identity says whose data a folder holds.

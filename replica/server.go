@@ -160,6 +160,10 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		s.logger.Warn("STARTING AS A FOLLOWER: this replica will not vote until it has rejoined, because it may have voted before and does not remember; "+
 			"a new cluster's data folders must be made by 'parley init'", "folder", cfg.DataDir, "reason", s.data.reason)
 	}
+	if err := s.openMachine(ctx); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = s.closeMachine() })
 	node, err := s.recover()
 	if err != nil {
 		return nil, err
@@ -371,7 +375,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.writer.stop()
 		s.outbox.stop()
 		s.folder.close()
-		errs = append(errs, s.data.close())
+		errs = append(errs, s.closeMachine(), s.data.close())
 		s.stopErr = errors.Join(errs...)
 		s.logger.Info("replica stopped")
 	})
