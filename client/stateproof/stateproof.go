@@ -1,92 +1,61 @@
 // Package stateproof is proof of what the state of an application on a store (package
-// statemachine/store) maps a key to, or that it maps it to nothing. Who has the cluster
-// file can check it offline: a quorum of replicas has signed the state's digest at a
-// checkpoint, and the key's path leads to that digest.
+// statemachine/store) maps a key to, or that it maps it to nothing, in a file by itself.
+// Who has the cluster file can check it offline: a quorum of replicas has signed the
+// state's digest at a checkpoint, and the key's path leads to that digest.
 //
+//	s, err := client.ReadCertified(ctx, key, opts)
+//	data := stateproof.Of(key, s).Encode()
+//	...
 //	p, err := stateproof.Decode(data)
 //	err = stateproof.Verify(roster, p)
-//	// now p.Value(), at the height of p.Certificate
+//	// now p.Value(), at the height and time of p.State
 package stateproof
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/parley-bft/parley/client/receipt"
-	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/crypto/roster"
-	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/statemachine"
-	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
 // Proof says what a key was mapped to at a checkpoint. That it exists proves nothing,
 // [Verify] does.
 type Proof struct {
-	// Cluster and Epoch say whose certificate it is.
-	Cluster crypto.Digest
-	Epoch   pbft.Epoch
-	Key     []byte
-	State   *proof.Proof
-	// Sessions and Manifest are what the certified digest covers beside the
-	// application's: see [statemachine.StateDigest].
-	Sessions, Manifest crypto.Digest
-	Certificate        *pbft.CheckpointCertificate
+	Key   []byte
+	State *receipt.State
 }
 
-// Errors of [Verify], beside those of package receipt; test with errors.Is. Errors of
-// [Decode] wrap canon.ErrMalformed or proof.ErrMalformed.
-var (
-	// ErrState: the path does not lead to the state that was certified.
-	ErrState = errors.New("state proof leads to another state than the certified one")
-)
+// Of is the proof that a certified read of a key returned.
+func Of(key []byte, s *receipt.State) *Proof { return &Proof{key, s} }
 
 // Value returns what the key is mapped to, and whether it is there.
-func (p *Proof) Value() (value []byte, present bool) { return p.State.Value, p.State.Present }
-
-// Verify checks everything. The error wraps [ErrState], proof.ErrInvalid, or
-// receipt.ErrOtherCluster, receipt.ErrOtherEpoch or receipt.ErrCertificate.
-func Verify(ros *roster.Roster, p *Proof) error {
-	if p.Cluster != ros.ID {
-		return fmt.Errorf("%w: it is of %s, the roster is of %s", receipt.ErrOtherCluster, p.Cluster.Hex(), ros.ID.Hex())
-	}
-	if uint64(p.Epoch) != ros.Cluster.Epoch {
-		return fmt.Errorf("%w: it is of epoch %d, the roster of epoch %d", receipt.ErrOtherEpoch, p.Epoch, ros.Cluster.Epoch)
-	}
-	app, err := p.State.Digest(p.Key)
-	if err != nil {
-		return err
-	}
-	if got := statemachine.StateDigest(app, p.Sessions, p.Manifest); got != p.Certificate.State {
-		return fmt.Errorf("%w: digest %v, certified at height %d is %v", ErrState, got, p.Certificate.Height, p.Certificate.State)
-	}
-	return receipt.VerifyCertificate(ros, p.Certificate)
+func (p *Proof) Value() (value []byte, present bool) {
+	return p.State.Proof.Value, p.State.Proof.Present
 }
+
+// Verify checks everything. The errors are those of [receipt.State.Verify].
+func Verify(ros *roster.Roster, p *Proof) error { return p.State.Verify(ros, p.Key) }
 
 const (
-	magic          = "PSPF"
-	version        = 1
-	maxKey         = 1 << 20
-	maxProof       = 64 << 20
-	maxCertificate = 64 << 10
+	magic    = "PSPF"
+	version  = 2
+	maxKey   = 1 << 20
+	maxState = 64 << 20
 )
 
-// Encode returns the one encoding of p: magic, version, cluster, epoch, key, proof,
-// sessions, manifest, certificate.
+// MaxSize is longer than the encoding of any proof.
+const MaxSize = maxKey + maxState + 64
+
+// Encode returns the one encoding of p: magic, version, key, state.
 func (p *Proof) Encode() []byte {
-	b := append([]byte(nil), magic...)
-	b = canon.AppendUint8(b, version)
-	b = append(b, p.Cluster[:]...)
-	b = canon.AppendUint64(b, uint64(p.Epoch))
+	b := canon.AppendUint8([]byte(magic), version)
 	b = canon.AppendBytes(b, p.Key)
-	b = canon.AppendBytes(b, p.State.Encode())
-	b = append(b, p.Sessions[:]...)
-	b = append(b, p.Manifest[:]...)
-	return canon.AppendBytes(b, p.Certificate.Encode())
+	return canon.AppendBytes(b, p.State.Encode())
 }
 
-// Decode reads what [Proof.Encode] wrote; what it returns aliases b.
+// Decode reads what [Proof.Encode] wrote; what it returns aliases b. The error wraps
+// canon.ErrMalformed or proof.ErrMalformed.
 func Decode(b []byte) (*Proof, error) {
 	r := canon.NewReader(b)
 	if m := r.Fixed(len(magic)); r.Err() == nil && string(m) != magic {
@@ -96,19 +65,11 @@ func Decode(b []byte) (*Proof, error) {
 		r.Fail("version %d, this program knows %d", v, version)
 	}
 	p := new(Proof)
-	r.Copy(p.Cluster[:])
-	p.Epoch = pbft.Epoch(r.Uint64())
 	p.Key = r.Bytes(maxKey)
-	state := r.Bytes(maxProof)
-	r.Copy(p.Sessions[:])
-	r.Copy(p.Manifest[:])
-	certificate := r.Bytes(maxCertificate)
+	state := r.Bytes(maxState)
 	err := r.Close()
 	if err == nil {
-		p.State, err = proof.Decode(state)
-	}
-	if err == nil {
-		p.Certificate, err = pbft.DecodeCheckpointCertificate(certificate)
+		p.State, err = receipt.DecodeState(state)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state proof: %w", err)

@@ -1,6 +1,7 @@
 package stateproof_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,7 +13,6 @@ import (
 	"github.com/parley-bft/parley/client/stateproof"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
-	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store"
 	"github.com/parley-bft/parley/statemachine/store/proof"
 )
@@ -32,14 +32,15 @@ func proved(t testing.TB, c *testcluster.Cluster, key string, signers ...crypto.
 	require.NoError(t, err)
 	state, err := v.Prove([]byte(key))
 	require.NoError(t, err)
-	p := &stateproof.Proof{
-		Cluster: c.Roster.ID, Epoch: pbft.Epoch(c.File.Epoch), Key: []byte(key), State: state,
-		Sessions: crypto.Digest{3}, Manifest: crypto.Digest{4},
+	st := &receipt.State{
+		Header: pbft.Header{Cluster: c.Roster.ID, Epoch: pbft.Epoch(c.File.Epoch), Height: 8, View: 1, Time: 1e18, Checkpoint: true},
+		Parts:  receipt.StateParts{App: app, Sessions: crypto.Digest{3}, Manifest: crypto.Digest{4}},
+		Proof:  state,
 	}
-	p.Certificate = c.Certify(t, pbft.CheckpointStatement{
-		Height: 8, Block: crypto.Digest{1}, State: statemachine.StateDigest(app, p.Sessions, p.Manifest), Results: crypto.Digest{2},
+	st.Certificate = c.Certify(t, pbft.CheckpointStatement{
+		Height: 8, Block: st.Header.Digest(), State: st.Parts.Digest(), Results: crypto.Digest{2},
 	}, signers...)
-	return p
+	return stateproof.Of([]byte(key), st)
 }
 
 func TestVerify(t *testing.T) {
@@ -56,10 +57,11 @@ func TestVerify(t *testing.T) {
 		require.Equal(t, want, string(v))
 
 		// Every bit matters; those of the certificate cost milliseconds each.
-		certificate := len(p.Certificate.Encode())
+		certificate := p.State.Certificate.Encode()
+		from := bytes.Index(b, certificate)
 		step := 1
 		for bit := 0; bit < 8*len(b); bit += step {
-			if bit/8 >= len(b)-certificate {
+			if step = 1; bit/8 >= from && bit/8 < from+len(certificate) {
 				step = 61
 			}
 			bad := slices.Clone(b)
@@ -69,7 +71,7 @@ func TestVerify(t *testing.T) {
 				err = stateproof.Verify(c.Roster, q)
 			}
 			if err == nil { // another key that is absent for the same reason
-				require.False(t, q.State.Present, "bit %d", bit)
+				require.False(t, q.State.Proof.Present, "bit %d", bit)
 				require.NotEqual(t, key, string(q.Key), "bit %d", bit)
 			}
 		}
@@ -77,14 +79,14 @@ func TestVerify(t *testing.T) {
 	// Not by too few, not of another cluster, key, state or epoch.
 	require.ErrorIs(t, stateproof.Verify(c.Roster, proved(t, c, "key 1", 0, 2)), receipt.ErrCertificate)
 	p := proved(t, c, "key 1", 0, 1, 2)
-	p.Cluster[0] ^= 1
+	p.State.Header.Cluster[0] ^= 1
 	require.ErrorIs(t, stateproof.Verify(c.Roster, p), receipt.ErrOtherCluster)
 	p = proved(t, c, "key 1", 0, 1, 2)
-	p.Epoch++
+	p.State.Header.Epoch++
 	require.ErrorIs(t, stateproof.Verify(c.Roster, p), receipt.ErrOtherEpoch)
 	p = proved(t, c, "key 1", 0, 1, 2)
-	p.Sessions[0] ^= 1
-	require.ErrorIs(t, stateproof.Verify(c.Roster, p), stateproof.ErrState)
+	p.State.Parts.Sessions[0] ^= 1
+	require.ErrorIs(t, stateproof.Verify(c.Roster, p), receipt.ErrInconsistent)
 	p = proved(t, c, "key 1", 0, 1, 2)
 	p.Key = []byte("key 2")
 	require.ErrorIs(t, stateproof.Verify(c.Roster, p), proof.ErrInvalid)

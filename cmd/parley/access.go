@@ -18,14 +18,22 @@ func newAccess() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "access",
 		Short: "Who may read and submit what, in a cluster with an access policy",
-		Long: `Work with the access policy of a cluster. It has one if the field "access" of the
-application's genesis says the first one ('parley init --genesis'):
+		Long: `Work with the access policy of a cluster. It has one if 'parley init --policy FILE' was
+given the first one (or --genesis, with the same in the field "access"):
 
-  {"access": {"mode": "consortium",
-              "administrators": {"m": 2, "keys": ["...", "...", "..."]},
-              "roles": [{"name": "clerk", "submit": ["create-*"], "read": ["*"],
-                         "quota": {"operations": 1000, "seconds": 60}}],
-              "members": [{"key": "...", "name": "Dora", "roles": ["clerk"]}]}}
+  {"mode": "consortium",
+   "administrators": {"m": 2, "keys": ["...", "...", "..."]},
+   "roles": [{"name": "clerk", "submit": ["create-*"], "read": ["*"],
+              "quota": {"operations": 1000, "seconds": 60}}],
+   "members": [{"key": "...", "name": "Dora", "roles": ["clerk"]}]}
+
+Any application but kv takes one. What its operations and queries are called, say its
+packages: kv-store has put, get, txn ..., the ledger submit/transfer, submit/issue,
+statement ..., the registry create-record, get-record ..., contracts
+transaction/deploy, transaction/call, eth_call, eth_getLogs ... The sender of a contract's
+transaction is a member by the key of 24 zeros and the 40 digits of its address. Of a role
+named client the keys that init makes are members, of one named gateway those of the
+JSON-RPC endpoints: what a gateway may read, whoever reaches its endpoint may.
 
 Whoever changes it needs the signatures of m of n administrators. One proposes: the
 commands below do if --key is an administrator's. Others see it with 'parley access

@@ -23,9 +23,10 @@ type application struct {
 	check func(genesis json.RawMessage) error
 
 	// open makes one replica's machine. An application on a store has handler instead,
-	// which an access policy can be put around.
+	// which an access policy can be put around, or onStore, if it puts one around itself.
 	open    func(applicationConfig) (statemachine.StateMachine, error)
 	handler func(applicationConfig) (store.Handler, access.Classifier, error)
+	onStore func(applicationConfig, *store.Store) (statemachine.StateMachine, error)
 
 	// greet runs a first operation, which shows that a cluster works, and returns what
 	// to tell the user.
@@ -38,16 +39,20 @@ type application struct {
 // applicationConfig is what a state machine is made of.
 type applicationConfig struct {
 	cluster crypto.Digest   // the cluster's id
-	genesis json.RawMessage // from the cluster file, empty if it has none
-	dir     string          // the replica's data folder
+	genesis json.RawMessage // from the cluster file, without the policy; empty if it has none
+	policy  *access.Policy  // the first one, nil if there is none
+	store   store.Config    // of an application on a store
 }
+
+// stored tells whether the application keeps its state in a store, on the disk.
+func (a *application) stored() bool { return a.open == nil }
 
 // defaultApplication is what a cluster runs whose file names none.
 const defaultApplication = "kv"
 
 // applications are all there are, in the order of the help.
 func applications() []application {
-	return []application{kvApplication, ledgerApplication, registryApplication, contractApplication}
+	return []application{kvApplication, kvStoreApplication, ledgerApplication, registryApplication, contractApplication}
 }
 
 func applicationNames() string {
@@ -76,26 +81,22 @@ func findApplication(name string) (application, error) {
 	return application{}, fmt.Errorf("application %q is none that this program runs, which are %s: start it with the program that embeds it", name, applicationNames())
 }
 
-// openApplication makes the machine of a replica of c.
-func openApplication(c *crypto.Cluster, dir string) (statemachine.StateMachine, error) {
-	a, err := findApplication(applicationName(c))
-	if err != nil {
-		return nil, err
+// clusterApplication returns what the replicas of c run, and what it begins with.
+func clusterApplication(c *crypto.Cluster) (a application, cfg applicationConfig, err error) {
+	if a, err = findApplication(applicationName(c)); err != nil {
+		return a, cfg, err
 	}
-	cfg := applicationConfig{cluster: c.ID(), dir: dir}
-	if c.Application != nil {
-		cfg.genesis = c.Application.Genesis
+	cfg = applicationConfig{cluster: c.ID(), store: store.DefaultConfig()}
+	if c.Application == nil {
+		return a, cfg, nil
 	}
-	err = a.checkGenesis(cfg.genesis)
-	var m statemachine.StateMachine
-	if err == nil {
-		m, err = a.machine(cfg)
+	if cfg.policy, cfg.genesis, err = a.readGenesis(c.Application.Genesis); err != nil {
+		return a, cfg, a.failed(err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("application %q: %w", a.name, err)
-	}
-	return m, nil
+	return a, cfg, nil
 }
+
+func (a *application) failed(err error) error { return fmt.Errorf("application %q: %w", a.name, err) }
 
 // noGenesis refuses a beginning where the application has only one.
 func noGenesis(genesis json.RawMessage) error {
@@ -106,7 +107,7 @@ func noGenesis(genesis json.RawMessage) error {
 }
 
 var kvApplication = application{
-	name: "kv", about: "a key-value store with revisions and transactions",
+	name: "kv", about: "a key-value store with revisions and transactions, in memory",
 	check: noGenesis,
 	open: func(applicationConfig) (statemachine.StateMachine, error) {
 		return kv.New(kv.DefaultLimits()), nil
@@ -116,6 +117,22 @@ var kvApplication = application{
 		return []string{"put --dir " + dir + " colour green", "get --dir " + dir + " colour"}
 	},
 }
+
+var kvStoreApplication = application{
+	name: "kv-store", about: "the same on the disk: larger than memory, with proofs, earlier heights and an access policy",
+	check: noGenesis,
+	handler: func(applicationConfig) (store.Handler, access.Classifier, error) {
+		h, err := kv.NewHandler(kv.DefaultLimits())
+		return h, kv.Classify, err
+	},
+	greet: greetKV,
+	tryout: func(dir string) []string {
+		return []string{"put --dir " + dir + " colour green", "get --dir " + dir + " colour", "get --dir " + dir + " --certified colour"}
+	},
+}
+
+// isKV tells whether a cluster's application has the operations of the key-value store.
+func isKV(name string) bool { return name == kvApplication.name || name == kvStoreApplication.name }
 
 // greetKV writes and reads one key.
 func greetKV(ctx context.Context, s *session) (string, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/parley-bft/parley/statemachine"
@@ -29,49 +30,56 @@ func splitGenesis(genesis json.RawMessage) (policy, own json.RawMessage, err err
 	return policy, own, err
 }
 
-// checkGenesis says what is wrong with a genesis.
-func (a *application) checkGenesis(genesis json.RawMessage) error {
+// readGenesis reads a genesis: the first access policy, nil if there is none, and the
+// application's own part.
+func (a *application) readGenesis(genesis json.RawMessage) (*access.Policy, json.RawMessage, error) {
 	policy, own, err := splitGenesis(genesis)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if policy != nil {
-		if a.handler == nil {
-			return fmt.Errorf("genesis has the field %q, and this application takes no access policy: leave it out", accessField)
-		}
-		if _, err := access.ParsePolicy(policy); err != nil {
-			return err
-		}
+	if policy == nil {
+		return nil, own, a.check(own)
 	}
-	return a.check(own)
+	if !a.stored() {
+		return nil, nil, fmt.Errorf("genesis has the field %q, and this application takes no access policy: leave it out, or run kv-store", accessField)
+	}
+	p, err := access.ParsePolicy(policy)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &p, own, a.check(own)
 }
 
-// machine makes one replica's machine.
-func (a *application) machine(cfg applicationConfig) (statemachine.StateMachine, error) {
-	if a.handler == nil {
+// machine makes one replica's machine. What it keeps on the disk belongs to it.
+func (a *application) machine(ctx context.Context, cfg applicationConfig) (m statemachine.StateMachine, err error) {
+	if !a.stored() {
 		return a.open(cfg)
 	}
-	policy, own, err := splitGenesis(cfg.genesis)
+	s, err := store.Open(ctx, cfg.store)
 	if err != nil {
 		return nil, err
 	}
-	cfg.genesis = own
+	if a.onStore != nil {
+		m, err = a.onStore(cfg, s)
+	} else {
+		m, err = a.guarded(cfg, s)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return m, nil
+}
+
+// guarded makes a machine of the application's handler, with the policy around it.
+func (a *application) guarded(cfg applicationConfig, s *store.Store) (statemachine.StateMachine, error) {
 	h, classify, err := a.handler(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(context.Background(), store.DefaultConfig())
-	if err != nil {
-		return nil, err
-	}
-	if policy == nil {
+	if cfg.policy == nil {
 		return store.NewMachine(s, h)
 	}
-	p, err := access.ParsePolicy(policy)
-	if err != nil {
-		return nil, err
-	}
-	wrapped, err := access.Wrap(h, classify, cfg.cluster, p)
+	wrapped, err := access.Wrap(h, classify, cfg.cluster, *cfg.policy)
 	if err != nil {
 		return nil, err
 	}

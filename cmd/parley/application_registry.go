@@ -40,9 +40,6 @@ func greetRegistry(ctx context.Context, s *session) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if refusal := access.RefusalOf(a.Result); refusal != nil {
-		return fmt.Sprintf("  a registry with an access policy, under which client.key may not ask what it is   read in block %d\n", a.Ref.Height), nil
-	}
 	r, err := registry.DecodeResult(a.Result)
 	if err == nil {
 		err = r.Err()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,9 +20,14 @@ func TestApplicationsAreComplete(t *testing.T) {
 		require.NotEmpty(t, a.tryout("DIR"), a.name)
 		require.NotNil(t, a.greet, a.name)
 		c := &crypto.Cluster{Application: &crypto.Application{Name: a.name}}
-		m, err := openApplication(c, t.TempDir())
+		a, cfg, err := clusterApplication(c)
 		require.NoError(t, err, a.name)
-		require.NotNil(t, m)
+		cfg.store.Dir = t.TempDir()
+		m, err := a.machine(t.Context(), cfg)
+		require.NoError(t, err, a.name)
+		if a.stored() {
+			require.NoError(t, m.(io.Closer).Close())
+		}
 	}
 	require.True(t, seen[defaultApplication])
 }
@@ -31,7 +37,7 @@ func TestInitRefusesApplications(t *testing.T) {
 	genesis := filepath.Join(dir, "genesis.json")
 	require.NoError(t, os.WriteFile(genesis, []byte(`{"a": 1}`), 0o600))
 	at := filepath.Join(dir, "c")
-	refused(t, exitUsage, []string{"init", "--dir", at, "--app", "ledgr"}, `--app: application "ledgr" is none that this program runs, which are kv, ledger`)
+	refused(t, exitUsage, []string{"init", "--dir", at, "--app", "ledgr"}, `--app: application "ledgr" is none that this program runs, which are kv, kv-store, ledger`)
 	refused(t, exitUsage, []string{"init", "--dir", at, "--genesis", filepath.Join(dir, "none")}, "--genesis: open ", "no such file")
 	refused(t, exitUsage, []string{"init", "--dir", at, "--genesis", genesis}, `--genesis: application "kv": genesis is given`, "leave it out")
 	require.NoDirExists(t, at)

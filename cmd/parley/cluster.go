@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/kv"
 )
 
@@ -139,7 +140,7 @@ func (c *clusterCommand) run(cmd *cobra.Command) (err error) {
 // make makes the cluster unless there is one.
 func (c *clusterCommand) make(cmd *cobra.Command) error {
 	if _, err := os.Stat(clusterFilePath(c.plan.dir)); err == nil {
-		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port", "open", "client-keys", "app", "genesis"} {
+		for _, name := range []string{"replicas", "weights", "scheme", "checkpoint-every", "window", "name", "allow-dominant", "base-port", "open", "client-keys", "app", "genesis", "policy"} {
 			if cmd.Flags().Changed(name) {
 				return usagef(cmd, "--%s is for a new cluster, and %s exists: leave it out, or name another --dir", name, clusterFilePath(c.plan.dir))
 			}
@@ -198,6 +199,10 @@ func (c *clusterCommand) firstOperation(ctx context.Context, s *supervisor, out 
 		return err
 	}
 	said, err := app.greet(ctx, session)
+	var refusal *access.Refusal
+	if errors.As(err, &refusal) {
+		said, err = fmt.Sprintf("  an access policy, under which client.key may not try it: rule %v\n", refusal.Rule), nil
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -292,7 +297,7 @@ func (m *rateMeter) update(ctx context.Context, d *directory, s *clusterState) f
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	highest := m.count
-	if applicationName(d.roster.Cluster) == kvApplication.name {
+	if isKV(applicationName(d.roster.Cluster)) {
 		for i := range d.conns {
 			if r, _, err := d.query(ctx, i, kv.RevisionQuery()); err == nil {
 				highest = max(highest, r.Revision)

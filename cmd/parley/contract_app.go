@@ -12,6 +12,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	ecrypto "github.com/ethereum/go-ethereum/crypto"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/crypto/keyfile"
 	"github.com/parley-bft/parley/replica"
@@ -27,14 +28,13 @@ var contractApplication = application{
 		_, err := contract.ParseGenesis(genesis)
 		return err
 	},
-	open: func(cfg applicationConfig) (statemachine.StateMachine, error) {
+	onStore: func(cfg applicationConfig, s *store.Store) (statemachine.StateMachine, error) {
 		g, err := contract.ParseGenesis(cfg.genesis)
 		if err != nil {
 			return nil, err
 		}
-		s, err := store.Open(context.Background(), store.DefaultConfig())
-		if err != nil {
-			return nil, err
+		if cfg.policy != nil {
+			return contract.NewGuarded(s, g, cfg.cluster, *cfg.policy)
 		}
 		return contract.New(s, g)
 	},
@@ -98,12 +98,16 @@ func (c localConfig) startEndpoint(ctx context.Context, cfg *replica.Config, ser
 	if c.ContractListen == "" {
 		return func() {}, nil
 	}
-	m, ok := cfg.Machine.(*contract.Machine)
+	m, ok := server.Machine().(*contract.Machine)
 	if !ok {
 		return nil, errors.New("contractListen is given, and this cluster does not run contracts: leave it out")
 	}
+	var caller crypto.PublicKey // a stranger
+	if cfg.LocalClient != nil {
+		caller = cfg.LocalClient.Public()
+	}
 	e, err := endpoint.Start(ctx, endpoint.Config{
-		Machine: m, Submit: server, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
+		Machine: m, Submit: server, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
 		MaxRequestBytes: int(cfg.Roster.Cluster.Parameters.MaxOperationBytes), Version: "parley/" + readBuildInfo().short(), Logger: logger,
 	})
 	if err != nil {

@@ -38,7 +38,11 @@ func (t *contractTarget) flags(cmd *cobra.Command) {
 }
 
 func contractGenesis(c *crypto.Cluster) (*contract.Genesis, error) {
-	return contract.ParseGenesis(c.Application.Genesis)
+	_, own, err := splitGenesis(c.Application.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	return contract.ParseGenesis(own)
 }
 
 // contractReading is a connection to all replicas, for reads that more of them agree on than may

@@ -65,7 +65,7 @@ func newDirectory(ros *roster.Roster, key *keyfile.Client) (*directory, error) {
 				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 				MinConnectTimeout: 5 * time.Second,
 			}),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer), grpc.ForceCodecV2(api.Codec())),
 			grpc.WithDisableServiceConfig(), grpc.WithDisableRetry())
 		if err != nil {
 			d.close()

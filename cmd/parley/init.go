@@ -101,6 +101,7 @@ func (p *clusterPlan) flags(cmd *cobra.Command) {
 	f.StringVar(&p.name, "name", "parley", "name of the cluster, for people")
 	f.StringVar(&p.app, "app", defaultApplication, "what the replicas run: "+applicationNames())
 	f.StringVar(&p.genesisFile, "genesis", "", "JSON file that says what the application starts with, where it takes that")
+	f.StringVar(&p.policyFile, "policy", "", "JSON file with an access policy to put around the application ('parley access --help')")
 	f.StringVar(&p.scheme, "scheme", "", "signatures of votes: ed25519 or bls (default by the number of replicas)")
 	f.Uint64Var(&p.checkpointEvery, "checkpoint-every", d.CheckpointEvery, "blocks between checkpoints with a snapshot")
 	f.Uint64Var(&p.window, "window", d.Window, "blocks that the order may run ahead of execution")

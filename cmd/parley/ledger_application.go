@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/parley-bft/parley/internal/strictjson"
-	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/ledger"
 	"github.com/parley-bft/parley/statemachine/store"
 )
@@ -17,17 +17,17 @@ var ledgerApplication = application{
 		_, err := ledgerGenesis(genesis)
 		return err
 	},
-	open: func(cfg applicationConfig) (statemachine.StateMachine, error) {
+	handler: func(cfg applicationConfig) (store.Handler, access.Classifier, error) {
 		c := ledger.DefaultConfig(cfg.cluster)
 		var err error
 		if c.Genesis, err = ledgerGenesis(cfg.genesis); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		s, err := store.Open(context.Background(), store.DefaultConfig())
+		h, err := ledger.NewHandler(c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return ledger.New(s, c)
+		return h, h.Classify, nil
 	},
 	greet: greetLedger,
 	tryout: func(dir string) []string {

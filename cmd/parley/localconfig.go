@@ -44,6 +44,9 @@ type localConfig struct {
 	LogLevel  string `json:"logLevel,omitempty"`  // debug, info, warn, error
 	LogFormat string `json:"logFormat,omitempty"` // text or json
 
+	// State is about the application's state, where that is kept on the disk.
+	State stateConfig `json:"state,omitzero"`
+
 	// ReserveMiB must stay free on the disk: the replica stops before it is full.
 	ReserveMiB int64 `json:"reserveMiB,omitempty"`
 	// PoolMiB and PoolPerClient bound the requests that wait here.
@@ -123,5 +126,5 @@ func (c *localConfig) validate() error {
 	case c.Tick != 0 && (time.Duration(c.Tick) < time.Millisecond || time.Duration(c.Tick) > time.Second):
 		return fmt.Errorf("tick is %v: write 1ms to 1s", c.Tick)
 	}
-	return nil
+	return c.State.validate()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-bft/parley/client"
+	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/kv"
 )
 
@@ -77,9 +78,9 @@ func (o *operation) session(cmd *cobra.Command, do func(context.Context, *sessio
 
 // run runs an operation and gets its receipt, if that is wanted.
 func (o *operation) run(ctx context.Context, s *session, op []byte) (client.Answer, error) {
-	a, err := s.Do(ctx, op)
-	if err != nil || o.receipt == "" {
-		return a, err
+	a, refused := s.Do(ctx, op)
+	if refused != nil && !errors.As(refused, new(*access.Refusal)) || o.receipt == "" {
+		return a, refused
 	}
 	proof, err := s.Receipt(ctx, a.Ref, op)
 	if err == nil {
@@ -88,7 +89,7 @@ func (o *operation) run(ctx context.Context, s *session, op []byte) (client.Answ
 	if err != nil {
 		o.noProof = &noProofError{fmt.Sprintf("the operation was committed in block %d", a.Ref.Height), err}
 	}
-	return a, nil
+	return a, refused
 }
 
 // proven ends a command whose operation ran and was reported: err is how it went,

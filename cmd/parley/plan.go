@@ -39,6 +39,7 @@ type clusterPlan struct {
 	admit           []crypto.PublicKey
 	app             string // the application's name
 	genesisFile     string // or empty
+	policyFile      string // or empty
 	application     *crypto.Application
 }
 
@@ -84,9 +85,18 @@ func (p *clusterPlan) setApplication() error {
 			return fmt.Errorf("--genesis: %w", err)
 		}
 	}
+	if p.policyFile != "" {
+		if err := p.addPolicy(); err != nil {
+			return fmt.Errorf("--policy: %w", err)
+		}
+	}
 	// Better now than when the replicas start.
-	if err := app.checkGenesis(p.application.Genesis); err != nil {
-		return fmt.Errorf("--genesis: application %q: %w", app.name, err)
+	if _, _, err := app.readGenesis(p.application.Genesis); err != nil {
+		flag := "--genesis"
+		if p.policyFile != "" && p.genesisFile == "" {
+			flag = "--policy"
+		}
+		return fmt.Errorf("%s: application %q: %w", flag, app.name, err)
 	}
 	return nil
 }
@@ -157,6 +167,9 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := enrol(c.Application, clients, gateways); err != nil {
+		return nil, err
+	}
 	ports := newPortPlan(p.basePort, p.replicas)
 	keys := make([]*keyfile.Replica, p.replicas)
 	for i := range keys {
@@ -185,6 +198,9 @@ func (p *clusterPlan) write() (*madeCluster, error) {
 			return nil, err
 		}
 		local := defaultLocalConfig()
+		if app, err := findApplication(applicationName(c)); err == nil && app.stored() {
+			local.State = defaultStateConfig()
+		}
 		local.AdminListen = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.admin(i)))
 		if i < len(gateways) {
 			local.ContractListen, local.ContractKey = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.rpc(i))), gatewayKeyName

@@ -26,6 +26,7 @@ func replicaFlag(cmd *cobra.Command, p *int) {
 type readWay struct {
 	replica    int
 	withoutLog bool
+	certified  bool // of get
 }
 
 func (w *readWay) flags(cmd *cobra.Command) {
@@ -99,6 +100,7 @@ func (o *operation) readAll(cmd *cobra.Command, q []byte) (kv.Result, client.Ans
 func newGet() *cobra.Command {
 	o := newOperation()
 	var way readWay
+	var certified certifiedFlags
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "get KEY",
@@ -106,13 +108,28 @@ func newGet() *cobra.Command {
 		Long: `Print the value of a key and a newline. The read goes through the log: it sees
 every write that was acknowledged to anybody before. So does one with --without-log,
 which asks all replicas how far they have come and believes more than may be faulty.
+With --certified, where the cluster runs kv-store, one replica proves what the state had
+at the last checkpoint: it cannot lie, and may be late by --max-age.
 Exit code 4 if there is no such key.`,
 		Example: `  parley get --dir demo colour
   parley get --dir demo --without-log colour
+  parley get --dir demo --certified --max-age 1m --proof colour.proof colour
   parley get --dir demo --replica 2 colour    # what replica 2 has now`,
 		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, a, err := o.readOne(cmd, way, kv.Get([]byte(args[0])))
+			var r kv.Result
+			var a client.Answer
+			var err error
+			switch {
+			case way.certified && (way.replica != anyReplica || way.withoutLog || o.receipt != ""):
+				return usagef(cmd, "--certified goes without --replica, --without-log and --receipt; its proof is --proof")
+			case way.certified:
+				r, a, err = o.readCertified(cmd, &certified, []byte(args[0]))
+			case certified.given(cmd):
+				return usagef(cmd, "--max-age, --min-height and --proof are of a certified read: add --certified")
+			default:
+				r, a, err = o.readOne(cmd, way, kv.Get([]byte(args[0])))
+			}
 			if err != nil {
 				return err
 			}
@@ -141,6 +158,8 @@ Exit code 4 if there is no such key.`,
 	}
 	o.flags(cmd)
 	way.flags(cmd)
+	cmd.Flags().BoolVar(&way.certified, "certified", false, "ask one replica for what the last checkpoint certifies, with the proof")
+	certified.flags(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print revisions and version too")
 	return cmd
 }

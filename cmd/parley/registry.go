@@ -13,7 +13,6 @@ import (
 
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/statemachine"
-	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/registry"
 )
 
@@ -86,9 +85,6 @@ func (o *operation) submitRegistry(cmd *cobra.Command, op []byte) (*registry.Res
 	a, err := o.answer(cmd, op)
 	if err != nil {
 		return nil, a, err
-	}
-	if refusal := access.RefusalOf(a.Result); refusal != nil {
-		return nil, a, refusal
 	}
 	r, err := registry.DecodeResult(a.Result)
 	if err != nil {

@@ -53,6 +53,11 @@ The log goes to standard error; where that is DIR/replica-N/log.txt, as under
 'parley cluster', the file is bounded: after 64 MiB it becomes log.txt.1. --admin serves /metrics (Prometheus), /healthz,
 /status, /debug/core and /debug/trace on a loopback address.
 
+The key-value store kv is all in memory; other applications keep their state in the
+folder state of the data folder, and of it --state-cache in memory. After a restart it
+goes on from there, executing again what the log has beyond the last snapshot. A replica
+that lost the folder, or part of it, makes it anew from a snapshot.
+
 The garbage collector leaves up to 64 MiB beside what is in use, or half as much again
 where that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
 		Example: `  parley start --dir demo/replica-0
@@ -80,6 +85,7 @@ where that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
 	s.StringVar(&f.local.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
 	s.StringVar(&f.local.LogFormat, "log-format", "", "text or json (default text)")
 	s.Int64Var(&f.local.ReserveMiB, "reserve", 0, "MiB to keep free on the disk, -1 for no guard (default 256)")
+	f.local.State.flags(cmd)
 	s.BoolVar(&f.untilStdin, "until-stdin-closes", false, "stop when standard input closes")
 	_ = s.MarkHidden("until-stdin-closes")
 	return cmd
@@ -119,6 +125,9 @@ func (f *startFlags) resolve(cmd *cobra.Command) (localConfig, error) {
 	if set("reserve") {
 		cfg.ReserveMiB = f.local.ReserveMiB
 	}
+	if err := cfg.State.override(cmd, &f.local.State); err != nil {
+		return cfg, err
+	}
 	for _, need := range []struct{ flag, value, what string }{
 		{"cluster", cfg.Cluster, "the cluster file"},
 		{"key", cfg.Key, "the replica's key file"},
@@ -153,16 +162,15 @@ func (c localConfig) serverConfig(logger *slog.Logger) (replica.Config, error) {
 		return replica.Config{}, fmt.Errorf("key file %s and cluster file %s: %w", c.Key, c.Cluster, err)
 	}
 	data := filepath.Clean(c.Data)
-	machine, err := openApplication(ros.Cluster, data)
-	if err != nil {
-		return replica.Config{}, fmt.Errorf("cluster file %s: %w", c.Cluster, err)
-	}
 	cfg := replica.Config{
-		Roster: ros, Keys: keys, DataDir: data, Machine: machine,
+		Roster: ros, Keys: keys, DataDir: data,
 		Listen: c.Listen, ClientListen: c.ClientListen, AdminListen: c.AdminListen, AdminRemote: c.AdminRemote, Pprof: c.Pprof, TraceBlocks: c.TraceBlocks,
 		Tick: time.Duration(c.Tick), Retain: pbft.Height(c.RetainBlocks), ReceiptRetain: c.ReceiptBlocks,
 		MaxPoolBytes: c.PoolMiB << 20, MaxPoolPerClient: c.PoolPerClient,
 		Build: readBuildInfo().short(), Logger: logger,
+	}
+	if err := c.State.useApplication(ros.Cluster, &cfg); err != nil {
+		return replica.Config{}, fmt.Errorf("cluster file %s: %w", c.Cluster, err)
 	}
 	if err := c.endpointKey(&cfg); err != nil {
 		return replica.Config{}, err
@@ -202,7 +210,6 @@ func runReplica(ctx context.Context, local localConfig, untilStdin bool, stdin i
 	if err != nil {
 		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
-	defer stopEndpoint()
 	self, _ := cfg.Roster.FindSelf(cfg.Keys.Public())
 	m := cfg.Roster.Member(self)
 	logger.Info("listening", "peers", firstOf(cfg.Listen, m.PeerAddress), "clients", firstOf(cfg.ClientListen, m.ClientAddress),
@@ -216,7 +223,10 @@ func runReplica(ctx context.Context, local localConfig, untilStdin bool, stdin i
 	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(again)
 	// Not ctx, which has ended: stopping has its own patience.
-	stopErr := stopWithin(context.WithoutCancel(ctx), server.Stop, again)
+	stopErr := stopWithin(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		stopEndpoint() // it reads the state, which goes with the server
+		return server.Stop(ctx)
+	}, again)
 	if err := server.Err(); err != nil {
 		if stopErr != nil {
 			logger.Error("stopping", "error", stopErr)

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/keyfile"
 	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/statemachine/access"
 )
 
 // dirVariable names the cluster's folder where --dir is not given.
@@ -69,7 +70,7 @@ func (t *target) load() (*roster.Roster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if runs := applicationName(ros.Cluster); t.app != "" && t.app != runs {
+	if runs := applicationName(ros.Cluster); t.app != "" && t.app != runs && !(isKV(t.app) && isKV(runs)) {
 		return nil, fmt.Errorf("the cluster of %s runs %q, and this command is for %q: name another cluster", t.cluster, runs, t.app)
 	}
 	return ros, nil
@@ -190,6 +191,18 @@ type session struct {
 	*client.Client
 	roster   *roster.Roster
 	identity *identity
+}
+
+// Do is that of the client; what an access policy refuses is an error, an
+// *access.Refusal, beside the answer.
+func (s *session) Do(ctx context.Context, op []byte) (client.Answer, error) {
+	a, err := s.Client.Do(ctx, op)
+	if err == nil {
+		if r := access.RefusalOf(a.Result); r != nil {
+			return a, r
+		}
+	}
+	return a, err
 }
 
 func (s *session) close() {

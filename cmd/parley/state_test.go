@@ -1,0 +1,174 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stateDir is where a replica keeps its application's state.
+func stateDir(dir string, i int) string {
+	return filepath.Join(replicaDir(dir, i), dataDirName, "state")
+}
+
+// database is which of the databases in it is in use: another one each time that a
+// snapshot was loaded into it.
+func database(t *testing.T, dir string, i int) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(stateDir(dir, i), "CURRENT"))
+	require.NoError(t, err)
+	return strings.TrimSpace(string(b))
+}
+
+// The state is in the data folder. A replica that was killed takes it from there and
+// loads no snapshot; one that has lost the folder loads one; and so does all of a cluster
+// that was killed.
+func TestStateOnDisk(t *testing.T) {
+	t.Parallel()
+	dir := makeCluster(t, 4, "--app", "kv-store", "--checkpoint-every", "8")
+	p := startProcesses(t, dir, 4)
+	want := map[string]string{}
+	put := func(n int) {
+		t.Helper()
+		for range n {
+			k, v := fmt.Sprintf("key%d", len(want)%30), fmt.Sprintf("value %d", len(want))
+			must(t, "put", "--dir", dir, k, v)
+			want[k] = v
+			want[fmt.Sprintf("more%d", len(want))] = "x"
+			must(t, "put", "--dir", dir, fmt.Sprintf("more%d", len(want)-1), "x")
+		}
+	}
+	check := func(i int) {
+		t.Helper()
+		for k, v := range want {
+			require.Eventually(t, func() bool {
+				o := parley(t, "get", "--dir", dir, "--replica", itoa(i), k)
+				return o.code == exitOK && o.out == v+"\n"
+			}, 30*time.Second, 50*time.Millisecond, "%s at replica %d", k, i)
+		}
+	}
+	snapshots := func(after uint64) {
+		t.Helper()
+		awaitStatus(t, dir, func(s *clusterState) bool {
+			for i := range s.Replicas {
+				if r := &s.Replicas[i]; r.Says == nil || r.Says.Snapshot <= after {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	put(12)
+	snapshots(0)
+	p.kill(1)
+	put(12)
+	p.start(1)
+	check(1)
+	require.Equal(t, "1", database(t, dir, 1), "what was there was good enough")
+
+	p.stop(2)
+	require.NoError(t, os.RemoveAll(stateDir(dir, 2)))
+	put(2)
+	p.start(2)
+	check(2)
+	require.Equal(t, "2", database(t, dir, 2), "a snapshot was loaded")
+
+	for i := range 4 {
+		p.kill(i)
+	}
+	for i := range 4 {
+		p.start(i)
+	}
+	check(0)
+	check(3)
+	put(2)
+	for i, d := range []string{"1", "1", "2", "1"} {
+		require.Equal(t, d, database(t, dir, i))
+	}
+
+	// A state that cannot be read is said to be one, with what to do.
+	p.stop(3)
+	require.NoError(t, os.WriteFile(filepath.Join(stateDir(dir, 3), "CURRENT"), []byte("x"), 0o600))
+	refusedAfterLog(t, []string{"start", "--dir", replicaDir(dir, 3)}, stateDir(dir, 3), "damaged", "move the folder away")
+	require.NoError(t, os.Rename(stateDir(dir, 3), stateDir(dir, 3)+".bad"))
+	p.start(3)
+	check(3)
+}
+
+// What replica.json and the flags say of the state is for applications that have one
+// there.
+func TestStateSettings(t *testing.T) {
+	t.Parallel()
+	plain, stored := makeCluster(t, 4), makeCluster(t, 4, "--app", "ledger")
+	data, err := os.ReadFile(replicaConfigPath(replicaDir(stored, 0)))
+	require.NoError(t, err)
+	require.Contains(t, string(data), `"cacheMiB": 256`)
+	data, err = os.ReadFile(replicaConfigPath(replicaDir(plain, 0)))
+	require.NoError(t, err)
+	require.NotContains(t, string(data), "cacheMiB")
+	refused(t, exitFailed, []string{"start", "--dir", replicaDir(plain, 0), "--state-cache", "64"}, "keeps its state in memory: leave it out")
+	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-cache", "1"}, "state.cacheMiB is 1: write 2 to ")
+	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-heights", "-2"}, "state.heights is -2: ")
+	edit(t, replicaConfigPath(replicaDir(stored, 0)), `"flushMiB": 32`, `"flushMiB": 9999`)
+	refused(t, exitFailed, []string{"start", "--dir", replicaDir(stored, 0)}, "replica.json", "state.flushMiB is 9999: write 1 to ")
+
+	c := stateConfig{CacheMiB: 64, FlushMiB: 8, Heights: -1}
+	s := c.store("somewhere", nil)
+	require.NoError(t, s.Validate())
+	require.EqualValues(t, 64<<20, s.CacheBytes+s.DatabaseCacheBytes)
+	require.EqualValues(t, 8<<20, s.FlushBytes)
+	require.Zero(t, s.Keep)
+	require.Equal(t, "somewhere", s.Dir)
+}
+
+// One replica proves what the state has, and a file shows it to others.
+func TestCertifiedReads(t *testing.T) {
+	t.Parallel()
+	dir := makeCluster(t, 4, "--app", "kv-store", "--checkpoint-every", "8")
+	startProcesses(t, dir, 4)
+	tmp := t.TempDir()
+	o := parley(t, "put", "--dir", dir, "--json", "colour", "green")
+	require.Equal(t, exitOK, o.code, o.err)
+	_, rest, ok := strings.Cut(o.out, `"block":`)
+	require.True(t, ok, o.out)
+	block, _, _ := strings.Cut(strings.TrimRight(rest, "}\n"), ",")
+	proof := filepath.Join(tmp, "colour.proof")
+	require.Equal(t, "green\n", must(t, "get", "--dir", dir, "--certified", "--min-height", block, "--proof", proof, "colour"))
+	out := must(t, "verify-state", "--dir", dir, proof)
+	require.Contains(t, out, "VALID")
+	require.Contains(t, out, "colour = green, changed at revision 1, version 1")
+	require.Contains(t, out, "signed by replica-")
+	require.Contains(t, must(t, "verify-state", "--dir", dir, "--json", proof), `"value":"green"`)
+	require.Contains(t, must(t, "read-certified", "--dir", dir, "kcolour"), "colour = green")
+	require.Contains(t, must(t, "read-certified", "--dir", dir, "--hex", "6b636f6c6f7572"), "colour = green")
+	absent := filepath.Join(tmp, "taste.proof")
+	refused(t, exitAbsent, []string{"get", "--dir", dir, "--certified", "--proof", absent, "taste"}, "there is no key taste")
+	o = parley(t, "verify-state", "--dir", dir, absent)
+	require.Equal(t, exitAbsent, o.code)
+	require.Contains(t, o.out, "there is no key taste")
+
+	data, err := os.ReadFile(proof)
+	require.NoError(t, err)
+	for bit := 0; bit < 8*len(data); bit += 97 {
+		data[bit/8] ^= 1 << (bit % 8)
+		flipped := filepath.Join(tmp, "flipped.proof")
+		require.NoError(t, os.WriteFile(flipped, data, 0o600))
+		refused(t, exitInvalid, []string{"verify-state", "--dir", dir, flipped}, "INVALID")
+		data[bit/8] ^= 1 << (bit % 8)
+	}
+	refused(t, exitInvalid, []string{"verify-state", "--dir", makeCluster(t, 4), proof}, "INVALID", "another cluster")
+	refused(t, exitFailed, []string{"verify-state", "--dir", dir, tmp + "/none"}, "no such file")
+
+	refused(t, exitUsage, []string{"get", "--dir", dir, "--proof", proof, "colour"}, "add --certified")
+	refused(t, exitUsage, []string{"get", "--dir", dir, "--certified", "--replica", "1", "colour"}, "--certified goes without --replica")
+	refused(t, exitFailed, []string{"get", "--dir", dir, "--certified", "--proof", proof, "colour"}, "exists already")
+	refused(t, exitUsage, []string{"read-certified", "--dir", dir, "--hex", "xy"}, "hexadecimal")
+	refused(t, exitFailed, []string{"get", "--dir", dir, "--certified", "--max-age", "1ns", "colour"}, "no certified state is new enough")
+}
