@@ -29,7 +29,7 @@ func (s *Store) Commit(height uint64) error {
 		return err
 	}
 	if s.pend.bytes >= int(s.cfg.FlushBytes) {
-		return s.flush()
+		return s.flushSoon()
 	}
 	return nil
 }

@@ -47,8 +47,8 @@
 // # On a disk
 //
 // What was committed stays in memory until it is [Config.FlushBytes], and then goes to
-// the database in one batch, synced: a crash leaves the state after one whole block
-// ([Store.Durable]), with its history and its proofs. A [Machine] begins in its initial
+// the database in one batch, which is synced while blocks go on: a crash leaves the state
+// after one whole block, [Store.Durable] or a later one, with its history and its proofs. A [Machine] begins in its initial
 // state, as every state machine does; if the first thing that it is told is to restore
 // a snapshot that the last process took, the store goes back to that height at the cost
 // of what changed since, and does not read the snapshot's content. A store that is used

@@ -17,8 +17,12 @@ func (s *Store) Flush() error {
 	return s.flush()
 }
 
-// flush writes what is pending, in one batch with what it makes superfluous.
-func (s *Store) flush() (err error) {
+// flush makes what is pending durable.
+func (s *Store) flush() error { return s.write(true) }
+
+// write writes what is pending, in one batch with what it makes superfluous. Without sync
+// the database has it, and the disk may not have it yet.
+func (s *Store) write(sync bool) (err error) {
 	if !s.begun {
 		return nil
 	}
@@ -59,7 +63,7 @@ func (s *Store) flush() (err error) {
 	}
 	h := head{begun: true, incomplete: s.incomplete, last: s.last, oldest: oldest, version: s.tree.version, seals: s.tree.seals, snapshots: s.snapshots}
 	b.set([]byte{spaceHead}, h.encode())
-	if err := b.write(true); err != nil {
+	if err := b.write(sync); err != nil {
 		return s.fail("write", err)
 	}
 
@@ -70,7 +74,10 @@ func (s *Store) flush() (err error) {
 	}
 	s.pend.last.Scan(func(key string, r record) bool { s.records.put(key, r); return true })
 	s.flushes.Add(1)
-	s.pend, s.dead, s.durable = newPending(), nil, s.last
+	s.pend, s.dead = newPending(), nil
+	if sync {
+		s.durable = s.last
+	}
 	return nil
 }
 

@@ -39,7 +39,7 @@ func (s *Store) Snapshot() (statemachine.Snapshot, error) {
 	}
 	if s.cfg.Dir != "" && s.begun {
 		s.note(v.height)
-		if err := s.flush(); err != nil {
+		if err := s.flushSoon(); err != nil {
 			release()
 			return nil, err
 		}

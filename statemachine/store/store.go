@@ -48,7 +48,9 @@ type Store struct {
 	// snapshots are the heights of the last snapshots, which are not pruned either.
 	snapshots []uint64
 	dead      []nodeID // to be deleted from the database
-	durable   uint64   // the height that the database has
+	durable   uint64   // the height that the disk has
+	// syncing is closed when the sync that runs beside blocks has ended; nil: none does.
+	syncing chan struct{}
 }
 
 // Open opens the store, or makes it.
@@ -353,9 +355,10 @@ func (s *Store) Digest() (d crypto.Digest, err error) {
 // Close waits for the reads that are under way, makes durable what was committed, and
 // closes the store. Views cannot be read any more. A second Close does nothing.
 func (s *Store) Close() error {
-	if !s.users.shut() {
+	if !s.users.shut() { // also waits for a sync
 		return nil
 	}
+	s.synced()
 	var err error
 	if s.failed.Load() == nil {
 		err = s.flush()
