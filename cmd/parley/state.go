@@ -20,7 +20,7 @@ type stateConfig struct {
 	// CacheMiB bounds what of the state is kept in memory to be read quickly: 256.
 	CacheMiB int `json:"cacheMiB,omitempty"`
 	// FlushMiB is how much of what changed is gathered in memory before it is written
-	// to the disk: 32. A crash loses it, and it is executed again from the log.
+	// to the disk: 8. A crash loses it, and it is executed again from the log.
 	FlushMiB int `json:"flushMiB,omitempty"`
 	// Heights is how many heights below the last one can be read: 128. -1: none.
 	Heights int64 `json:"heights,omitempty"`
@@ -72,7 +72,7 @@ func (c *stateConfig) store(dir string, logger *slog.Logger) store.Config {
 func (c *stateConfig) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&c.CacheMiB, "state-cache", 0, "MiB of the application's state to keep in memory, where it is on the disk (default 256)")
-	f.IntVar(&c.FlushMiB, "state-flush", 0, "MiB of changes to gather before they are written to it (default 32)")
+	f.IntVar(&c.FlushMiB, "state-flush", 0, "MiB of changes to gather before they are written to it (default 8)")
 	f.Int64Var(&c.Heights, "state-heights", 0, "heights below the last one that can be read, -1 for none (default 128)")
 }
 

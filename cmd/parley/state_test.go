@@ -116,7 +116,7 @@ func TestStateSettings(t *testing.T) {
 	refused(t, exitFailed, []string{"start", "--dir", replicaDir(plain, 0), "--state-cache", "64"}, "keeps its state in memory: leave it out")
 	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-cache", "1"}, "state.cacheMiB is 1: write 2 to ")
 	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-heights", "-2"}, "state.heights is -2: ")
-	edit(t, replicaConfigPath(replicaDir(stored, 0)), `"flushMiB": 32`, `"flushMiB": 9999`)
+	edit(t, replicaConfigPath(replicaDir(stored, 0)), `"flushMiB": 8`, `"flushMiB": 9999`)
 	refused(t, exitFailed, []string{"start", "--dir", replicaDir(stored, 0)}, "replica.json", "state.flushMiB is 9999: write 1 to ")
 
 	c := stateConfig{CacheMiB: 64, FlushMiB: 8, Heights: -1}

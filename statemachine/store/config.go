@@ -37,7 +37,7 @@ func DefaultConfig() Config {
 	return Config{
 		Keep:       128,
 		syncBytes:  32 << 20,
-		CacheBytes: 128 << 20, FlushBytes: 32 << 20, DatabaseCacheBytes: 128 << 20,
+		CacheBytes: 128 << 20, FlushBytes: 8 << 20, DatabaseCacheBytes: 128 << 20,
 	}
 }
 
