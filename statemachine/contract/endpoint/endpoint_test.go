@@ -36,6 +36,8 @@ type solo struct {
 	height uint64
 	// before, if set, is called before each request runs.
 	before func(ops [][]byte) error
+	// behind: the cluster has run a request already, and this replica does so later.
+	behind bool
 	calls  int
 }
 
@@ -47,6 +49,14 @@ func (s *solo) SubmitAll(_ context.Context, ops [][]byte) ([]statemachine.Result
 		if err := s.before(ops); err != nil {
 			return nil, err
 		}
+	}
+	if s.behind {
+		go func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.apply(ops...)
+		}()
+		return []statemachine.Result{statemachine.Reject(contract.CodeNonceUsed, nil)}, nil
 	}
 	return s.apply(ops...), nil
 }
@@ -322,6 +332,10 @@ func TestSentAgain(t *testing.T) {
 	balance, err := s.BalanceAt(ctx, common.Address{1}, nil)
 	require.NoError(t, err)
 	require.Equal(t, int64(3), balance.Int64(), "each ran once")
+
+	// The cluster says so before this replica has got there.
+	s.order.behind = true
+	require.NoError(t, s.SendTransaction(ctx, s.ann.Send(common.Address{1}, big.NewInt(1), nil)))
 }
 
 // Two transactions with one nonce: the first is under way, the second is refused, and the
