@@ -200,7 +200,7 @@ func TestSearch(t *testing.T) {
 
 	// Within limits: hops, accounts visited, lines looked at.
 	for _, edit := range []func(*Limits){
-		func(l *Limits) { l.MaxHops = 3 }, func(l *Limits) { l.MaxPathNodes = 3 }, func(l *Limits) { l.MaxPathEdges = 3 },
+		func(l *Limits) { l.MaxHops = 3 }, func(l *Limits) { l.MaxPathNodes = 2 }, func(l *Limits) { l.MaxPathEdges = 3 },
 	} {
 		l := smallLimits()
 		edit(&l)

@@ -17,7 +17,7 @@ import (
 //     all who could pay that account: a bank may have any number of customers.
 //   - What an account has below it, which may all be its own inventions, takes nothing from
 //     the others beside it and above: a level is gone through in turns (see fair), shared
-//     equally, and at most half of what is left is spent on one.
+//     equally, and at most half of what is left is spent on each of its two steps.
 //   - A way that lets nothing through, or costs more, is no reason to leave another one to
 //     the same account (see reach).
 
@@ -44,16 +44,9 @@ func (s *search) find(amount uint64) *plan {
 	dear := -1
 	for hops := range s.limits.MaxHops {
 		level := s.fair(0, hops)
-		last := hops+1 == s.limits.MaxHops
-		if most := *s.nodes; last {
-			level = level[:min(len(level), most)]
-		} else {
-			level = level[:min(len(level), (most+1)/2)]
-		}
 		if len(level) == 0 {
 			break
 		}
-		*s.nodes -= len(level)
 		at := s.arrive(level)
 		switch {
 		case at >= 0 && s.visits[at].amount <= s.most:
@@ -61,7 +54,7 @@ func (s *search) find(amount uint64) *plan {
 		case at >= 0 && (dear < 0 || s.visits[at].amount < s.visits[dear].amount):
 			dear = at
 		}
-		if !last {
+		if hops+1 < s.limits.MaxHops {
 			s.spread(level)
 		}
 	}
@@ -122,10 +115,10 @@ func (s *search) beaten(v *visit) bool { return s.known[label{v.Hop, v.pass}] < 
 func (v *visit) through() bool { return v.next >= 0 && v.offer == "" }
 
 // arrive returns the visit of a level that the payer can pay, the cheapest; -1 if there
-// is none.
+// is none. It takes one line for each.
 func (s *search) arrive(level []int) int {
 	at := -1
-	s.share = -1
+	s.share = (*s.edges + 1) / 2
 	for _, i := range level {
 		v := &s.visits[i]
 		if !v.pass || v.Asset != s.from.Asset || v.Account == s.from.Account || at >= 0 && s.visits[at].amount <= v.amount {
@@ -142,9 +135,11 @@ func (s *search) arrive(level []int) int {
 	return at
 }
 
-// spread goes on from all visits of a level, with half of the lines and offers that may
-// still be looked at. What one leaves the others have.
+// spread goes on from the visits of a level, at most as many as half of what is left, with
+// half of the lines and offers that may still be looked at. What one leaves the others have.
 func (s *search) spread(level []int) {
+	level = level[:min(len(level), (*s.nodes+1)/2)]
+	*s.nodes -= len(level)
 	left := (*s.edges + 1) / 2
 	for n, i := range level {
 		before := *s.edges

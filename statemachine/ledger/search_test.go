@@ -12,13 +12,13 @@ import (
 
 // web is a network of trust lines, made without transactions, under the default limits.
 type web struct {
-	t     *testing.T
+	t     testing.TB
 	x     *exec
 	edges int // that the last search looked at
 	nodes int // that it went on from
 }
 
-func newWeb(t *testing.T) *web {
+func newWeb(t testing.TB) *web {
 	m := open(t, DefaultConfig(thisCluster))
 	block := m.Store().Block()
 	t.Cleanup(block.Discard)
@@ -138,10 +138,23 @@ func TestStrangersHideNoPath(t *testing.T) {
 // One whom the payee trusts invents all that it may: accounts that it trusts and owes,
 // with accounts below them, and below those. They take its share and no more.
 func TestInventionsCrowdOutNobody(t *testing.T) {
+	w := inventions(t)
+	w.way(100, "alice", "north", "south", "west", "bank", "bob") // five hops
+	hops, _ := w.find(found("alice", "bob", 10))
+	require.Equal(t, []string{"alice", "north", "south", "west", "bank", "bob"}, hops)
+
+	// A payment that there is no way for costs no more than the limits.
+	hops, _ = w.find(found("alice", "bob", 1000))
+	require.Nil(t, hops)
+	require.LessOrEqual(t, w.nodes, DefaultLimits().MaxPathNodes)
+	require.LessOrEqual(t, w.edges, DefaultLimits().MaxPathEdges)
+}
+
+// inventions are what three accounts whom bob trusts have below them.
+func inventions(t testing.TB) *web {
 	w := newWeb(t)
 	most := int(DefaultLimits().MaxLines)
-	w.way(100, "alice", "north", "south", "west", "bank", "bob") // five hops
-	for k := range 3 {                                           // with names before and after the bank's
+	for k := range 3 { // with names before and after a bank's
 		spammer := []string{"a-spammer", "b-spammer", "z-spammer"}[k]
 		w.way(MaxAmount, spammer, "bob")
 		for i := range most {
@@ -156,14 +169,21 @@ func TestInventionsCrowdOutNobody(t *testing.T) {
 			w.do(eur(spammer, creditor, 50))
 		}
 	}
-	hops, _ := w.find(found("alice", "bob", 10))
-	require.Equal(t, []string{"alice", "north", "south", "west", "bank", "bob"}, hops)
+	return w
+}
 
-	// A payment that there is no way for costs no more than the limits.
-	hops, _ = w.find(found("alice", "bob", 1000))
-	require.Nil(t, hops)
-	require.LessOrEqual(t, w.nodes, DefaultLimits().MaxPathNodes)
-	require.LessOrEqual(t, w.edges, DefaultLimits().MaxPathEdges)
+// BenchmarkSearch is what a search costs that uses up what it may look at.
+func BenchmarkSearch(b *testing.B) {
+	w := inventions(b)
+	w.open("alice")
+	b.ReportAllocs()
+	for b.Loop() {
+		if hops, _ := w.find(found("alice", "bob", 10)); hops != nil {
+			b.Fatal(hops)
+		}
+	}
+	b.ReportMetric(float64(w.nodes), "nodes")
+	b.ReportMetric(float64(w.edges), "edges")
 }
 
 // A bank has more customers than a search may look at: it need not look at them.
@@ -185,6 +205,18 @@ func TestManyCustomers(t *testing.T) {
 	require.Equal(t, []string{"yves", "bank", "zoe"}, hops)
 	hops, _ = w.find(found("yves", "zoe", 900)) // more than the bank owes: by the branch
 	require.Equal(t, []string{"yves", "branch", "bank", "zoe"}, hops)
+}
+
+// Whoever the payee trusts is asked whether the payer can pay it, as many as it may trust.
+func TestManyTrusted(t *testing.T) {
+	w := newWeb(t)
+	most := int(DefaultLimits().MaxLines)
+	for i := range most {
+		w.way(10, name("desk-%04d", i), "bob")
+	}
+	w.way(10, "alice", name("desk-%04d", most-1))
+	hops, _ := w.find(found("alice", "bob", 10))
+	require.Equal(t, []string{"alice", name("desk-%04d", most-1), "bob"}, hops)
 }
 
 // Somebody whom the payee trusts trusts an account on the only path, which lets nothing
