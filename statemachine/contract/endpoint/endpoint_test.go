@@ -563,6 +563,22 @@ func TestWebPages(t *testing.T) {
 	}
 }
 
+// A page that comes from the same place as the endpoint, by a proxy in front of both, may
+// use it.
+func TestSameOrigin(t *testing.T) {
+	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) { c.Hosts = []string{"Parley.example"} })
+	for origin, want := range map[string]int{
+		"https://parley.example": http.StatusOK, "https://Parley.example:443": http.StatusOK,
+		"https://parley.example:444": http.StatusForbidden, "https://page.parley.example": http.StatusForbidden,
+	} {
+		status, _ := s.post(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`, func(r *http.Request) {
+			r.Host = "parley.example"
+			r.Header.Set("Origin", origin)
+		})
+		require.Equal(t, want, status, origin)
+	}
+}
+
 // By default no page may use the endpoint, not even one of the same machine.
 func TestWebPagesByDefault(t *testing.T) {
 	s := newStand(t, nil)
