@@ -29,18 +29,23 @@ type visit struct {
 	below []int // the visits that go on to this one
 }
 
-// label is what is to be known of a point but the amount.
+// label is what is to be known of a visit but the amount: what can go on from it. One that
+// was reached by an offer can be paid by whoever can pay the account; one that was reached
+// by a line over which payments pass, by whoever can over a line where they pass too, and
+// by offers; any other by offers alone.
 type label struct {
 	Hop
-	pass bool
+	pass, converted bool
 }
+
+func (v *visit) label() label { return label{v.Hop, v.pass, v.offer != ""} }
 
 // find returns the way with the fewest hops that costs at most s.most, the cheapest of
 // these; if there is none, a dearer one; nil if there is no way within the limits. Each
 // account is on it once in each asset, so it crosses no line twice.
 func (s *search) find(amount uint64) *plan {
 	s.visits = []visit{{step: step{Hop: s.to, amount: amount}, next: -1, pass: true}}
-	s.known = map[label]uint64{{s.to, true}: amount}
+	s.known = map[label]uint64{{Hop: s.to, pass: true}: amount}
 	dear := -1
 	for hops := range s.limits.MaxHops {
 		level := s.fair(0, hops)
@@ -107,7 +112,7 @@ func (s *search) fair(i, levels int) []int {
 }
 
 // beaten tells whether a visit's point was reached at less cost later.
-func (s *search) beaten(v *visit) bool { return s.known[label{v.Hop, v.pass}] < v.amount }
+func (s *search) beaten(v *visit) bool { return s.known[v.label()] < v.amount }
 
 // through tells whether a payment that comes to v by a line would go on by another one:
 // then the account must let payments through on both. Offers are an agreement of their
@@ -156,16 +161,16 @@ func (s *search) spread(level []int) {
 	}
 }
 
-// reach adds a visit, unless its point was reached already at no higher cost: whatever
-// goes on from here goes on from there. A point over which payments of others may go on is
-// as good as one over which they may not, and the other way round it is not: so somebody
-// who trusts an account that lets nothing through to it hides no way through that account.
+// reach adds a visit, unless its point was reached already at no higher cost and whatever
+// goes on from here goes on from there: so somebody who trusts an account that lets nothing
+// through to it hides no way through that account.
 func (s *search) reach(v visit) {
 	if v.Hop == s.from {
 		return // see arrive
 	}
-	for _, pass := range []bool{true, v.pass} {
-		if best, ok := s.known[label{v.Hop, pass}]; ok && best <= v.amount {
+	own := v.label()
+	for _, l := range []label{own, {v.Hop, true, own.converted}} {
+		if best, ok := s.known[l]; ok && best <= v.amount {
 			return
 		}
 	}
@@ -177,7 +182,7 @@ func (s *search) reach(v visit) {
 			return
 		}
 	}
-	s.known[label{v.Hop, v.pass}] = v.amount
+	s.known[own] = v.amount
 	s.visits[v.next].below = append(s.visits[v.next].below, len(s.visits))
 	s.visits = append(s.visits, v)
 }

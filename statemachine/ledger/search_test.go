@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -296,4 +297,126 @@ func TestPayerNotes(t *testing.T) {
 	w.do(eur("ann", "ben", 10))
 	w.do(trust("ben", "ann", 0, false))
 	require.Empty(t, notes())
+}
+
+// all calls yield with every way of a payment there is within so many hops, each account
+// once in each asset, that can be carried out.
+func (w *web) all(p *Pay, accounts []string, hops int, yield func(hops int, cost uint64)) {
+	steps := []step{{Hop: Hop{p.To, p.Asset}, amount: p.Amount}} // from the end
+	var on func()
+	visit := func(s step) {
+		for _, o := range steps {
+			if o.Hop == s.Hop {
+				return
+			}
+		}
+		steps = append(steps, s)
+		on()
+		steps = steps[:len(steps)-1]
+	}
+	on = func() {
+		at := steps[len(steps)-1]
+		if at.Hop == (Hop{p.From, p.Source}) {
+			way := new(plan)
+			for i := len(steps) - 1; i >= 0; i-- {
+				way.steps = append(way.steps, steps[i])
+			}
+			in := w.x.t.Begin()
+			try := *w.x
+			try.t = in
+			if try.carryOut(way) == nil {
+				yield(len(steps)-1, at.amount)
+			}
+			in.Discard()
+			return
+		}
+		if len(steps) > hops {
+			return
+		}
+		for _, peer := range accounts {
+			if l, ok := w.x.line(at.Account, peer, at.Asset); ok && peer != at.Account && l.room(at.Account < peer) >= at.amount {
+				visit(step{Hop: Hop{peer, at.Asset}, amount: at.amount})
+			}
+		}
+		if len(steps) == 1 || at.offer != "" || at.Account == p.From || at.Account == p.To {
+			return
+		}
+		for _, ref := range []string{"a", "b"} {
+			if o, err := w.x.offer(at.Account, ref); err == nil && o.Sell == at.Asset && o.Amount >= at.amount {
+				if cost, ok := o.Cost(at.amount); ok {
+					visit(step{Hop: Hop{at.Account, o.Buy}, amount: cost, offer: ref})
+				}
+			}
+		}
+	}
+	on()
+}
+
+// In small random networks the search finds what trying everything finds: the fewest hops
+// at no more than the most that it may cost, and the least cost among these; or the least
+// that it would cost, or nothing.
+func TestSearchFindsTheBest(t *testing.T) {
+	accounts := []string{"a", "b", "c", "d", "e", "f"}
+	assets := []string{"EUR", "USD"}
+	outcomes := map[string]int{}
+	for seed := range uint64(600) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		w := newWeb(t)
+		w.x.l.cfg.Limits.MaxHops = 5
+		w.open(accounts...)
+		for range 15 + r.IntN(45) {
+			i, j := r.IntN(len(accounts)), r.IntN(len(accounts)-1)
+			if j >= i {
+				j++
+			}
+			tr := &Trust{accounts[i], accounts[j], assets[r.IntN(2)], uint64(r.IntN(30)), r.IntN(4) > 0}
+			if tr.run(w.x) != nil {
+				continue
+			}
+			if r.IntN(3) == 0 { // the other one owes some of it
+				_ = (&Pay{From: tr.Peer, To: tr.Account, Source: tr.Asset, Asset: tr.Asset, Amount: 1 + uint64(r.IntN(10)), MaxCost: 100}).run(w.x)
+			}
+		}
+		for range r.IntN(6) {
+			k := r.IntN(2)
+			sell := 1 + uint64(r.IntN(3))
+			w.do(&MakeOffer{accounts[r.IntN(len(accounts))], []string{"a", "b"}[r.IntN(2)], Offer{
+				Sell: assets[k], Buy: assets[1-k], Amount: 1 + uint64(r.IntN(30)), Price: [2]uint64{sell + uint64(r.IntN(3)), sell}, Credit: true,
+			}})
+		}
+		for range 20 {
+			p := &Pay{
+				From: accounts[r.IntN(len(accounts))], To: accounts[r.IntN(len(accounts))], Source: assets[r.IntN(2)], Asset: assets[r.IntN(2)],
+				Amount: 1 + uint64(r.IntN(8)), MaxCost: 1 + uint64(r.IntN(20)), Find: true,
+			}
+			if p.From == p.To {
+				continue
+			}
+			var hops int
+			var cost, least uint64
+			w.all(p, accounts, w.x.l.cfg.Limits.MaxHops, func(h int, c uint64) {
+				if least == 0 || c < least {
+					least = c
+				}
+				if c <= p.MaxCost && (hops == 0 || h < hops || h == hops && c < cost) {
+					hops, cost = h, c
+				}
+			})
+			got, paid := w.find(p)
+			switch {
+			case hops > 0:
+				require.Equal(t, []uint64{uint64(hops), cost}, []uint64{uint64(len(got) - 1), paid}, "seed %d %+v: %v", seed, p, got)
+				outcomes[fmt.Sprint(hops, p.Source == p.Asset)]++
+			case least > 0:
+				require.Equal(t, least, paid, "seed %d %+v", seed, p)
+				outcomes["too dear"]++
+			default:
+				require.Nil(t, got, "seed %d %+v", seed, p)
+				outcomes["none"]++
+			}
+		}
+	}
+	for _, seen := range []string{"1 true", "2 true", "3 true", "4 true", "3 false", "4 false", "5 false", "too dear", "none"} {
+		require.Greater(t, outcomes[seen], 5, "%v", outcomes)
+	}
 }
