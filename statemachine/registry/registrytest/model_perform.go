@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 
 	"github.com/parley-bft/parley/crypto"
@@ -22,10 +23,19 @@ func (m *Model) apply(client crypto.PublicKey, op []byte) outcome {
 		if code != codeOK {
 			return ends(code)
 		}
+		if len(op) > 0 && registry.Kind(op[0]) == registry.KindSigned {
+			return ends(registry.CodeMalformed) // an envelope in an envelope
+		}
 	}
 	o, err := registry.Decode(op)
-	if err != nil {
+	switch {
+	case errors.Is(err, registry.ErrMalformed):
 		return ends(registry.CodeMalformed)
+	case err != nil: // of a kind that there is not
+		return ends(registry.CodeUnsupported)
+	}
+	if isSigned && o.Kind().Read() {
+		return ends(registry.CodeUnsupported)
 	}
 	out := m.perform(o, registry.KeyParty(client), signers)
 	if isSigned && out.code == codeOK {
@@ -42,6 +52,8 @@ func (m *Model) perform(o registry.Operation, self registry.Party, signers []cry
 		return p
 	}
 	switch o := o.(type) {
+	case *registry.GetInfo: // a byte, so that noise is one now and then
+		return outcome{}
 	case *registry.GetRecord:
 		if r := m.records[o.Collection+"/"+o.ID]; r != nil {
 			return outcome{of: r}

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/registry"
+	"github.com/parley-bft/parley/statemachine/signed"
 	"github.com/parley-bft/parley/statemachine/statetest"
 )
 
@@ -73,6 +74,33 @@ func TestModel(t *testing.T) {
 	for _, rule := range []access.Rule{access.RuleConsortium, access.RulePrivate, access.RuleSuspended, access.RuleRoles, access.RuleOperations, access.RuleAdministrators} {
 		require.Positive(t, rules[rule], "never: %v", rule)
 	}
+}
+
+// Noise of a byte or two, and reads in envelopes, as clients send who are not of the
+// workload: some of it is an operation.
+func TestModelOfNoise(t *testing.T) {
+	clients := []crypto.PublicKey{{1}, {2}}
+	now := statemachine.Time(1_700_000_000_000_000_000)
+	w := New(crypto.Hash("test/registry", nil), clients)
+	m, err := w.Machine()
+	require.NoError(t, err)
+	model, good := NewModel(w), 0
+	for height := range uint64(256) {
+		b := statemachine.Block{Height: height + 1, Time: now + statemachine.Time(height)*3600e9}
+		e := signed.Envelope{Deadline: b.Time + 1e9, Op: []byte{byte(height)}}
+		require.NoError(t, e.Sign(registry.Space(w.chain), w.people[1]))
+		for _, op := range [][]byte{{byte(height)}, {byte(height), 0}, registry.EncodeSigned(&e)} {
+			b.Ops = append(b.Ops, statemachine.Op{Client: clients[0], Data: op})
+		}
+		model.Begin(b.Time)
+		for i, res := range m.Apply(b) {
+			require.NoError(t, model.Judge(clients[0], b.Ops[i].Data, res), "%q", b.Ops[i].Data)
+			if res.Code == statemachine.CodeOK {
+				good++
+			}
+		}
+	}
+	require.Equal(t, 1, good, "GetInfo alone is a byte")
 }
 
 // Queries go on beside blocks, and each answers from the state after one of them.
