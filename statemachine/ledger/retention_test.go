@@ -72,7 +72,7 @@ func TestStatementsAreBounded(t *testing.T) {
 	b.audit()
 	block := b.m.Store().Block()
 	defer block.Discard()
-	x := &exec{l: new(handler), t: block}
+	x := &exec{l: new(Handler), t: block}
 	var e Entry
 	x.load(EntryKey("alice", "EUR", h.First+1), &e)
 	e.Balance--

@@ -24,7 +24,7 @@ func newWeb(t testing.TB) *web {
 	block := m.Store().Block()
 	t.Cleanup(block.Discard)
 	l := DefaultLimits()
-	w := &web{t: t, x: &exec{l: &handler{cfg: Config{Limits: l}}, t: block, now: second}}
+	w := &web{t: t, x: &exec{l: &Handler{cfg: Config{Limits: l}}, t: block, now: second}}
 	w.open("issuer")
 	for _, asset := range []string{"EUR", "USD"} {
 		w.do(&DefineAsset{Asset: asset, Issuer: "issuer"})
