@@ -209,3 +209,66 @@ func TestLookingForDamageBesideBlocks(t *testing.T) {
 	require.Positive(t, looked[1])
 	require.NoError(t, s.Close())
 }
+
+// hooked calls a function when a batch is in the database and its writer does not know yet.
+type hooked struct {
+	inMemory
+	written func()
+}
+
+func (d *hooked) current() (database, error) {
+	db, err := d.inMemory.current()
+	return hookedDB{db, d}, err
+}
+
+type hookedDB struct {
+	database
+	d *hooked
+}
+
+func (h hookedDB) newBatch() batch { return hookedBatch{h.database.newBatch(), h.d} }
+
+type hookedBatch struct {
+	batch
+	d *hooked
+}
+
+func (b hookedBatch) write(sync bool) error {
+	err := b.batch.write(sync)
+	b.d.written()
+	return err
+}
+
+// A view of what was the last height, read at the moment at which a flush has replaced
+// the last values and the store has not noted it:
+//
+//  1. The view of height 1 is made; nothing younger is in the database.
+//  2. Height 2 is committed and flushed: its values are in the database.
+//  3. The view is read. It must not believe that the database is still what it was.
+func TestViewDuringAFlush(t *testing.T) {
+	d := &hooked{written: func() {}}
+	c := memory(3)
+	c.disks = func(Config, func(error)) (disks, error) { return d, nil }
+	s := storeOf(t, c, 1, model{"changed": "1", "deleted": "1", "stays": "1"})
+	require.NoError(t, s.Flush())
+	v, err := s.Last()
+	require.NoError(t, err)
+	s.Block().Set([]byte("changed"), []byte("2"))
+	s.Block().Set([]byte("new"), []byte("2"))
+	s.Block().Delete([]byte("deleted"))
+	require.NoError(t, s.Commit(2))
+	looked := false
+	d.written = func() {
+		looked = true
+		require.Equal(t, []string{"changed=1", "deleted=1", "stays=1"}, entries(v.Range(nil, nil)))
+		for _, k := range []string{"changed", "deleted", "stays"} {
+			got, ok := v.Get([]byte(k))
+			require.True(t, ok, k)
+			require.Equal(t, "1", string(got))
+		}
+		_, ok := v.Get([]byte("new"))
+		require.False(t, ok)
+	}
+	require.NoError(t, s.Flush())
+	require.True(t, looked)
+}

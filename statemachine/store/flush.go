@@ -63,6 +63,10 @@ func (s *Store) write(sync bool) (err error) {
 	}
 	h := head{begun: true, incomplete: s.incomplete, last: s.last, oldest: oldest, version: s.tree.version, seals: s.tree.seals, snapshots: s.snapshots}
 	b.set([]byte{spaceHead}, h.encode())
+	// Before the write: a view that looks into the database from now on must not take it
+	// for the one that it was (see View.settled). One that is made from now on is of the
+	// last height, and nothing younger than that is written.
+	s.flushes.Add(1)
 	if err := b.write(sync); err != nil {
 		return s.fail("write", err)
 	}
@@ -73,7 +77,6 @@ func (s *Store) write(sync bool) (err error) {
 		s.cache.add(&ids[i], s.pend.nodes[ids[i]])
 	}
 	s.pend.last.Scan(func(key string, r record) bool { s.records.put(key, r); return true })
-	s.flushes.Add(1)
 	s.pend, s.dead = newPending(), nil
 	if sync {
 		s.durable = s.last
