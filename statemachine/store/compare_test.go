@@ -232,6 +232,50 @@ func TestPlaceOfANodeWithoutLeaves(t *testing.T) {
 	require.Equal(t, content(t, a), content(t, b))
 }
 
+// The same where the first descendant has no leaf either.
+func TestPlaceOfANodeWithoutLeavesBelow(t *testing.T) {
+	// By four digits, and by five.
+	groups := map[int]map[byte][]string{}
+	for i := range 400_000 {
+		k := fmt.Sprint("key ", i)
+		p := proof.Path([]byte(k))
+		g := int(p[0])<<8 | int(p[1])
+		if groups[g] == nil {
+			groups[g] = map[byte][]string{}
+		}
+		groups[g][p[2]>>4] = append(groups[g][p[2]>>4], k)
+	}
+	pairs := func(g int) (keys []string) {
+		for d := range byte(16) {
+			if ks := groups[g][d]; len(ks) > 1 {
+				keys = append(keys, ks[:2]...)
+			}
+		}
+		return keys
+	}
+	there := model{}
+	for g := 0; g < 1<<16 && len(there) == 0; g++ {
+		for h := g + 1; h>>4 == g>>4 && g>>8 != 0; h++ {
+			if one, two := pairs(g), pairs(h); len(one) > 2 && len(two) > 2 {
+				for _, k := range append(one, two...) {
+					there[k] = "v"
+				}
+				break
+			}
+		}
+	}
+	require.NotEmpty(t, there)
+	here := maps.Clone(there)
+	here[groups[0][0][0]] = "v" // parts at the first digit
+	a, b := storeOf(t, memory(3), 9, there), storeOf(t, memory(3), 9, here)
+	stats, err := b.Sync(t.Context(), wants(t, a, honest(a)))
+	require.NoError(t, err)
+	require.Equal(t, 1, stats.Changed)
+	require.Zero(t, stats.Values)
+	require.Greater(t, stats.Nodes, 2, "two were asked for to know the place of the first")
+	require.Equal(t, content(t, a), content(t, b))
+}
+
 // A list is bounded by bytes, too.
 func TestCompareIsBounded(t *testing.T) {
 	here, there := model{}, model{}
@@ -248,6 +292,15 @@ func TestCompareIsBounded(t *testing.T) {
 	require.Len(t, ds, 2)
 	require.Equal(t, expected[0], string(ds[0].Key))
 	require.Equal(t, expected[1], string(ds[1].Key))
+
+	for k := range there { // what is here counts as well
+		there[k] = "small"
+	}
+	a = storeOf(t, memory(3), 9, there)
+	ds, more, _, err = b.Compare(t.Context(), wants(t, a, honest(a)), 100)
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Len(t, ds, 2)
 }
 
 func TestCompareErrors(t *testing.T) {

@@ -228,37 +228,54 @@ func TestSyncToALowerHeight(t *testing.T) {
 	}
 }
 
-// When enough has come for once, what is late is not waited for.
+// When enough has come for once, what is late is not waited for, and what is not is.
 func TestEnoughDoesNotWaitForWhatIsLate(t *testing.T) {
-	a := storeOf(t, memory(3), 9, numbered(4000, "there"))
-	c := memory(3)
-	c.syncBytes = 64 << 10
-	b := storeOf(t, c, 9, numbered(4000, "here"))
-	asked := make(chan struct{}, 100)
-	stuck := peerFunc(func(ctx context.Context, _ []byte) ([]byte, error) {
-		asked <- struct{}{}
-		<-ctx.Done()
-		return nil, ctx.Err()
+	var called []int
+	w := newDescent(Sync{Peers: make([]Peer, 3)}, new(SyncStats))
+	w.visit = &syncer{s: open(t, memory(0)), bytes: 1 << 40}
+	for i := range w.peers {
+		tr := &try{peer: i, cancel: func() { called = append(called, i) }, ticks: 1 - i%2}
+		w.peers[i].busy = tr
+		w.jobs = append(w.jobs, &job{tries: []*try{tr}})
+	}
+	w.tick()
+	require.Equal(t, []int{0, 2}, called)
+	require.Len(t, w.jobs, 1)
+	require.Equal(t, 1, w.jobs[0].tries[0].peer)
+}
+
+// A peer whose request was called off because another one was faster is asked again.
+func TestCalledOffIsNoFault(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(20000, "there"))
+	b := storeOf(t, memory(3), 9, numbered(20000, "here"))
+	entered := make(chan struct{}, 2)
+	second := make(chan struct{})
+	first := 0
+	slow := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+		if first++; first == 1 {
+			entered <- struct{}{}
+			<-second
+		}
+		return a.Serve(q)
 	})
-	want, ticks := manual(wants(t, a, stuck, honest(a)))
+	calls := 0
+	other := peerFunc(func(ctx context.Context, q []byte) ([]byte, error) {
+		if calls++; calls == 1 {
+			close(second)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return a.Serve(q)
+	})
+	want, ticks := manual(wants(t, a, slow, other))
 	done := make(chan error, 1)
 	go func() { _, err := b.Sync(context.Background(), want); done <- err }()
-	for finished := false; !finished; {
-		select {
-		case <-asked: // each time it is late before the other one is asked
-			for range lateTicks {
-				select {
-				case ticks <- time.Time{}:
-				case err := <-done:
-					require.NoError(t, err)
-					finished = true
-				}
-			}
-		case err := <-done:
-			require.NoError(t, err)
-			finished = true
-		}
+	<-entered
+	for range lateTicks {
+		ticks <- time.Time{}
 	}
+	require.NoError(t, <-done)
+	require.Greater(t, calls, 5)
 	require.Equal(t, content(t, a), content(t, b))
 }
 

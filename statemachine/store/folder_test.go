@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -161,4 +162,46 @@ func TestScrubOfFilesThatCannotBeRead(t *testing.T) {
 	require.Equal(t, 3000, stats.Changed, fmt.Sprint(stats))
 	require.Equal(t, content(t, a), content(t, s))
 	require.NoError(t, s.Close())
+}
+
+// The database finds damage for itself, while a transfer is under way: it is replaced.
+func TestDamageThatTheDatabaseFinds(t *testing.T) {
+	there := numbered(500, "there")
+	a := storeOf(t, memory(3), 9, there)
+	c := memory(3)
+	c.Dir = filepath.Join(t.TempDir(), "state")
+	for _, logged := range []bool{false, true} {
+		b := storeOf(t, c, 4, numbered(500, "here"))
+		broke := false
+		peer := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+			if !broke {
+				broke = true
+				b.broke(fmt.Errorf("%w: %w", ErrCorrupt, errFiles))
+			}
+			return a.Serve(q)
+		})
+		if logged {
+			b.cfg.Logger = slog.New(slog.DiscardHandler)
+		}
+		stats, err := b.Sync(t.Context(), scrubbed(wants(t, a, peer)))
+		require.NoError(t, err)
+		require.True(t, broke)
+		require.GreaterOrEqual(t, stats.Changed, 500)
+		require.NoError(t, b.err())
+		require.Equal(t, content(t, a), content(t, b))
+		require.NoError(t, b.Close())
+		_, err = b.Sync(t.Context(), scrubbed(wants(t, a, peer)))
+		require.ErrorIs(t, err, ErrClosed)
+		require.NoError(t, Discard(c.Dir))
+	}
+}
+
+func TestKindsOfDamage(t *testing.T) {
+	seen := map[string]bool{}
+	for k := DamagedValue; k <= DamagedNode; k++ {
+		require.False(t, seen[k.String()])
+		seen[k.String()] = true
+		require.NotContains(t, k.String(), "damage ")
+	}
+	require.Equal(t, "damage 99", DamageKind(99).String())
 }
