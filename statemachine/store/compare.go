@@ -31,9 +31,10 @@ const compareBytes = 64 << 20
 //
 // Errors: a *[HeightError], [ErrIncomplete], [ErrClosed], [ErrPeers], that of ctx; one
 // that wraps [ErrCorrupt] if the tree here is damaged, which only [Store.Sync] repairs; a
-// *[Failure]. None of them makes the store fail that has not failed before.
+// *[Failure]. None of them makes the store fail that has not failed before, and one that
+// has failed because of damage is compared all the same.
 func (s *Store) Compare(ctx context.Context, want Sync, limit int) (differences []statemachine.StateDifference, more bool, stats SyncStats, err error) {
-	v, release, err := s.heldAt(want.Height)
+	v, release, err := s.inspectAt(want.Height)
 	if err != nil {
 		return nil, false, stats, err
 	}
@@ -42,7 +43,7 @@ func (s *Store) Compare(ctx context.Context, want Sync, limit int) (differences 
 	if err != nil {
 		return nil, false, stats, err
 	}
-	c := &comparer{v: v.calm(), limit: min(max(limit, 0), maxDamages)}
+	c := &comparer{v: v, limit: min(max(limit, 0), maxDamages)}
 	if want.Scrub {
 		if err := c.scrub(ctx); err != nil {
 			return nil, false, stats, err

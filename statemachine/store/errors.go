@@ -36,6 +36,10 @@ var (
 // errFiles marks damage that the database itself found: it cannot read its files.
 var errFiles = errors.New("files of the database are damaged")
 
+// isDamage tells that something in the database is not what was written, and the database
+// can be read.
+func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) && !errors.Is(err, errFiles) }
+
 // HeightError is the error for a height that cannot be read.
 type HeightError struct {
 	Height       uint64 // that was asked for

@@ -29,7 +29,7 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 		switch {
 		case errors.Is(f, errFiles):
 			return s.startOver(f)
-		case !errors.Is(f, ErrCorrupt):
+		case !isDamage(f):
 			return f
 		}
 		s.failed.Store(nil) // what failed is found again
@@ -60,7 +60,7 @@ func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
 		return s.rebuild(ctx) // it was begun before
 	}
 	if failed := Catch(s.seal); failed != nil {
-		if !errors.Is(failed, ErrCorrupt) || errors.Is(failed, errFiles) {
+		if !isDamage(failed) {
 			return failed
 		}
 		s.failed.Store(nil)
@@ -69,11 +69,10 @@ func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
 	// What is to be pruned is read before it is.
 	err := s.journals(0, ^uint64(0), func([]byte, *journal) error { return nil })
 	switch {
-	case errors.Is(err, errFiles):
-		return err
-	case errors.Is(err, ErrCorrupt):
+	case err == nil:
+	case isDamage(err):
 		return s.rebuild(ctx)
-	case err != nil:
+	default:
 		return s.fail("read", err)
 	}
 	sc := s.scrubber(ctx, mendValues)

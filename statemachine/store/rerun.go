@@ -28,17 +28,16 @@ func (m *Machine) Rerun(ctx context.Context, b statemachine.Block, keys [][]byte
 	if b.Height == 0 {
 		return nil, fmt.Errorf("%w: nothing is before height 0", statemachine.ErrPruned)
 	}
-	v, release, err := m.store.heldAt(b.Height - 1)
+	v, release, err := m.store.inspectAt(b.Height - 1)
 	if err != nil {
 		return nil, heightError(err)
 	}
 	defer release()
 	r := &rerun{m: m, ctx: ctx, block: b, keys: keys}
 	failed := Catch(func() {
-		q := v.calm()
-		q.enter()
+		v.enter()
 		defer m.store.users.leave()
-		err = r.run(q)
+		err = r.run(v)
 	})
 	if failed != nil {
 		return nil, heightError(failed)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -71,7 +70,8 @@ type ScrubReport struct {
 // in memory of it. It changes nothing, may run beside everything, and ends with ctx. It
 // lists at most limit damages (and at most 65536).
 //
-// Damage is not an error of Scrub; an error is a *[HeightError], [ErrIncomplete],
+// Damage is not an error of Scrub, nor that the store has failed because of damage; an
+// error is a *[HeightError], [ErrIncomplete],
 // [ErrClosed], that of ctx, or a *[Failure] if the database cannot be read, because a checksum of
 // its own is wrong, say. [Store.Sync] repairs all of it, but for a disk that fails.
 //
@@ -85,7 +85,7 @@ func (s *Store) Scrub(ctx context.Context, limit int) (r ScrubReport, err error)
 		height = s.tree.seals[n-1].height
 	}
 	s.mu.RUnlock()
-	v, release, err := s.heldAt(height)
+	v, release, err := s.inspectAt(height)
 	if err != nil {
 		return r, err
 	}
@@ -139,20 +139,19 @@ func newScrubber(ctx context.Context, limit int) *scrubber {
 	return sc
 }
 
-// scrubber is for the state of a view.
+// scrubber is for the state of a quiet view.
 func (v *View) scrubber(ctx context.Context, limit int) (*scrubber, error) {
 	t, err := v.seal()
 	if err != nil {
 		return nil, err
 	}
-	q := v.calm()
 	sc := newScrubber(ctx, limit)
-	sc.root, sc.fetch = t.root, q.inspect
+	sc.root, sc.fetch = t.root, v.inspect
 	sc.each = func(f func(key string, r record)) {
-		q.enter()
-		defer q.s.users.leave()
-		c := q.cursor(nil, nil, false)
-		q.check()
+		v.enter()
+		defer v.s.users.leave()
+		c := v.cursor(nil, nil, false)
+		v.check()
 		defer c.close()
 		for ; c.valid(); c.next() {
 			if r := c.record(); !r.deleted {
@@ -267,7 +266,7 @@ func (sc *scrubber) walk(c *child, parts []bool, f func(c *child), first bool) {
 	n, err := sc.fetch(c)
 	switch {
 	case err == nil:
-	case !errors.Is(err, ErrCorrupt) || errors.Is(err, errFiles):
+	case !isDamage(err):
 		panic(&Failure{Op: "scrub", Err: err})
 	case first:
 		sc.lost = append(sc.lost, c)

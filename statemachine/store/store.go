@@ -292,6 +292,22 @@ func (s *Store) heldAt(height uint64) (v *View, release func(), err error) {
 	if err := s.ready(); err != nil {
 		return nil, nil, err
 	}
+	return s.hold(height)
+}
+
+// inspectAt is heldAt for those who look for damage, who do so also in a store that has
+// failed because of it.
+func (s *Store) inspectAt(height uint64) (v *View, release func(), err error) {
+	if err := s.ready(); err != nil && !isDamage(err) {
+		return nil, nil, err
+	}
+	if v, release, err = s.hold(height); err == nil {
+		v.quiet = true
+	}
+	return v, release, err
+}
+
+func (s *Store) hold(height uint64) (v *View, release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, err = s.at(height); err != nil {
@@ -369,64 +385,4 @@ func (s *Store) Close() error {
 		err = fmt.Errorf("close the store: %w", cerr)
 	}
 	return err
-}
-
-// users counts the reads that need the database.
-type users struct {
-	mu     sync.Mutex
-	n      int
-	closed bool
-	last   chan struct{} // closed when the last one is gone; nil unless somebody waits
-}
-
-func (u *users) isShut() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.closed
-}
-
-// enter returns false if the database is closed, or is being replaced.
-func (u *users) enter() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed {
-		return false
-	}
-	u.n++
-	return true
-}
-
-func (u *users) leave() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.n--; u.n == 0 && u.last != nil {
-		close(u.last)
-		u.last = nil
-	}
-}
-
-// shut lets nobody in any more and waits for those who are in. It returns false if it
-// was called before.
-func (u *users) shut() bool {
-	u.mu.Lock()
-	if u.closed {
-		u.mu.Unlock()
-		return false
-	}
-	u.closed = true
-	wait := make(chan struct{})
-	if u.n == 0 {
-		close(wait)
-	} else {
-		u.last = wait
-	}
-	u.mu.Unlock()
-	<-wait
-	return true
-}
-
-func (u *users) open() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.closed = false
 }

@@ -202,6 +202,16 @@ func TestDamageIsNotServed(t *testing.T) {
 	require.ErrorIs(t, err, ErrPeers)
 	require.ErrorIs(t, err, ErrCorrupt)
 	require.ErrorIs(t, a.err(), ErrCorrupt)
+	// It can still be asked what is wrong.
+	r, err := a.Scrub(t.Context(), 5)
+	require.NoError(t, err)
+	require.Len(t, r.Damages, 1)
+	require.Equal(t, "key 7", string(r.Damages[0].Key))
+	sound := storeOf(t, memory(3), 9, numbered(50, "there"))
+	ds, _, _, err := a.Compare(t.Context(), scrubbed(wants(t, sound, honest(sound))), 5)
+	require.NoError(t, err)
+	require.Len(t, ds, 1)
+	require.True(t, ds[0].Damaged)
 	// From somebody else it gets well, and serves again.
 	c := storeOf(t, memory(3), 9, numbered(50, "there"))
 	_, err = a.Sync(t.Context(), scrubbed(wants(t, c, honest(c))))
