@@ -12,11 +12,14 @@ var _ statemachine.PartedState = (*Machine)(nil)
 func (m *Machine) ServeState(request []byte) ([]byte, error) { return m.store.Serve(request) }
 
 // SyncState is [Store.Sync] with a scrub: afterwards every value is the one that the
-// digest covers. It costs reading the whole state that is here, and the transfer of what differs.
+// digest covers. It costs reading the whole state that is here, and the transfer of what
+// differs. The height is kept as that of a snapshot is, so that a later process can
+// return to it.
 func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
 	stats, err := m.store.Sync(ctx, syncOf(want))
 	if err == nil {
 		m.stale.Store(false)
+		err = m.store.keepRestored(want.Height)
 	}
 	return statemachine.StateSyncStats{
 		Requests: stats.Requests, Sent: stats.Sent, Received: stats.Received,
