@@ -20,7 +20,9 @@ func newInit() *cobra.Command {
   DIR/cluster.json             who the members are; the same on every machine
   DIR/replica-N/key.json       the private keys of replica N, for its machine only
   DIR/replica-N/replica.json   its local settings: listeners, log, limits
-  DIR/replica-N/data/          its data folder, marked as never started
+  DIR/replica-N/data/          its data folder, marked as never started; in it will be store
+                               (the log), snapshots, and state where the application
+                               keeps it on the disk
   DIR/client.key, .2, .3, .4   clients' keys, for this program's commands
 
 The cluster serves the clients whose keys are made here, and those of --admit. Each
@@ -32,6 +34,12 @@ For a cluster on several machines edit the addresses in cluster.json, copy it
 together with one replica-N folder to each machine (into the same layout), and
 delete the other machines' keys. Addresses are no part of the cluster's identity;
 changing anything else makes it another cluster.
+
+--app says what the replicas run: kv is a key-value store in memory, kv-store the same
+on the disk, with proofs and earlier heights, larger than memory; ledger, registry and
+contract are on the disk too. --policy puts an access policy around any but kv; the keys
+that are made here become members of its role client, and those of the JSON-RPC
+endpoints of its role gateway, if it has these.
 
 A data folder made here may start with an empty log exactly once. Never run init
 again to repair a replica: start it with an empty data folder, and it rejoins.`,

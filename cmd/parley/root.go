@@ -40,7 +40,8 @@ func newRoot() *cobra.Command {
 		Short: "Byzantine fault tolerant replicated state machines",
 		Long: `Parley keeps a service correct and available while fewer than one third of its
 replicas lie, collude, crash or vanish. This program runs replicas of a
-key-value store, or of another application (init --app), and operates them.
+key-value store, in memory or on the disk, of a ledger, a registry or contracts
+(init --app), and operates them.
 
 Try it: 'parley cluster' starts four replicas on this machine.`,
 		Example: `  parley cluster                          # a cluster to play with; Ctrl-C ends it

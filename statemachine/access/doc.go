@@ -19,7 +19,8 @@
 // operations and bytes that a client submits in a window of block time; of several roles
 // the most generous counts.
 //
-// What is an operation's kind says the application, in a [Classifier]. Reads that go
+// What is an operation's kind says the application, in a [Classifier]; whose it is, if it
+// is not the client's who submits it, in a [Principal]. Reads that go
 // through the log are submitted, cost as much, and count towards the quota; whether they
 // are permitted is a matter of reading.
 //

@@ -2,6 +2,12 @@
 // byte strings with revisions, conditional writes and transactions, in the manner
 // of etcd.
 //
+// There are two forms of it, which answer alike. [New] is all in memory, and fast: a
+// [Machine]. [NewHandler] keeps its state in a statemachine/store, on the disk, which
+// makes it larger than memory, gives proofs ([StoreKey], [DecodeStored]) and earlier
+// heights, and lets an access policy stand in front ([Classify]), at about ten times the
+// cost of an operation.
+//
 // # Operations
 //
 // Builder functions ([Get], [Put], [Delete], [Range], [Txn], ...) return encoded
@@ -16,13 +22,14 @@
 //
 // # Queries
 //
-// [Machine] answers Get and Range also as queries, beside the log, on the last
-// executed state, from any number of goroutines: it keeps a copy-on-write view of
-// the map, which costs a constant to take. See [Machine.Query].
+// Both answer Get and Range also as queries, beside the log, on the last
+// executed state, from any number of goroutines. The [Machine] keeps a copy-on-write
+// view of the map, which costs a constant to take. See [Machine.Query], [Handler.Query].
 //
 // # Digest
 //
 // The digest is the root of a Merkle trie over the keys' hashes, joined with the
 // revision and sizes. It depends on the content and not on its history, and costs
-// hashing only for the keys that changed since it was last asked for.
+// hashing only for the keys that changed since it was last asked for. In a store it is
+// that of the store.
 package kv

@@ -22,6 +22,14 @@
 // localhost on another port is a stranger too. They are contractHosts and
 // contractOrigins in a replica's replica.json.
 //
+// # Under an access policy
+//
+// Where the machine has one (contract.NewGuarded), everything that an endpoint reads is
+// read in the name of Config.Caller, the gateway's key: what that may read, by the names of
+// the methods, whoever reaches the endpoint may. A refusal is an error that names the rule. A
+// transaction is its sender's, whom the policy knows by contract.AddressKey; one that it refuses
+// is an error with code -32003.
+//
 // # How a transaction gets into the log
 //
 // Config.Submit orders it: a replica signs the request with a key of its own, the
