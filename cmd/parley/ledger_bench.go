@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +20,7 @@ import (
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/crypto/keyfile"
 	"github.com/parley-bft/parley/crypto/roster"
+	"github.com/parley-bft/parley/replica"
 	"github.com/parley-bft/parley/statemachine/ledger"
 )
 
@@ -44,23 +45,6 @@ type ledgerBench struct {
 	mu    sync.Mutex
 	last  time.Time
 	pause time.Duration
-}
-
-// ledgerBenchResult is what the run came to.
-type ledgerBenchResult struct {
-	Replicas     int        `json:"replicas"`
-	Accounts     int        `json:"accounts"`
-	Transfers    int64      `json:"transfers"`
-	Signed       bool       `json:"signed"`
-	OpenSeconds  float64    `json:"openSeconds"`
-	Seconds      float64    `json:"seconds"`
-	PerSecond    float64    `json:"transfersPerSecond"`
-	Killed       string     `json:"killed,omitempty"` // the primary
-	PauseSeconds float64    `json:"longestPauseSeconds"`
-	Again        int64      `json:"submittedAnew"`
-	AuditSeconds float64    `json:"auditSeconds"`
-	Audit        []auditRow `json:"audit"`
-	Unexpected   int64      `json:"unexpectedBalances"` // over all replicas
 }
 
 func newLedgerBench() *cobra.Command {
@@ -168,6 +152,12 @@ func (b *ledgerBench) run(cmd *cobra.Command) (err error) {
 	begin = time.Now()
 	if err := d.awaitLevel(ctx); err != nil {
 		return err
+	}
+	used := readUsage(s.pids())
+	r.PeakMiB, r.CPUSeconds = used.peakMiB, used.cpu.Seconds()
+	for i := range ros.N() {
+		data := filepath.Join(replicaDir(b.plan.dir, i), dataDirName)
+		r.StateMiB, r.DataMiB = max(r.StateMiB, folderMiB(filepath.Join(data, replica.StateDir))), max(r.DataMiB, folderMiB(data))
 	}
 	b.audit(ctx, d, &r)
 	r.AuditSeconds = time.Since(begin).Seconds()
@@ -365,56 +355,4 @@ func killPrimary(ctx context.Context, s *supervisor, d *directory) (string, erro
 		c.kill()
 	}
 	return replicaName(state.Primary), nil
-}
-
-// audit checks the books of every replica, and each balance against what was
-// acknowledged.
-func (b *ledgerBench) audit(ctx context.Context, d *directory, r *ledgerBenchResult) {
-	wrong := make([]int64, d.roster.N())
-	r.Audit = d.audit(ctx, func(i int, e *ledger.KeyValue) {
-		names := ledger.NamesOf(e.Key)
-		var n int
-		if len(names) != 2 || names[1] != benchAsset {
-			return
-		}
-		if _, err := fmt.Sscanf(names[0], "a%07d", &n); err != nil || string(e.Key) != string(ledger.HoldingKey(names[0], names[1])) {
-			return
-		}
-		if h, err := ledger.DecodeHolding(e.Value); err != nil || n >= b.accounts || int64(h.Balance) != b.want[n].Load() {
-			wrong[i]++
-		}
-	})
-	for _, n := range wrong {
-		r.Unexpected += n
-	}
-}
-
-func (b *ledgerBench) print(out io.Writer, r *ledgerBenchResult) error {
-	if b.json {
-		if err := json.NewEncoder(out).Encode(r); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(out, "%d accounts opened in %.1f s\n", r.Accounts, r.OpenSeconds)
-		fmt.Fprintf(out, "%d transfers in %.1f s: %.0f transfers/s", r.Transfers, r.Seconds, r.PerSecond)
-		if r.Killed != "" {
-			fmt.Fprintf(out, "; %s, the primary, was killed in the middle", r.Killed)
-		}
-		fmt.Fprintf(out, "\nlongest pause between two acknowledged transfers %.2f s; %d were submitted anew\n\n", r.PauseSeconds, r.Again)
-	}
-	if err := printAudit(out, r.Audit, b.json); err != nil {
-		return err
-	}
-	if r.Unexpected > 0 {
-		return &invalidError{fmt.Sprintf("%d balances, over all replicas, are not what the acknowledged transfers come to", r.Unexpected)}
-	}
-	for i := range r.Audit {
-		if want := uint64(2*r.Transfers) + uint64(r.Accounts); r.Audit[i].Entries != want {
-			return &invalidError{fmt.Sprintf("the statements of %s have %d lines, %d transfers make %d", r.Audit[i].Replica, r.Audit[i].Entries, r.Transfers, want)}
-		}
-	}
-	if !b.json {
-		fmt.Fprintf(out, "Every account has what the acknowledged transfers come to, at every replica.\nAudited in %.1f s.\n", r.AuditSeconds)
-	}
-	return nil
 }
