@@ -15,7 +15,10 @@ package pbft
 //
 // The allowance of a turn is twice what turns usually took under the best primary of the
 // last rotations, a quarter of the timeout as long as there is none to compare with, and
-// always leastAllowance. It is also twice as long as the last block took here, and a tick.
+// always leastAllowance. Where the cluster has more to do than then, a turn may take longer
+// in the proportion in which blocks do, up to that quarter: every replica sees for itself how
+// long blocks take from the proposal to the commit, which is the work of a quorum and not
+// of the primary. It is also twice as long as the last block took here, and a tick.
 // For an honest primary may wait for clients that owe nothing as long as a block takes
 // (pool_debt.go), as it sees it: from the proposal, which was on the way here before the
 // block began to take any time here. And the next one has the same way.
@@ -58,10 +61,34 @@ type pace struct {
 	blocks   uint64 // the same of the last blocks, on average, times blockWeight
 	turns    uint64 // in this view that the primary was waited for, and their ticks
 	waited   uint64
-	best     [2]uint64 // a turn of the best primary of this rotation, and of the one before; 0 unknown
+	commits  uint64 // in this view, of proposals, and how long those blocks took together
+	taken    uint64
+	best     [2]turn // of the best primary of this rotation, and of the one before
 	rotation uint64
 	spared   View   // below it no primary is suspected for this,
 	until    uint64 // before this tick
+}
+
+// turn is how long a primary's turns took on average, in begun ticks, and blocks meanwhile,
+// times blockWeight. The zero turn is unknown.
+type turn struct{ ticks, blocks uint64 }
+
+// load compares how much there is to do: a block that takes no tick is something too.
+func (t turn) load() uint64 { return t.blocks + blockWeight }
+
+// faster tells whether t is the better one for the load that there was.
+func (t turn) faster(than turn) bool {
+	return than.ticks == 0 || t.ticks*than.load() < than.ticks*t.load()
+}
+
+// under is how long such a turn may take while blocks take that long, up to a bound if
+// that is longer than it took.
+func (t turn) under(blocks, most uint64) uint64 {
+	now := turn{blocks: blocks}.load()
+	if now <= t.load() {
+		return t.ticks
+	}
+	return max(t.ticks, min(most, (t.ticks*now+t.load()-1)/t.load()))
 }
 
 // owed tells whether the primary could propose, and should.
@@ -74,21 +101,30 @@ func (c *Core) owed() bool {
 // allowance is for how many ticks a primary may owe a proposal.
 func (c *Core) allowance() uint64 {
 	p := &c.timers.pace
-	usual := c.timeout() / 8
-	switch now, before := p.best[0], p.best[1]; {
-	case now > 0 && before > 0:
-		usual = min(now, before)
-	case now+before > 0:
-		usual = now + before
+	unknown := c.timeout() / 8
+	usual, found := unknown, false
+	for _, t := range p.best {
+		if t.ticks > 0 {
+			ticks := t.under(p.blocks, unknown)
+			if !found || ticks < usual {
+				usual, found = ticks, true
+			}
+		}
 	}
 	if p.turns >= fewTurns {
-		usual = min(usual, p.usual())
+		usual = min(usual, p.turn().under(p.blocks, unknown))
 	}
 	return max(2*usual, 2*p.took+1, leastAllowance)
 }
 
-// usual is how long a turn in this view took, on average, begun ticks counted.
-func (p *pace) usual() uint64 { return (p.waited + p.turns - 1) / p.turns }
+// turn is that of this view's primary, after the first.
+func (p *pace) turn() turn {
+	t := turn{ticks: (p.waited + p.turns - 1) / p.turns}
+	if p.commits > 0 {
+		t.blocks = p.taken * blockWeight / p.commits
+	}
+	return t
+}
 
 // watchPace is called at every tick.
 func (c *Core) watchPace(out *Output) {
@@ -132,6 +168,8 @@ func (p *pace) committedNow(now uint64) {
 		return // fetched, or it came with others
 	}
 	p.took, p.accepted = now-p.accepted, 0
+	p.commits++
+	p.taken += p.took
 	p.blocks = p.blocks - p.blocks/blockWeight + p.took
 }
 
@@ -144,16 +182,16 @@ func (c *Core) leavePace(next View) {
 		n := c.schedule.Len()
 		p.spared, p.until = c.durable.View+View(n), c.ticks+sparedTimeouts*uint64(n)*c.timeout()
 	}
-	if p.turns >= fewTurns && (p.best[0] == 0 || p.usual() < p.best[0]) {
-		p.best[0] = p.usual()
+	if p.turns >= fewTurns && p.turn().faster(p.best[0]) {
+		p.best[0] = p.turn()
 	}
 	switch r := uint64(next) / uint64(c.schedule.Len()); {
 	case r > p.rotation+1:
-		p.best = [2]uint64{}
+		p.best = [2]turn{}
 		p.rotation = r
 	case r > p.rotation:
-		p.best = [2]uint64{0, p.best[0]}
+		p.best = [2]turn{1: p.best[0]}
 		p.rotation = r
 	}
-	p.run, p.account, p.took, p.turns, p.waited = 0, 0, 0, 0, 0
+	p.run, p.account, p.took, p.turns, p.waited, p.commits, p.taken = 0, 0, 0, 0, 0, 0, 0
 }

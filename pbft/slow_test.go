@@ -17,8 +17,14 @@ type slowWorld struct {
 	seq        uint64
 }
 
-func newSlowWorld(delay int) *slowWorld {
-	w := &slowWorld{world: newWorld(equalWeights(4), 1, nil), delay: delay, honestFrom: ^View(0)}
+func newSlowWorld(delay int) *slowWorld { return newSlowWorldOf(delay, 20) }
+
+// newSlowWorldOf has a timeout of so many ticks.
+func newSlowWorldOf(delay, timeout int) *slowWorld {
+	w := &slowWorld{delay: delay, honestFrom: ^View(0)}
+	w.world = newWorld(equalWeights(4), 1, func(c *Config) {
+		c.Timeouts.Progress, c.Timeouts.Idle, c.Timeouts.RequestAge = timeout, timeout, 3*timeout
+	})
 	w.afterTick = w.lead
 	return w
 }
@@ -113,8 +119,9 @@ func TestSlowPrimariesOnceInARotation(t *testing.T) {
 	w.run(20*T, nil)
 	require.EqualValues(t, 4, w.nodes[0].core.View(), "as fast as the best one")
 	w.delay = 19
-	w.nodes[0].core.timers.pace.best, w.nodes[1].core.timers.pace.best = [2]uint64{}, [2]uint64{}
-	w.nodes[2].core.timers.pace.best, w.nodes[3].core.timers.pace.best = [2]uint64{}, [2]uint64{}
+	for _, n := range w.nodes {
+		n.core.timers.pace.best = [2]turn{}
+	}
 	w.run(20*T, nil)
 	require.EqualValues(t, 5, w.nodes[0].core.View())
 }
