@@ -8,13 +8,16 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-bft/parley/client"
@@ -30,7 +33,8 @@ import (
 // fakeCluster is a cluster whose replicas agree by calling each other: requests
 // run on a real executor, so the rules of sessions are the real ones.
 type fakeCluster struct {
-	t *testing.T
+	t        *testing.T
+	inMemory bool
 	*testcluster.Cluster
 	replicas []*fakeReplica
 	verifier *ed25519.Verifier
@@ -71,7 +75,7 @@ type fakeReplica struct {
 	cluster *fakeCluster
 	id      pbft.ReplicaID
 	server  *grpc.Server
-	address string
+	dial    dialer // nil: it is down
 
 	deaf    bool                // does not hand requests on
 	mute    bool                // does not reply
@@ -101,9 +105,13 @@ type fakeSession struct {
 }
 
 func newFakeCluster(t *testing.T, weights []uint64, edit func(*crypto.Cluster)) *fakeCluster {
+	return fakeClusterOn(t, false, weights, edit)
+}
+
+func fakeClusterOn(t *testing.T, inMemory bool, weights []uint64, edit func(*crypto.Cluster)) *fakeCluster {
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
-	f := &fakeCluster{t: t, Cluster: testcluster.New(t, weights, edit), verifier: ed25519.NewVerifier(16), arrivals: make(chan arrival, 1<<16), app: new(echo)}
+	f := &fakeCluster{t: t, inMemory: inMemory, Cluster: testcluster.New(t, weights, edit), verifier: ed25519.NewVerifier(16), arrivals: make(chan arrival, 1<<16), app: new(echo)}
 	limits := statemachine.DefaultLimits()
 	limits.MaxInFlight = int(f.File.Parameters.MaxInFlight)
 	limits.MaxLife = time.Duration(f.File.Parameters.MaxRequestLife)
@@ -125,12 +133,12 @@ func (f *fakeCluster) start(id pbft.ReplicaID) {
 	r := f.replicas[id]
 	certificate, err := tlsid.Certificate(f.Replicas[id].TLS)
 	require.NoError(f.t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(f.t, err)
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(tlsid.ServerConfig(certificate, func(crypto.PublicKey) error { return nil }))))
+	l, dial := f.listen()
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(tlsid.ServerConfig(certificate, func(crypto.PublicKey) error { return nil }))),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}))
 	api.RegisterParleyServer(server, r)
 	f.mu.Lock()
-	r.server, r.address = server, l.Addr().String()
+	r.server, r.dial = server, dial
 	f.mu.Unlock()
 	go func() { _ = server.Serve(l) }()
 }
@@ -138,7 +146,7 @@ func (f *fakeCluster) start(id pbft.ReplicaID) {
 func (f *fakeCluster) stop(id pbft.ReplicaID) {
 	f.mu.Lock()
 	server := f.replicas[id].server
-	f.replicas[id].server, f.replicas[id].address = nil, ""
+	f.replicas[id].server, f.replicas[id].dial = nil, nil
 	f.mu.Unlock()
 	if server != nil {
 		server.Stop()
@@ -154,18 +162,45 @@ func (f *fakeCluster) set(id int, change func(*fakeReplica)) {
 
 func (f *fakeCluster) dial(ctx context.Context, address string) (net.Conn, error) {
 	f.mu.Lock()
-	real := ""
+	var dial dialer
 	for id := range f.replicas {
 		if f.File.Members[id].ClientAddress == address {
-			real = f.replicas[id].address
+			dial = f.replicas[id].dial
 		}
 	}
 	f.mu.Unlock()
-	if real == "" {
+	if dial == nil {
 		return nil, errors.New("replica is down")
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", real)
+	return dial(ctx)
+}
+
+type dialer func(context.Context) (net.Conn, error)
+
+// listen opens a port for a replica.
+func (f *fakeCluster) listen() (net.Listener, dialer) {
+	if f.inMemory {
+		l := bufconn.Listen(1 << 16)
+		return l, l.DialContext
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(f.t, err)
+	return l, func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", l.Addr().String())
+	}
+}
+
+// inBubble runs a test with a cluster whose connections are in memory and whose time
+// passes when everybody waits for it.
+func inBubble(t *testing.T, weights []uint64, test func(*testing.T, *fakeCluster)) {
+	synctest.Test(t, func(t *testing.T) { test(t, fakeClusterOn(t, true, weights, nil)) })
+}
+
+// advance lets so much of a bubble's time pass, and all that falls into it happen.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }
 
 // config is fast and patient: Retry is long, so that only tests that want

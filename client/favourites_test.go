@@ -138,17 +138,26 @@ func TestFavouriteHangsUp(t *testing.T) {
 
 // One that greets and hangs up, each time, is called less and less often.
 func TestHangingUpIsNoSuccess(t *testing.T) {
-	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
-	f.set(3, func(r *fakeReplica) { r.hangsUp = true })
-	cfg := f.config(1)
-	cfg.BackoffMax = time.Minute
-	c, err := client.Dial(testContext(t), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	time.Sleep(time.Second)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	require.Less(t, f.replicas[3].greeted, 15)
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		f.set(3, func(r *fakeReplica) { r.hangsUp = true })
+		cfg := f.config(1)
+		cfg.BackoffMax = time.Minute
+		c, err := client.Dial(testContext(t), cfg)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
+		calls := func() int {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.replicas[3].greeted
+		}
+		advance(time.Second)
+		first := calls()
+		require.Greater(t, first, 5)
+		require.Less(t, first, 15)
+		advance(10 * time.Second)
+		require.LessOrEqual(t, calls(), first+5, "pauses double")
+		require.Greater(t, calls(), first, "but it is not given up")
+	})
 }
 
 // A cluster of whom nobody answers in time is asked as a whole, as ever.

@@ -139,21 +139,28 @@ func TestTransportWithoutRoom(t *testing.T) {
 // What a refused attachment was to be followed by ends with its session: in the next one
 // everybody is attached anyway.
 func TestTransportAsksAgainInTheSameSession(t *testing.T) {
-	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
-	f.set(3, func(r *fakeReplica) { r.full = true })
-	tr, err := client.NewTransport(client.TransportConfig{Roster: f.Roster, Dial: f.dial, BackoffMin: time.Millisecond, BackoffMax: time.Second})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, tr.Close()) })
-	c, err := client.Dial(testContext(t), f.carried(tr, 1))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	f.eventually(func() bool { return f.replicas[3].attached == 1 })
-	f.stop(3)
-	f.set(3, func(r *fakeReplica) { r.full, r.attached = false, 0 })
-	f.start(3)
-	f.awaitSessions(c)
-	time.Sleep(1500 * time.Millisecond)
-	f.eventually(func() bool { return f.replicas[3].attached == 1 })
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		f.set(3, func(r *fakeReplica) { r.full = true })
+		tr, err := client.NewTransport(client.TransportConfig{Roster: f.Roster, Dial: f.dial, BackoffMin: time.Millisecond, BackoffMax: time.Minute})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, tr.Close()) })
+		c, err := client.Dial(testContext(t), f.carried(tr, 1))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
+		asked := func() int {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.replicas[3].attached
+		}
+		advance(time.Second)
+		require.Equal(t, 1, asked())
+		f.stop(3)
+		f.set(3, func(r *fakeReplica) { r.full, r.attached = false, 0 })
+		f.start(3)
+		f.awaitSessions(c)
+		advance(2 * time.Minute) // the old session's pause is over
+		require.Equal(t, 1, asked())
+	})
 }
 
 // Answers to attachments that nobody asked for change nothing.
