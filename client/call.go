@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
@@ -23,6 +24,7 @@ type Answer struct {
 // Call is an operation under way.
 type Call struct {
 	op   []byte
+	came time.Time   // when it was submitted
 	stop func() bool // of the context's hook
 	done chan struct{}
 
@@ -71,7 +73,8 @@ func (c *Client) Start(ctx context.Context, op []byte) *Call {
 // enqueue lets a call wait for its request, or finishes it with what is in the way.
 // The mutex is held.
 func (c *Client) enqueue(ctx context.Context, call *Call) bool {
-	if err := c.refuse(ctx, call.op); err != nil {
+	call.came = c.cfg.Now()
+	if err := c.refuse(ctx, call); err != nil {
 		call.finish(Answer{}, err)
 		return false
 	}

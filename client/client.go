@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
@@ -45,6 +46,8 @@ type Client struct {
 	enough       int // so many operations waiting are worth a look of the loop
 	requests     map[pbft.Digest]*pending
 	live         int // of those, how many somebody waits for
+	operations   int // in these, that somebody waits for
+	admission    admission
 	numbers      numbers
 	gaps         int // requests in a row whose number was gone
 	primary      primaryGuess
@@ -91,6 +94,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		numbers:   numbers{next: first, window: uint64(cfg.Roster.Cluster.Parameters.MaxInFlight)},
 		primary:   newPrimaryGuess(quorums),
 		packing:   newPacking(cfg.Linger),
+		admission: admission{most: cfg.MaxQueueing},
 		connected: make(chan struct{}),
 	}
 	c.ctx, c.cancels = context.WithCancel(context.Background())
@@ -164,21 +168,47 @@ func (c *Client) Close() error {
 }
 
 // refuse tells why nothing can be sent now, with the mutex held.
-func (c *Client) refuse(ctx context.Context, op []byte) error {
-	limit := int(c.cfg.Roster.Cluster.Parameters.MaxOperationBytes)
+func (c *Client) refuse(ctx context.Context, call *Call) error {
+	limit, size := int(c.cfg.Roster.Cluster.Parameters.MaxOperationBytes), len(call.op)
 	switch {
 	case c.closed:
 		return ErrClosed
 	case c.fenced != nil:
 		return c.fenced
-	case len(op) > limit:
-		return &TooLargeError{Size: len(op), Limit: limit}
+	case size > limit:
+		return &TooLargeError{Size: size, Limit: limit}
 	case ctx.Err() != nil:
 		return notSent(context.Cause(ctx))
-	case c.waitingCalls() >= c.cfg.MaxWaiting || c.waitingBytes+len(op) > c.cfg.MaxWaitingBytes:
-		return fmt.Errorf("%w: %d operations of %d bytes wait to be sent", ErrOverloaded, c.waitingCalls(), c.waitingBytes)
+	case c.waitingCalls() >= c.cfg.MaxWaiting || c.waitingBytes+size > c.cfg.MaxWaitingBytes:
+		return c.overloaded(0, max(c.patience.usual, c.cfg.Retry)/2)
+	case !c.admission.admits(call.came, c.waitingCalls()+c.operations):
+		return c.overloaded(max(c.admission.limit, c.admission.freeze), c.admission.retryAfter())
 	}
 	return nil
+}
+
+func (c *Client) overloaded(limit int, again time.Duration) error {
+	c.stats.Overloaded++
+	return &OverloadedError{
+		Waiting: c.waitingCalls(), WaitingBytes: c.waitingBytes, UnderWay: c.operations, Limit: limit, RetryAfter: jitter(again),
+	}
+}
+
+// refuseExcess ends so many operations, the latest, as far as they were not sent yet. The
+// mutex is held.
+func (c *Client) refuseExcess(n int) {
+	for ; n > 0 && len(c.waiting) > 0; n-- {
+		last := len(c.waiting) - 1
+		call := c.waiting[last]
+		c.waiting[last], c.waiting = nil, c.waiting[:last]
+		if call.finished {
+			c.withdrawn--
+			n++
+			continue
+		}
+		c.waitingBytes -= len(call.op)
+		call.finish(Answer{}, c.overloaded(c.admission.limit, c.admission.retryAfter()))
+	}
 }
 
 func (c *Client) waitingCalls() int { return len(c.waiting) - c.withdrawn }
@@ -211,10 +241,7 @@ func (c *Client) cancel(call *Call, cause error) {
 		return
 	}
 	p.calls[call.index] = nil
-	p.live--
-	if p.live == 0 {
-		c.live--
-	}
+	c.leave(p, 1)
 	if p.live == 0 && p.attempts == 0 {
 		// Nobody has seen it, and now nobody ever will. (What shares it with others
 		// that still wait goes out with them.)
@@ -245,11 +272,28 @@ func (c *Client) drop(p *pending, reason error) {
 			call.finish(Answer{}, &UnknownError{Token: Token{p.request, i}, Reason: reason})
 		}
 	}
-	if p.live > 0 {
-		p.live = 0
+	c.leave(p, p.live)
+	c.forget(p)
+}
+
+// join notes that n more callers wait for a request, leave that n do not any more.
+func (c *Client) join(p *pending, n int) {
+	if p.live == 0 {
+		c.live++
+	}
+	p.live += n
+	c.operations += n
+}
+
+func (c *Client) leave(p *pending, n int) {
+	if n == 0 {
+		return
+	}
+	p.live -= n
+	c.operations -= n
+	if p.live == 0 {
 		c.live--
 	}
-	c.forget(p)
 }
 
 // forget removes a request.
@@ -265,12 +309,14 @@ type Stats struct {
 	Retries      uint64 // further attempts
 	Outcomes     uint64 // requests whose outcome became known
 	Refusals     uint64 // heard from replicas
+	Overloaded   uint64 // operations refused here (OverloadedError)
 	Disagreement uint64 // answers that contradict the outcome
 	Strange      uint64 // messages that make no sense
 	Connects     uint64 // sessions opened
 	Reads        uint64 // begun by Read
 	ReadsLogged  uint64 // of those, that ended in the log
 	UnderWay     int    // requests without an outcome, now
+	Limit        int    // operations that may be without an outcome, now; 0: no limit (Config.MaxQueueing)
 	Connected    int    // replicas, now
 }
 
@@ -279,7 +325,7 @@ func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.UnderWay = len(c.requests)
+	s.UnderWay, s.Limit = len(c.requests), c.admission.limit
 	for _, l := range c.links {
 		if l.up {
 			s.Connected++

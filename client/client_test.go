@@ -330,6 +330,10 @@ func TestLocalLimits(t *testing.T) {
 	_, err = c.Submit(testContext(t), nil)
 	require.ErrorIs(t, err, client.ErrOverloaded)
 	require.NotErrorIs(t, err, client.ErrOutcomeUnknown)
+	var overloaded *client.OverloadedError
+	require.ErrorAs(t, err, &overloaded)
+	require.Equal(t, []int{3, 0, 1, 0}, []int{overloaded.Waiting, overloaded.WaitingBytes, overloaded.UnderWay, overloaded.Limit})
+	require.Positive(t, overloaded.RetryAfter)
 	f.release()
 }
 

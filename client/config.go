@@ -54,6 +54,13 @@ type Config struct {
 	MaxWaiting      int
 	MaxWaitingBytes int
 
+	// MaxQueueing is how long an operation may wait for others, here and in the cluster:
+	// 500 ms. While outcomes take longer, beyond the least that one takes, operations that
+	// would wait that long end in ErrOverloaded, most of them at once (see "Overload" in the package's
+	// notes), but for 64 at once, or as many as are this client's part of 1024 that all on
+	// its Transport may have. With an hour there is no such limit.
+	MaxQueueing time.Duration
+
 	// FirstSequence is the number of the first request; by default the time in
 	// nanoseconds since 1970 (see "Sequence numbers" in the package's notes).
 	FirstSequence uint64
@@ -118,6 +125,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.BatchBytes, int(p.MaxOperationBytes))
 	orDefault(&c.MaxWaiting, 65536)
 	orDefault(&c.MaxWaitingBytes, max(64<<20, int(p.MaxOperationBytes)))
+	orDefault(&c.MaxQueueing, 500*time.Millisecond)
 	orDefault(&c.BackoffMin, 50*time.Millisecond)
 	orDefault(&c.BackoffMax, max(5*time.Second, c.BackoffMin))
 	orDefaultDial(&c.Dial)
@@ -168,6 +176,7 @@ func (c Config) Validate() error {
 		{"Retry", c.Retry, time.Millisecond, time.Hour},
 		{"MaxRetry", c.MaxRetry, c.Retry, time.Hour},
 		{"Linger", c.Linger, 0, time.Hour},
+		{"MaxQueueing", c.MaxQueueing, time.Millisecond, time.Hour},
 		{"BackoffMin", c.BackoffMin, time.Millisecond, time.Minute},
 		{"BackoffMax", c.BackoffMax, c.BackoffMin, time.Hour},
 	} {

@@ -122,13 +122,13 @@ func (c *Client) cut(now time.Time) bool {
 	deadline := pbft.TimeOf(now).Add(c.cfg.Life)
 	r := pbft.SignedRequest(c.signer.Public(), seq, c.numbers.low(seq), deadline, ops, c.sign)
 	p := c.newPending(r, now)
-	p.calls, p.live, p.numbered = calls, len(calls), true
+	p.calls, p.came, p.numbered = calls, calls[0].came, true
 	for i, call := range calls {
 		call.request, call.index = p, i
 	}
 	c.numbers.add(p)
 	c.requests[p.digest] = p
-	c.live++
+	c.join(p, len(calls))
 	c.packing.cut(now, len(calls))
 	return true
 }

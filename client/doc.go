@@ -41,6 +41,16 @@
 // Operations of one request run together and in the order of their submission; the
 // order of operations submitted at the same time is not defined.
 //
+// # Overload
+//
+// A cluster that is asked for more than it can do answers later and later. So once outcomes take
+// longer for good than they have to and [Config.MaxQueueing] permits, a Client lets only as
+// many operations be without an outcome as it gets outcomes in that time. What comes beyond is
+// refused at once, or while it still waits to be sent, with an [*OverloadedError], which is [ErrOverloaded]: it was never sent, so it has
+// not run, and may be submitted again as it is, best after the error's RetryAfter. Nothing
+// is refused because of a pause, as when a primary dies, until as many operations wait as
+// [Config.MaxWaiting] permits.
+//
 // # Linearizable reads
 //
 // [Client.Read] asks all replicas at once. Each answers with three things: what its

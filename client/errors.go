@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/pbft"
@@ -18,9 +19,10 @@ var (
 	// ErrExpired: the operation has not run and never will, since its deadline has
 	// passed: an honest replica says so.
 	ErrExpired = errors.New("operation expired before it ran")
-	// ErrOverloaded: too much waits. Definite, the operation was never sent, unless
-	// the error is ErrOutcomeUnknown too: then it was refused wherever it arrived
-	// for as long as the context permitted, which still proves nothing.
+	// ErrOverloaded: too much waits. Definite, the operation was never sent, and the error
+	// is an [*OverloadedError], unless it is ErrOutcomeUnknown too: then the operation was
+	// refused wherever it arrived for as long as the context permitted, which still proves
+	// nothing.
 	ErrOverloaded = errors.New("overloaded")
 	// ErrTooLarge: the operation is over a limit of the cluster. Never sent.
 	ErrTooLarge = errors.New("operation too large")
@@ -127,6 +129,31 @@ func (e *RefusedError) Is(target error) bool {
 	}
 	return false
 }
+
+// OverloadedError says that more of this client's operations have no outcome yet than may
+// be. It is ErrOverloaded, and the operation was never sent.
+type OverloadedError struct {
+	// Waiting operations of WaitingBytes bytes were not sent yet, and UnderWay ones were.
+	Waiting, WaitingBytes, UnderWay int
+	// Limit is how many may be both at the moment (Config.MaxQueueing); 0 if it was
+	// Config.MaxWaiting or MaxWaitingBytes that was reached.
+	Limit int
+	// RetryAfter is when it may be worth while to try again; a different one for each error,
+	// so that callers do not come back together.
+	RetryAfter time.Duration
+}
+
+func (e *OverloadedError) Error() string {
+	limit := "raise MaxWaiting or MaxWaitingBytes to wait all the same"
+	if e.Limit > 0 {
+		limit = fmt.Sprintf("more than %d would wait for longer than MaxQueueing", e.Limit)
+	}
+	return fmt.Sprintf("%v: %d operations are under way and %d of %d bytes wait to be sent, %s; try again in %v",
+		ErrOverloaded, e.UnderWay, e.Waiting, e.WaitingBytes, limit, e.RetryAfter.Round(time.Millisecond))
+}
+
+// Unwrap returns ErrOverloaded.
+func (e *OverloadedError) Unwrap() error { return ErrOverloaded }
 
 // TooLargeError names the limit. It is ErrTooLarge.
 type TooLargeError struct{ Size, Limit int }

@@ -63,10 +63,9 @@ func (c *Client) Outcome(ctx context.Context, t Token) (Answer, error) {
 		}
 	}
 	if p.live == 0 {
-		c.live++
 		p.next, p.pause = c.cfg.Now(), c.cfg.Retry
 	}
-	p.live++
+	c.join(p, 1)
 	p.calls[t.op] = call
 	call.request = p
 	call.stop = context.AfterFunc(ctx, func() { c.cancel(call, context.Cause(ctx)) })

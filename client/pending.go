@@ -14,9 +14,10 @@ import (
 type pending struct {
 	request  *pbft.Request
 	digest   pbft.Digest
-	calls    []*Call // by operation; nil where nobody waits for it
-	live     int     // calls that wait
-	numbered bool    // it holds the low-water mark: not so for what Outcome asks
+	calls    []*Call   // by operation; nil where nobody waits for it
+	live     int       // calls that wait
+	numbered bool      // it holds the low-water mark: not so for what Outcome asks
+	came     time.Time // when the oldest of its operations was submitted
 
 	said     answers.Answers
 	refused  []api.Reason // by replica

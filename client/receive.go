@@ -195,6 +195,9 @@ func (c *Client) settle(p *pending, r *statemachine.Reply, key crypto.Digest) {
 		now := c.cfg.Now()
 		c.patience.took(min(p.heard.Sub(p.sent), c.cfg.MaxRetry)) // Outcome may ask hours later
 		if p.numbered {
+			c.admission.few = fewOf(int(c.transport.carried.Load()))
+			c.admission.outcome(now, now.Sub(p.came), len(p.request.Ops), c.waitingCalls()+c.operations-p.live)
+			c.refuseExcess(c.admission.excess(c.waitingCalls() + c.operations - p.live))
 			c.packing.outcome(now, p.live, c.numbers.operations()-p.live, c.patience.usual)
 		}
 		if p.attempts == 1 {
@@ -235,10 +238,7 @@ func (c *Client) succeed(p *pending, r *statemachine.Reply) {
 			call.finish(answerOf(r, i), nil)
 		}
 	}
-	if p.live > 0 {
-		p.live = 0
-		c.live--
-	}
+	c.leave(p, p.live)
 	c.forget(p)
 }
 

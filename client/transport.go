@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -31,6 +32,7 @@ type Transport struct {
 
 	closing  sync.Once
 	closeErr error
+	carried  atomic.Int32 // clients
 
 	mu      sync.Mutex
 	closed  bool
@@ -138,6 +140,7 @@ func (t *Transport) add(c *Client) error {
 		name = t.last
 	}
 	t.clients[key] = name
+	t.carried.Store(int32(len(t.clients)))
 	for _, l := range t.lines {
 		c.links = append(c.links, &link{client: c, line: l, id: l.id, name: l.name, identity: name})
 	}
@@ -152,6 +155,7 @@ func (t *Transport) remove(c *Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.clients, c.signer.Public())
+	t.carried.Store(int32(len(t.clients)))
 	for _, k := range c.links {
 		k.line.remove(k)
 	}

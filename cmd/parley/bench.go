@@ -21,6 +21,8 @@ type bench struct {
 	// transports is how many client.Transports carry the identities; 0 if each has
 	// connections of its own.
 	transports int
+	// maxQueueing is Config.MaxQueueing of the clients.
+	maxQueueing time.Duration
 
 	size    int
 	keys    int
@@ -96,6 +98,7 @@ The keys begin with "bench/" and stay in the store.`,
 	f.StringVar(&b.arrivals, "arrivals", "poisson", "of the open loop: poisson or even")
 	f.IntVar(&b.connections, "connections", 0, "identities that share the operations (default 1)")
 	f.StringVar(&b.identities, "identities", "shared", "shared or distinct: --connections 1, or one for each client")
+	f.DurationVar(&b.maxQueueing, "max-queueing", 0, "for how long operations may wait for others before more are turned down (default 500ms)")
 	f.IntVar(&b.transports, "transports", 0, "shared connections to each replica that carry the identities; 0: each has its own")
 	f.IntVar(&b.size, "size", 256-operationOverhead, "bytes in a value")
 	f.IntVar(&b.keys, "keys", 10_000, "different keys")

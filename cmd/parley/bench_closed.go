@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/statemachine"
 )
 
@@ -61,7 +63,7 @@ func (l *closedLoop) client(ctx context.Context, i int, ends *deadlines, tally *
 			tally.mu.Lock()
 			tally.failures.add(err)
 			tally.mu.Unlock()
-			if !pauseAfterFailure(ctx) {
+			if !pauseAfterFailure(ctx, err) {
 				return
 			}
 		}
@@ -69,9 +71,15 @@ func (l *closedLoop) client(ctx context.Context, i int, ends *deadlines, tally *
 }
 
 // pauseAfterFailure keeps a loop whose operations are turned down at once from doing
-// nothing else than asking. It returns false if ctx has ended.
-func pauseAfterFailure(ctx context.Context) bool {
-	timer := time.NewTimer(time.Millisecond)
+// nothing else than asking: it comes back when it was told to, and else a millisecond
+// later. It returns false if ctx has ended.
+func pauseAfterFailure(ctx context.Context, err error) bool {
+	pause := time.Millisecond
+	var overloaded *client.OverloadedError
+	if errors.As(err, &overloaded) {
+		pause = max(pause, overloaded.RetryAfter)
+	}
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

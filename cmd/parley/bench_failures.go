@@ -22,6 +22,7 @@ type benchFailures struct {
 // Who turns operations down because too much waits.
 const (
 	refusedByClient   = "this client"          // its own queue is full
+	refusedByDelay    = "this client, by time" // what is ahead takes longer than its MaxQueueing
 	refusedByReplicas = "replicas"             // all their clients together ask too much
 	refusedAsClient   = "replicas, per client" // this client has its share
 	refusedAsSession  = "the sessions' table"  // no room for another client
@@ -50,7 +51,10 @@ func refuser(err error) string {
 	}
 	var refused *client.RefusedError
 	var rejected *client.RejectedError
+	var overloaded *client.OverloadedError
 	switch {
+	case errors.As(err, &overloaded) && overloaded.Limit > 0:
+		return refusedByDelay
 	case errors.As(err, &refused) && refused.Reason == api.Reason_REASON_CLIENT_BUSY:
 		return refusedAsClient
 	case errors.As(err, &refused):

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +47,8 @@ func (b *bench) validate(cmd *cobra.Command) error {
 		return usagef(cmd, "--warmup is %v: give a number from 0 to 86400", b.warmup)
 	case b.runs < 1 || b.runs > 1000:
 		return usagef(cmd, "--runs is %d: give 1 to 1000", b.runs)
+	case b.maxQueueing < 0 || b.maxQueueing > time.Hour:
+		return usagef(cmd, "--max-queueing is %v: give up to 1h, such as 500ms", b.maxQueueing)
 	case b.plot != "" && plotKind(b.plot) == "":
 		return usagef(cmd, "--plot is %q: name a file that ends in .svg or .html", b.plot)
 	}

@@ -66,7 +66,7 @@ func (p *benchPool) dial(ctx context.Context, n int) error {
 			break
 		}
 		group.Go(func() (err error) {
-			made[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing, Transport: t, MaxWaiting: max(1024, min(65536, maxBenchWaiting/n))})
+			made[i], err = client.Dial(ctx, client.Config{Roster: p.roster, Key: k.Signing, Transport: t, MaxQueueing: p.bench.maxQueueing, MaxWaiting: max(1024, min(65536, maxBenchWaiting/n))})
 			return err
 		})
 	}

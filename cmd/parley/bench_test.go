@@ -130,6 +130,8 @@ func TestRefuser(t *testing.T) {
 		return &client.UnknownError{Reason: errors.Join(context.DeadlineExceeded, &client.RefusedError{Reason: r})}
 	}
 	require.Equal(t, refusedByClient, refuser(client.ErrOverloaded))
+	require.Equal(t, refusedByClient, refuser(&client.OverloadedError{Waiting: 10}))
+	require.Equal(t, refusedByDelay, refuser(&client.OverloadedError{Limit: 10}))
 	require.Equal(t, refusedByReplicas, refuser(busy(api.Reason_REASON_BUSY)))
 	require.Equal(t, refusedAsClient, refuser(busy(api.Reason_REASON_CLIENT_BUSY)))
 	require.Equal(t, refusedAsSession, refuser(&client.RejectedError{Status: statemachine.Busy}))

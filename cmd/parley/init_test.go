@@ -138,6 +138,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"bench", "--identities", "none"}, `--identities is "none"`},
 		{[]string{"bench", "--clients", "3000", "--identities", "distinct"}, "at most 2048"},
 		{[]string{"bench", "--seconds", "0"}, "--seconds is 0"},
+		{[]string{"bench", "--max-queueing", "-1s"}, "--max-queueing is -1s"},
 		{[]string{"verify-receipt"}, "FILE is missing"},
 		{[]string{"status", "--watch", "1ms"}, "--watch is 1ms"},
 		{[]string{"cluster", "--weights", "x"}, `"x" is no weight`},

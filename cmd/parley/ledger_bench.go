@@ -209,7 +209,7 @@ func (b *ledgerBench) do(ctx context.Context, c *client.Client, op []byte) error
 			return err
 		}
 		b.again.Add(1)
-		if !pauseAfterFailure(ctx) {
+		if !pauseAfterFailure(ctx, err) {
 			return err
 		}
 	}
