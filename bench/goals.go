@@ -74,7 +74,9 @@ func (r *results) goals() []goal {
 		least          float64
 	}{
 		{"down", "one backup down", 0.9}, {"slow", "one backup ten times slower", 0.9}, {"traitor", "one backup votes garbage", 0.9},
-		{"flood", "a client floods at 10x its share: the others'", 0.8}, {"slowprimary", "the primary delays to just under the timeout", 0.8},
+		{"flood", "a client floods at 10x its share: the others'", 0.8},
+		{"smallflood", "a client floods at 10x its share, with requests of one operation: the others'", 0.8},
+		{"slowprimary", "the primary delays to just under the timeout", 0.8},
 		{"open 2", "open loop at twice the peak", 0.9},
 	} {
 		all = append(all, r.pairGoal(p.scenario, p.what, p.least))

@@ -25,6 +25,7 @@ var scenarioList = []scenario{
 	{"slow", pairOf("slow", slow)},
 	{"traitor", pairOf("traitor", traitor)},
 	{"flood", pairOf("flood", flood)},
+	{"smallflood", pairOf("smallflood", smallFlood)},
 	{"slowprimary", (*bench).slowPrimary},
 	{"half", (*bench).half},
 	{"double", (*bench).double},
@@ -234,17 +235,39 @@ func flood(b *bench, ctx context.Context, p *system.Parley) (func() error, error
 	if err != nil {
 		return nil, err
 	}
-	last := b.results.of("parley", fullLoad)
-	share := 1000.0
-	if middle, _, _, ok := summary(last, perSecond); ok {
-		share = middle / float64(b.connections)
-	}
+	share := b.shareOf()
 	l, from := load.Open(ctx, ops, floodFactor*share), time.Now()
 	return func() error {
 		got := l.Window(from, time.Now())
 		l.Stop()
 		b.say("the client that floods asked for %.0f op/s and got %.0f, p50 %.0f ms, %d errors", floodFactor*share, got.PerSecond, got.P50, got.Errors)
 		closeClients()
+		return nil
+	}, nil
+}
+
+// shareOf is how many operations a second each connection gets.
+func (b *bench) shareOf() float64 {
+	if middle, _, _, ok := summary(b.results.of("parley", fullLoad), perSecond); ok {
+		return middle / float64(b.connections)
+	}
+	return 1000
+}
+
+// smallFlood asks for as much as flood, in requests of one operation each, by a client
+// that heeds no refusal: some hundred times as many signatures as each of the others sends.
+func smallFlood(b *bench, ctx context.Context, p *system.Parley) (func() error, error) {
+	rate := floodFactor * b.shareOf()
+	f, err := p.Flood(ctx, rate, b.warmup+b.window+time.Second)
+	if err != nil {
+		return nil, err
+	}
+	from := time.Now()
+	return func() error {
+		f.Stop()
+		took := time.Since(from).Seconds()
+		b.say("the client that floods sent each replica %.0f requests/s of %.0f; in all %.0f replies/s and %.0f refusals/s",
+			float64(f.Sent.Load())/took/replicas, rate, float64(f.Ran.Load())/took, float64(f.Refused.Load())/took)
 		return nil
 	}, nil
 }

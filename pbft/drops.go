@@ -32,12 +32,13 @@ const (
 	DropFollower           // a replica that is rejoining does not use it
 	DropCommittedFork      // contradicts what is committed here: more than F are guilty
 	DropDisplaced          // made room for a client that has less waiting
+	DropWindow             // its number or its deadline is too far ahead of what has run here
 	Drops
 )
 
 var dropNames = [Drops]string{"none", "epoch", "cluster", "not-member", "signature", "malformed", "old-view", "future-view",
 	"not-primary", "height", "duplicate", "conflict", "parent", "limits", "flag", "time", "unwanted", "base", "claim",
-	"pool-full", "client-full", "expired", "bound", "follower", "committed-fork", "displaced"}
+	"pool-full", "client-full", "expired", "bound", "follower", "committed-fork", "displaced", "window"}
 
 func (d Drop) String() string {
 	if d < Drops {

@@ -35,7 +35,7 @@ const offerLimit = 1 << 16
 func (s *Server) Offer(rs []*pbft.Request) {
 	if s.stopping.Load() || s.Err() != nil || s.events.len() > offerLimit {
 		for _, r := range rs {
-			s.refused(r, pbft.DropPoolFull)
+			s.refused(r, pbft.DropBound) // nobody's fault: not DropPoolFull, which is held against a client
 		}
 		return
 	}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"github.com/parley-bft/parley/client/api"
@@ -22,13 +23,33 @@ type clientCounters struct {
 	calls       atomic.Uint64 // Query, Receipt, Status, Cluster
 	callsBusy   atomic.Uint64 // of these, refused because too many were under way
 	sessions    atomic.Int64  // open now
+	slowed      atomic.Uint64 // times that a session was not read for a while, since its client floods
 	refused     [reasonCount]atomic.Uint64
+	unchecked   [reasonCount]atomic.Uint64 // of these, before the signature was looked at, since the client has had its share
 }
 
 func (c *clientCounters) refuse(why api.Reason) {
 	if why >= 0 && int(why) < reasonCount {
 		c.refused[why].Add(1)
 	}
+}
+
+func (c *clientCounters) refuseUnchecked(why api.Reason) {
+	c.refuse(why)
+	c.unchecked[why].Add(1)
+}
+
+// byName has an entry for each reason that occurred.
+func byName(counts *[reasonCount]atomic.Uint64) (named map[string]uint64) {
+	for why := range counts {
+		if n := counts[why].Load(); n > 0 {
+			if named == nil {
+				named = make(map[string]uint64)
+			}
+			named[strings.ToLower(strings.TrimPrefix(api.Reason(why).String(), "REASON_"))] = n
+		}
+	}
+	return named
 }
 
 // ClientCounters are what the client-facing side of a replica has seen since it
@@ -58,4 +79,9 @@ type ClientCounters struct {
 	// Refused has one entry for each reason that occurred, by its name in
 	// parley.proto without the prefix, in lower case.
 	Refused map[string]uint64 `json:"refused,omitempty"`
+	// Unchecked are those of Refused whose signatures were not looked at, because their
+	// clients ask for more than their share.
+	Unchecked map[string]uint64 `json:"unchecked,omitempty"`
+	// Slowed is how often a session was not read for a while because its client floods.
+	Slowed uint64 `json:"slowed"`
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,10 +29,11 @@ import (
 // clientServer is the client-facing side of a replica: the gRPC server, the
 // ingress of requests and the router of replies. It implements frontend.
 type clientServer struct {
-	*replyRouter // Deliver and Refused
-	config       clientServerConfig
-	tls          *tls.Config
-	counters     clientCounters
+	*replyRouter
+	config   clientServerConfig
+	tls      *tls.Config
+	counters clientCounters
+	over     *overdrawn
 
 	// Set by start.
 	ingress *ingress
@@ -103,11 +103,23 @@ func newClientServer(c clientServerConfig) (*clientServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &clientServer{config: c}
+	s := &clientServer{config: c, over: newOverdrawn(time.Now)}
 	s.tls = tlsid.ServerConfig(certificate, s.admit)
 	s.replyRouter = newReplyRouter(pbft.Epoch(c.Roster.Cluster.Epoch), c.Limits, &s.counters)
 	s.replyRouter.trace = c.trace
 	return s, nil
+}
+
+// Deliver implements frontend.
+func (s *clientServer) Deliver(epoch pbft.Epoch, h pbft.Height, replies []statemachine.Reply) {
+	s.over.answered(replies)
+	s.replyRouter.Deliver(epoch, h, replies)
+}
+
+// Refused implements frontend.
+func (s *clientServer) Refused(r *pbft.Request, why pbft.Drop) {
+	s.over.note(r.Client, why)
+	s.replyRouter.Refused(r, why)
 }
 
 func (s *clientServer) admit(key crypto.PublicKey) error {
@@ -145,12 +157,12 @@ func (s *clientServer) start(b backend) error {
 		Workers: l.Verifiers, Batch: verifyAtOnce, ClientRequests: l.ClientRequests, ClientBytes: l.ClientBytes,
 		TotalRequests: l.TotalRequests, TotalBytes: l.TotalBytes,
 	}, c.Roster, c.Requests, b, s.replyRouter, &s.counters)
-	s.ingress.trace = c.trace
+	s.ingress.trace, s.ingress.over = c.trace, s.over
 	s.service = &clientService{
 		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
 		calls:       callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
 		where:       statusCache{get: b.Status, now: time.Now},
-		attachments: ed25519.NewVerifier(1), attaching: make(chan struct{}, l.Verifiers),
+		attachments: ed25519.NewVerifier(1), attaching: make(chan struct{}, l.Verifiers), pause: pause,
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(s.gate),
@@ -258,13 +270,6 @@ func (s *clientServer) clientCounters() ClientCounters {
 	if s.ingress != nil {
 		r.QueuedRequests, r.QueuedBytes, r.QueuedClients = s.ingress.load()
 	}
-	for why := range c.refused {
-		if n := c.refused[why].Load(); n > 0 {
-			if r.Refused == nil {
-				r.Refused = make(map[string]uint64)
-			}
-			r.Refused[strings.ToLower(strings.TrimPrefix(api.Reason(why).String(), "REASON_"))] = n
-		}
-	}
+	r.Refused, r.Unchecked, r.Slowed = byName(&c.refused), byName(&c.unchecked), c.slowed.Load()
 	return r
 }

@@ -37,6 +37,7 @@ type clientService struct {
 	attachments crypto.RequestVerifier
 	attaching   chan struct{}
 	readers     sync.WaitGroup
+	pause       func(context.Context, time.Duration) // until it has passed or the context has ended
 }
 
 // packBytes is about how much is packed into one message of a session: of entries
@@ -91,10 +92,38 @@ func (s *clientService) read(stream grpc.BidiStreamingServer[api.ClientMessage, 
 		if err := s.attachAll(session, auth.State, m.Attach); err != nil {
 			return err
 		}
-		s.ingress.accept(auth.Owner, session, m.Requests)
+		s.slowDown(stream.Context(), session, s.ingress.accept(auth.Owner, session, m.Requests))
 		if len(m.Detach) > 0 {
 			s.router.detach(session, m.Detach)
 		}
+	}
+}
+
+const (
+	// refusalPause is for how long a session is not read for each request of a client that
+	// has had its share, longestRefusalPause at most at once.
+	refusalPause        = 500 * time.Microsecond
+	longestRefusalPause = probePause
+)
+
+// slowDown does not read on for a while where the owner of the connection floods: what
+// it sends then stays in its own machine, which costs less than to refuse it. A
+// session that carries others is not slowed down, since they would pay for it.
+func (s *clientService) slowDown(ctx context.Context, session *replySession, over int) {
+	if over == 0 || s.router.carriesAny(session) {
+		return
+	}
+	s.router.counters.slowed.Add(1)
+	s.pause(ctx, min(time.Duration(over)*refusalPause, longestRefusalPause))
+}
+
+// pause is the service's.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -84,8 +84,8 @@ func (h *nodeHost) Serve(v *Serving) {
 var admissible = map[statemachine.Status]pbft.Drop{
 	statemachine.Duplicate: pbft.DropDuplicate, statemachine.Forgotten: pbft.DropDuplicate,
 	statemachine.Conflict: pbft.DropConflict, statemachine.Expired: pbft.DropExpired,
-	statemachine.Window: pbft.DropClientFull, statemachine.Early: pbft.DropClientFull,
-	statemachine.Busy: pbft.DropPoolFull, statemachine.Quarantined: pbft.DropUnwanted,
+	statemachine.Window: pbft.DropWindow, statemachine.Early: pbft.DropWindow,
+	statemachine.Busy: pbft.DropBound, statemachine.Quarantined: pbft.DropUnwanted,
 }
 
 func (h *nodeHost) Admissible(r *pbft.Request) pbft.Drop {

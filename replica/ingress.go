@@ -2,6 +2,7 @@ package replica
 
 import (
 	"sync"
+	"time"
 
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
@@ -25,6 +26,7 @@ type ingress struct {
 	backend  backend
 	out      ingressSink
 	counters *clientCounters
+	over     *overdrawn
 	trace    *tracer
 
 	mu      sync.Mutex
@@ -71,7 +73,7 @@ func newIngress(limits ingressLimits, ros *roster.Roster, verify crypto.RequestV
 	out ingressSink, counters *clientCounters) *ingress {
 	g := &ingress{
 		limits: limits, params: ros.Cluster.Parameters, roster: ros, verify: verify,
-		context: ros.Context(crypto.KindRequest), backend: b, out: out, counters: counters,
+		context: ros.Context(crypto.KindRequest), backend: b, out: out, counters: counters, over: newOverdrawn(time.Now),
 		clients: make(map[crypto.PublicKey]*ingressQueue),
 	}
 	g.wake.L = &g.mu
@@ -102,34 +104,40 @@ type ingressSource interface {
 	carries(client crypto.PublicKey) bool
 	// asks notes that the reply to a request is wanted there.
 	asks(request pbft.Digest)
+	// refuse tells the client over this session, and no other.
+	refuse(client crypto.PublicKey, request pbft.Digest, why api.Reason)
 }
 
 // accept takes encoded requests that came over a channel authenticated as client; the
-// source may be nil. It never blocks.
-func (g *ingress) accept(client crypto.PublicKey, source ingressSource, encoded [][]byte) {
+// source may be nil. It never blocks, and returns how many were refused because their
+// client has had its share.
+func (g *ingress) accept(client crypto.PublicKey, source ingressSource, encoded [][]byte) (over int) {
 	for _, b := range encoded {
-		g.acceptOne(client, source, b)
+		if g.acceptOne(client, source, b) {
+			over++
+		}
 	}
+	return over
 }
 
-func (g *ingress) acceptOne(client crypto.PublicKey, source ingressSource, encoded []byte) {
+func (g *ingress) acceptOne(client crypto.PublicKey, source ingressSource, encoded []byte) (over bool) {
 	came := g.trace.now()
 	g.counters.requests.Add(1)
 	if len(encoded) > int(g.params.MaxBlockBytes) {
 		g.refuse(client, pbft.Digest{}, api.Reason_REASON_TOO_LARGE)
-		return
+		return false
 	}
 	r, err := pbft.DecodeRequest(encoded)
 	if err != nil {
 		g.refuse(client, pbft.Digest{}, api.Reason_REASON_MALFORMED)
-		return
+		return false
 	}
 	if r.Client != client && source != nil && source.carries(r.Client) {
 		client = r.Client
 	}
 	if why := g.inspect(client, r); why != api.Reason_REASON_UNSPECIFIED {
 		g.refuse(client, r.Digest(), why)
-		return
+		return false
 	}
 	if source != nil {
 		source.asks(r.Digest()) // before Lookup: what runs in between is heard of one way or the other
@@ -139,7 +147,16 @@ func (g *ingress) acceptOne(client crypto.PublicKey, source ingressSource, encod
 	if reply, ran := g.backend.Lookup(r.Client, r.Seq, r.Digest()); ran {
 		g.counters.fromCache.Add(1)
 		g.out.answer(client, reply)
-		return
+		return false
+	}
+	if why := g.over.refuses(client, func() bool { return g.backend.Known(r) }); why != api.Reason_REASON_UNSPECIFIED {
+		g.counters.refuseUnchecked(why)
+		if source != nil {
+			source.refuse(client, r.Digest(), why)
+		} else {
+			g.out.refuse(client, r.Digest(), why)
+		}
+		return true
 	}
 	g.trace.received(r, came)
 	dropped, ok := g.push(r)
@@ -149,6 +166,7 @@ func (g *ingress) acceptOne(client crypto.PublicKey, source ingressSource, encod
 	if ok != api.Reason_REASON_UNSPECIFIED {
 		g.refuse(client, r.Digest(), ok)
 	}
+	return ok == api.Reason_REASON_CLIENT_BUSY
 }
 
 // inspect checks everything that costs next to nothing.

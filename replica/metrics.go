@@ -182,6 +182,7 @@ func newStateCollector(s *Server) *stateCollector {
 	add("client_queue", "What clients have waiting for their signatures to be checked.", "unit")
 	add("client_events_total", "What the client port has seen and done.", "event")
 	add("client_refused_total", "Requests refused at the client port, by reason.", "reason")
+	add("client_refused_unchecked_total", "Of these, those whose signatures were not looked at because their client has had its share, by reason.", "reason")
 	return c
 }
 
@@ -278,6 +279,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 			{"request", n.Requests}, {"verified", n.Verified}, {"from_cache", n.FromCache}, {"reply", n.Replies},
 			{"unheard_reply", n.Unheard}, {"slow_reader", n.SlowReaders}, {"evicted_connection", n.Evicted},
 			{"bad_handshake", n.BadHandshakes}, {"call", n.Calls}, {"busy_call", n.CallsBusy},
+			{"slowed_session", n.Slowed},
 		} {
 			count("client_events_total", e.n, e.name)
 		}
@@ -286,6 +288,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		for why, n := range n.Refused {
 			count("client_refused_total", n, why)
+		}
+		for why, n := range n.Unchecked {
+			count("client_refused_unchecked_total", n, why)
 		}
 	}
 	if t, ok := c.s.transport.(transport.Refuser); ok {

@@ -135,7 +135,7 @@ func (t *replyRouter) Refused(r *pbft.Request, why pbft.Drop) {
 		return // it is on its way
 	case pbft.DropPoolFull, pbft.DropBound, pbft.DropDisplaced:
 		reason = api.Reason_REASON_BUSY
-	case pbft.DropClientFull:
+	case pbft.DropClientFull, pbft.DropWindow:
 		reason = api.Reason_REASON_CLIENT_BUSY
 	case pbft.DropExpired:
 		reason = api.Reason_REASON_EXPIRED
@@ -165,6 +165,28 @@ func (t *replyRouter) refuse(client crypto.PublicKey, digest pbft.Digest, why ap
 	for _, s := range t.of(client) {
 		s.session.put(replyEntry{identity: s.identity, reason: why, refused: digest})
 	}
+}
+
+// refuse implements ingressSource.
+func (s *replySession) refuse(client crypto.PublicKey, digest pbft.Digest, why api.Reason) {
+	identity := uint32(0)
+	if client != s.client {
+		s.router.mu.RLock()
+		name, ok := s.names[client]
+		s.router.mu.RUnlock()
+		if !ok {
+			return // detached meanwhile
+		}
+		identity = name
+	}
+	s.put(replyEntry{identity: identity, reason: why, refused: digest})
+}
+
+// carriesAny tells whether a session carries clients beside the owner of its connection.
+func (t *replyRouter) carriesAny(s *replySession) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(s.names) > 0
 }
 
 // replyEntry is a reply; a refusal if reason is set; or what became of an attachment.

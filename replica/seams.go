@@ -32,7 +32,7 @@ type replySink interface {
 type backend interface {
 	// Offer hands requests to the protocol goroutine. The caller has checked their
 	// signatures and the admission of their clients. It never blocks: requests that
-	// find no room are reported to replySink.Refused with DropPoolFull, by the
+	// find no room are reported to replySink.Refused with DropBound, by the
 	// calling goroutine.
 	Offer(rs []*pbft.Request)
 
