@@ -73,7 +73,7 @@ func TestGoals(t *testing.T) {
 
 func TestWriteAndRender(t *testing.T) {
 	dir := t.TempDir()
-	o := &options{out: dir}
+	o := &options{out: dir, source: dir}
 	if err := sampleResults().write(o); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // markdown is RESULTS.md.
-func (r *results) markdown() string {
+func (r *results) markdown(why *reasons) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Parley beside others\n")
@@ -29,6 +29,7 @@ func (r *results) markdown() string {
 		line("**Failed:** %s\n", f)
 	}
 	r.goalsTable(line)
+	r.missedGoals(line, why)
 	line("## Throughput and latency\n\n![throughput and latency](%s)\n", resultsPlot)
 	line("256-byte operations, closed loop. Medians of the rounds, lowest and highest in parentheses; ratios are medians over the rounds, each of two figures of the same round.\n")
 	for _, n := range r.clientCounts() {

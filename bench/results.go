@@ -102,6 +102,10 @@ func (r *results) finish(err error) {
 
 // write writes all files.
 func (r *results) write(o *options) error {
+	why, err := readReasons(o.source)
+	if err != nil {
+		return err
+	}
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (r *results) write(o *options) error {
 	if err := os.WriteFile(o.path(resultsJSON), append(data, '\n'), 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(o.path(resultsMarkdown), []byte(r.markdown()), 0o644); err != nil {
+	if err := os.WriteFile(o.path(resultsMarkdown), []byte(r.markdown(why)), 0o644); err != nil {
 		return err
 	}
 	f, err := os.Create(o.path(resultsPlot))
