@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"statemachine": {"crypto", "statemachine"},
 	// What verifies offline: nothing but hashing.
 	"statemachine/store/proof":         {"crypto", "statemachine/merkle"},
+	"statemachine/store/feed":          {"crypto"},
 	"statemachine/merkle":              {"crypto"},
 	"statemachine/contract":            {"crypto", "statemachine", "internal"},
 	"statemachine/registry/disclosure": {"crypto", "statemachine/store/proof"},

@@ -57,6 +57,7 @@ func (s *Store) flush() (err error) {
 	if err := s.pruneStored(b, oldest); err != nil {
 		return s.fail("prune", err)
 	}
+	s.feedWrite(b)
 	h := head{begun: true, incomplete: s.incomplete, last: s.last, oldest: oldest, version: s.tree.version, seals: s.tree.seals, snapshots: s.snapshots}
 	b.set([]byte{spaceHead}, h.encode())
 	if err := b.write(true); err != nil {
@@ -70,6 +71,7 @@ func (s *Store) flush() (err error) {
 	}
 	s.pend.last.Scan(func(key string, r record) bool { s.records.put(key, r); return true })
 	s.flushes.Add(1)
+	s.feedWritten()
 	s.pend, s.dead, s.durable = newPending(), nil, s.last
 	return nil
 }

@@ -48,7 +48,8 @@ type Store struct {
 	// snapshots are the heights of the last snapshots, which are not pruned either.
 	snapshots []uint64
 	dead      []nodeID // to be deleted from the database
-	durable   uint64   // the height that the database has
+	feed      feedLog
+	durable   uint64 // the height that the database has
 }
 
 // Open opens the store, or makes it.
@@ -91,6 +92,10 @@ func (s *Store) use(db database) error {
 			return s.fail("open", err)
 		}
 	}
+	fed, err := feedLoad(db)
+	if err != nil {
+		return s.fail("open", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes/4*3)), nil
@@ -100,6 +105,8 @@ func (s *Store) use(db database) error {
 	s.tree = tree{version: h.version, seals: h.seals, dirty: make(map[string]struct{})}
 	s.snapshots = h.snapshots
 	s.returned = false
+	s.feed = fed
+	s.feedPrune()
 	clear(s.pins)
 	s.oldest.Store(h.oldest)
 	s.epoch.Add(1)
