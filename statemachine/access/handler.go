@@ -23,9 +23,13 @@ var ErrQuery = errors.New("access query")
 // which only the pattern "*" permits. It must be a function of the bytes alone.
 type Classifier func(data []byte) (kind string, read bool)
 
-// KindProof is the name of the store's own queries for proofs: whoever may read that may
-// read everything.
-const KindProof = "store/proof"
+// The names of the store's own queries. Whoever may read one of them may read everything:
+// by the names of keys, with KindProof; and with KindWatch all that changes, of the
+// application and of the policy.
+const (
+	KindProof = "store/proof"
+	KindWatch = "store/watch"
+)
 
 // Handler is an application with a policy around it.
 type Handler struct {
@@ -82,16 +86,10 @@ func NewMachine(s *store.Store, h *Handler) (*Machine, error) {
 	return &Machine{m, h}, nil
 }
 
-// proofQuery is how queries for proofs begin.
-var proofQuery = func() []byte {
-	q := store.ProofQuery(0, nil)
-	return q[:len(q)-8]
-}()
-
 // Query answers a query if the caller may read it. Who that is says
 // statemachine.CallerFrom; nobody is a stranger.
 func (m *Machine) Query(ctx context.Context, q []byte) ([]byte, error) {
-	if !bytes.HasPrefix(q, proofQuery) {
+	if !store.IsStoreQuery(q) {
 		return m.Machine.Query(ctx, q) // the handler decides
 	}
 	if err := m.decide(ctx, q); err != nil {
@@ -120,7 +118,10 @@ func (m *Machine) decide(ctx context.Context, q []byte) error {
 		return err
 	}
 	kind := KindProof
-	if !bytes.HasPrefix(q, proofQuery) {
+	switch {
+	case store.IsFeedQuery(q):
+		kind = KindWatch
+	case !store.IsStoreQuery(q):
 		kind, _ = m.handler.kind(q)
 	}
 	caller, _ := statemachine.CallerFrom(ctx)
