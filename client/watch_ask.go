@@ -326,6 +326,7 @@ func (w *Watcher) start(end feed.Position, at checkpoint) bool {
 // proceed takes up an answer with links, if there are any, and gets those that did not fit.
 func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Position, at checkpoint) (done bool, err error) {
 	a := &w.asks
+	from := a.at
 	var links []feed.Link
 	more, got := m.More, m.Links
 	after := w.cursor.Position
@@ -370,7 +371,7 @@ func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Po
 		}
 		return false, nil
 	}
-	w.links, w.pieces, w.from = links, m.Pieces, a.at
+	w.links, w.pieces, w.from = links, m.Pieces, from
 	w.begin()
 	return true, nil
 }
