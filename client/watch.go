@@ -71,7 +71,7 @@ type Event struct {
 	Time time.Time
 	// Key is as the store has it. Key and Value may be kept, and are not to be changed.
 	Key, Value []byte
-	// Cursor is the place after this event. Who stores it in one step with what he made of
+	// Cursor is the place after this event; there is one for each place. Who stores it in one step with what he made of
 	// the event, and begins there again, loses nothing and sees nothing twice.
 	Cursor Cursor
 }
@@ -100,7 +100,7 @@ type Watcher struct {
 	changes []feed.Change
 	last    bool
 	skip    uint64 // so many changes were taken before the watcher was made
-	told    Cursor // the cursor of the last event
+	told    uint64 // the height of the last event
 }
 
 // checkpoint is what a proof is under.
@@ -140,7 +140,7 @@ func (e *CompactedError) Unwrap() error { return ErrCompacted }
 func (c *Client) Watch(opts WatchOptions) *Watcher {
 	orDefault(&opts.MaxAge, 10*time.Second)
 	opts.Prefix = bytes.Clone(opts.Prefix)
-	w := &Watcher{client: c, opts: opts, cursor: opts.From, told: opts.From}
+	w := &Watcher{client: c, opts: opts, cursor: opts.From}
 	w.asks = newWatchAsks(w)
 	w.rewind()
 	return w
@@ -178,8 +178,8 @@ func (w *Watcher) Next(ctx context.Context) (Event, error) {
 		switch {
 		case len(w.links) > 0:
 			err = w.open(ctx)
-		case w.opts.Progress && w.told != w.cursor && w.until.height > 0 && w.cursor.Taken == 0:
-			w.told = w.cursor
+		case w.opts.Progress && w.told < w.until.height && w.cursor.Taken == 0:
+			w.told = w.until.height
 			return Event{Kind: Progress, Height: pbft.Height(w.until.height), Time: w.until.time, Cursor: w.cursor}, nil
 		default:
 			err = w.follow(ctx)
@@ -211,21 +211,19 @@ func (w *Watcher) take() (e Event, wanted bool) {
 		e.Kind = Deleted
 	}
 	if wanted {
-		w.told = w.cursor
+		w.told = l.Height
 	}
 	return e, wanted
 }
 
-// begin begins with the first of the links. If there is none, everything up to the
-// checkpoint was taken.
+// begin begins with the first of the links, if there is one.
 func (w *Watcher) begin() {
 	w.piece, w.last = 0, false
 	if len(w.links) > 0 {
 		w.expect = w.links[0].Changes
-		return
+	} else {
+		w.pieces = nil
 	}
-	w.pieces = nil
-	w.cursor.Height = max(w.cursor.Height, w.until.height)
 }
 
 // rewind forgets what was received after the cursor.

@@ -318,8 +318,7 @@ func (w *Watcher) start(end feed.Position, at checkpoint) bool {
 		return false
 	}
 	a.good()
-	w.until = at
-	w.cursor = Cursor{Position: feed.Position{Height: at.height, Chain: end.Chain}}
+	w.until, w.cursor = at, Cursor{Position: end}
 	return true
 }
 
@@ -362,13 +361,10 @@ func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Po
 	if w.client.cfg.Now().Sub(at.time) > w.opts.MaxAge {
 		a.next() // it may be no fault of its, but others may have more
 	}
-	if at.height >= w.cursor.Height {
+	if at.height > w.until.height {
 		w.until = at
 	}
 	if len(links) == 0 {
-		if w.cursor.Taken == 0 {
-			w.cursor.Height = max(w.cursor.Height, at.height)
-		}
 		return false, nil
 	}
 	w.links, w.pieces, w.from = links, m.Pieces, from

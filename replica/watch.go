@@ -30,10 +30,15 @@ type changedBlocks struct {
 func (s *Server) Links(ctx context.Context, after feed.Position, until pbft.Height) (*changedBlocks, error) {
 	q := store.LinksQuery{After: after, Until: uint64(until)}
 	c := s.runner.seals.last()
-	if until == 0 {
-		if c == nil {
-			return nil, ErrNotCertified
+	switch {
+	case until != 0:
+	case c == nil:
+		// Whoever cannot watch is not to wait for a certificate to hear it.
+		if _, err := s.feed(ctx, (&store.LinksQuery{}).Encode()); err != nil {
+			return nil, err
 		}
+		return nil, ErrNotCertified
+	default:
 		q.Until, q.Prove = uint64(c.bundle.Height()), true
 	}
 	a, err := s.feed(ctx, q.Encode())

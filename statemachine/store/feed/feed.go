@@ -49,8 +49,8 @@ var ErrMalformed = canon.ErrMalformed
 
 // Position is a place on the chain: between two links.
 type Position struct {
-	// Height is that of the last link before it, or of any block between it and the next
-	// link.
+	// Height is that of the last link before it. (A higher one, below that of the next link,
+	// names the same place.)
 	Height uint64
 	// Chain is the digest of everything before it.
 	Chain crypto.Digest
