@@ -19,8 +19,8 @@ import (
 
 // sealedStates remembers what the states of the last checkpoints are made of, because a
 // certificate names only the digest of it all, and the certificates of the last ones,
-// which may be here before the state is. The parts are lost with the process, and back with
-// the next checkpoint.
+// which may be here before the state is. After a restart those are there that the log and
+// the last snapshot show.
 type sealedStates struct {
 	mu      sync.Mutex
 	parts   [keptSeals]receipt.StateParts
@@ -108,6 +108,21 @@ func (c *certifiedState) proves(p *proof.Proof) *receipt.State {
 func (r *runner) statement(c *statemachine.CheckpointInfo, manifest pbft.Digest) pbft.CheckpointStatement {
 	r.seals.add(receipt.StateParts{App: c.AppDigest, Sessions: c.SessionsDigest, Manifest: manifest})
 	return statement(c, manifest)
+}
+
+// sealRestored remembers what the state of a snapshot is made of that was just restored,
+// so that something can be proved under its certificate before there is a later one.
+func (r *runner) sealRestored(h pbft.Height) error {
+	root, ok := r.folder.root(h)
+	if !ok {
+		return nil
+	}
+	app, sessions, err := r.exec.Digests()
+	if err != nil {
+		return fmt.Errorf("the state of snapshot %d: %w", h, err)
+	}
+	r.seals.add(receipt.StateParts{App: app, Sessions: sessions, Manifest: root})
+	return nil
 }
 
 // Certified implements backend.

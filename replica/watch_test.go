@@ -274,6 +274,34 @@ func (l *liar) Certified(ctx context.Context, key []byte) (*receipt.State, error
 	return s, nil
 }
 
+// After all replicas were restarted, what was certified before is to be had, although
+// nothing new happens.
+func TestWatchAfterARestart(t *testing.T) {
+	c, cl, _, _ := watchCluster(t, 1)
+	for i := range 20 { // with a snapshot on the way
+		_, err := cl.Submit(c.context(), fmt.Appendf(nil, "k%d=%d", i%3, i))
+		require.NoError(t, err)
+	}
+	read := func() (all []client.Event) {
+		w := cl.Watch(client.WatchOptions{From: client.FromBeginning()})
+		for len(all) < 20 {
+			e, err := w.Next(c.context())
+			require.NoError(t, err)
+			all = append(all, e)
+		}
+		return all
+	}
+	before := read()
+	for i := range c.servers {
+		c.stop(i)
+	}
+	c.startAll()
+	require.Equal(t, before, read())
+	s, err := cl.ReadCertified(c.context(), []byte("k1"), client.CertifiedOptions{MinHeight: before[19].Height})
+	require.NoError(t, err)
+	require.Equal(t, "19", string(s.Proof.Value))
+}
+
 // A certified read from a replica that lies: another one is asked.
 func TestCertifiedReadAgainstALiar(t *testing.T) {
 	c, cl, l, _ := watchCluster(t, 1)
