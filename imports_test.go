@@ -35,7 +35,6 @@ var allowed = map[string][]string{
 	"transport":                        {"crypto", "transport"},
 	"client":                           {"client", "crypto", "pbft", "statemachine", "transport"},
 	"client/receipt":                   {"crypto", "pbft", "statemachine"},
-	"client/stateproof":                {"client/receipt", "crypto", "pbft", "statemachine"},
 	"replica":                          {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica", "internal"},
 	"chaos":                            {""},
 	"cmd":                              {""},

@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"sort"
 
 	"github.com/parley-bft/parley/statemachine/store/feed"
 	"github.com/parley-bft/parley/statemachine/store/proof"
@@ -80,26 +82,27 @@ func (v *View) links(after feed.Position, until uint64, l *Links) error {
 	if err != nil {
 		return err
 	}
+	if len(entries) > MaxLinks {
+		entries, l.More = entries[:MaxLinks], true
+	}
 	at := after
-	for i := range entries {
-		if len(l.Links) == MaxLinks {
-			l.More = true
-			return nil
-		}
-		e := &entries[i]
-		b, err := v.s.fedBlock(e.height, pending)
+	for b, err := range v.s.fedBlocks(entries, pending) {
 		if err != nil {
 			return err
 		}
-		if b == nil {
-			return v.s.compactedSince()
-		}
-		if at = at.Next(&b.link); at.Chain != e.chain {
+		e := &entries[len(l.Links)]
+		switch at = at.Next(&b.link); {
+		case b.entry.height != e.height:
+			return v.s.compactedSince() // while we looked
+		case at.Chain != e.chain:
 			return fmt.Errorf("%w: the link of height %d is not on the chain", ErrCorrupt, e.height)
 		}
 		l.Links = append(l.Links, b.link)
 	}
-	if l.Proof != nil && at.Chain != end.Chain { // the position is above the height that was asked for
+	switch {
+	case len(l.Links) < len(entries):
+		return v.s.compactedSince()
+	case l.Proof != nil && !l.More && at.Chain != end.Chain: // the position is above the height that was asked for
 		return fmt.Errorf("%w: height %d", ErrPosition, after.Height)
 	}
 	return nil
@@ -142,20 +145,37 @@ func (s *Store) compactedSince() error {
 	return &CompactedError{s.feed.oldest}
 }
 
-// fedBlock finds a block; its pieces are there if it is pending. It is nil if it was
-// pruned.
-func (s *Store) fedBlock(height uint64, pending []*fedBlock) (*fedBlock, error) {
-	if p := pendingAt(height, pending); p != nil {
-		return p, nil
+// fedBlocks yields blocks from the database and then those that are pending, without the
+// pieces of the former. Some of the former may have been let go meanwhile.
+func (s *Store) fedBlocks(entries []feedEntry, pending []*fedBlock) iter.Seq2[*fedBlock, error] {
+	return func(yield func(*fedBlock, error) bool) {
+		stored := entries
+		if len(pending) > 0 {
+			stored = entries[:sort.Search(len(entries), func(i int) bool { return entries[i].height >= pending[0].entry.height })]
+		}
+		if len(stored) > 0 && !s.storedBlocks(stored, yield) {
+			return
+		}
+		for i := len(stored); i < len(entries); i++ {
+			if b := pendingAt(entries[i].height, pending); b == nil || !yield(b, nil) {
+				return
+			}
+		}
 	}
-	b, err := s.db.get(linkKey(height))
+}
+
+func (s *Store) storedBlocks(entries []feedEntry, yield func(*fedBlock, error) bool) (more bool) {
+	it, err := s.db.iterate(linkKey(entries[0].height), linkKey(entries[len(entries)-1].height+1), false)
 	if err != nil {
-		return nil, s.fail("read the feed", err)
+		return yield(nil, s.fail("read the feed", err))
 	}
-	if b == nil {
-		return nil, nil
+	for more = true; more && it.valid(); it.next() {
+		more = yield(decodeFed(it.value()))
 	}
-	return decodeFed(b)
+	if err := it.close(); err != nil && more {
+		more = yield(nil, s.fail("read the feed", err))
+	}
+	return more
 }
 
 func pendingAt(height uint64, pending []*fedBlock) *fedBlock {
