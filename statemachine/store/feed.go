@@ -56,6 +56,9 @@ func (s *Store) chain(height uint64, at statemachine.Time, changes []change) ([]
 	}
 	var p feed.Pieces
 	for i := range changes {
+		p.Left += len(changes[i].key) + len(changes[i].now.value)
+	}
+	for i := range changes {
 		c := &changes[i]
 		p.Add(&feed.Change{Key: []byte(c.key), Value: c.now.value, Deleted: c.now.deleted})
 	}

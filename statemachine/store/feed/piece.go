@@ -41,15 +41,22 @@ const (
 func pieceDigest(piece []byte) crypto.Digest { return crypto.Hash(domainPiece, piece) }
 
 // Pieces gathers the changes of a block, which come in ascending order of their keys.
-type Pieces struct{ done [][]byte }
+type Pieces struct {
+	// Left is about how many bytes of keys and values are to come: a hint.
+	Left int
+	done [][]byte
+}
 
 // Add adds a change.
 func (p *Pieces) Add(c *Change) {
 	n := len(p.done) - 1
+	size := changeBytes + len(c.Key) + len(c.Value)
 	if n < 0 || len(p.done[n]) >= PieceBytes {
-		p.done = append(p.done, make([]byte, crypto.DigestSize, crypto.DigestSize+changeBytes+len(c.Key)+len(c.Value)))
+		room := max(size, min(p.Left, PieceBytes))
+		p.done = append(p.done, make([]byte, crypto.DigestSize, crypto.DigestSize+room+room/8))
 		n++
 	}
+	p.Left -= size
 	b := p.done[n]
 	if c.Deleted {
 		b = canon.AppendBytes(append(b, kindDelete), c.Key)
