@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sort"
 
@@ -34,6 +35,9 @@ const feedEntryBytes = 256
 // append adds the block that was just committed. mu is held.
 func (s *Store) feedAppend(b *fedBlock) {
 	f := &s.feed
+	if n := len(f.kept); n > 0 && f.kept[n-1].chain != b.from.Chain {
+		s.feedForget() // never a gap: something was committed by other means
+	}
 	if len(f.kept) == 0 {
 		f.oldest = b.from
 	}
@@ -141,8 +145,33 @@ func (e *feedEntry) delete(b batch) {
 // feedWritten says that the batch is in the database. mu is held.
 func (s *Store) feedWritten() { s.feed.pending, s.feed.dropped = nil, nil }
 
-// feedLoad reads from a database what it keeps.
-func feedLoad(db database) (f feedLog, err error) {
+// feedLoad reads from a database what it keeps. What is damaged is no loss of the state's:
+// it is deleted, and the feed begins anew.
+func (s *Store) feedLoad(db database) (feedLog, error) {
+	f, err := storedFeed(db)
+	if !errors.Is(err, ErrCorrupt) || errors.Is(err, errFiles) {
+		return f, err
+	}
+	if s.cfg.Logger != nil {
+		s.cfg.Logger.Warn("the changes of the last blocks are damaged and begin anew: clients that watch get the earlier ones from other replicas", "error", err)
+	}
+	b := db.newBatch()
+	for _, space := range []byte{spaceLinks, spacePieces} {
+		it, err := db.iterate([]byte{space}, []byte{space + 1}, false)
+		if err != nil {
+			return feedLog{}, err
+		}
+		for ; it.valid(); it.next() {
+			b.delete(it.key())
+		}
+		if err := it.close(); err != nil {
+			return feedLog{}, err
+		}
+	}
+	return feedLog{}, b.write(true)
+}
+
+func storedFeed(db database) (f feedLog, err error) {
 	it, err := db.iterate([]byte{spaceLinks}, []byte{spaceLinks + 1}, false)
 	if err != nil {
 		return f, err

@@ -411,6 +411,97 @@ func TestFeedAfterSync(t *testing.T) {
 	require.Equal(t, []told{{6, 60, []string{"d=1"}}}, all)
 }
 
+// A head that is damaged is a difference, as any key is; one that differs because others
+// do is not worth a word.
+func TestComparisonAndTheHead(t *testing.T) {
+	a, b := newTexts(t, memory(8), ""), newTexts(t, memory(8), "")
+	for _, m := range []*Machine{a, b} {
+		runTexts(m, 1, "a=1")
+		m.Digest()
+	}
+	damageValue(t, b.Store(), feed.Key, flipLast)
+	ds, more, err := b.CompareState(t.Context(), targetOf(a, 1, machinePeer(a)), 10)
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Len(t, ds, 1)
+	require.True(t, ds[0].Damaged)
+	_, err = b.SyncState(t.Context(), targetOf(a, 1, machinePeer(a)))
+	require.NoError(t, err)
+
+	// Two ways to the same content.
+	runTexts(a, 2, "b=1")
+	runTexts(b, 2, "b=2")
+	runTexts(a, 3, "c=1")
+	runTexts(b, 3, "b=1", "c=1")
+	a.Digest()
+	b.Digest()
+	ds, _, err = b.CompareState(t.Context(), targetOf(a, 3, machinePeer(a)), 10)
+	require.NoError(t, err)
+	require.Len(t, ds, 1, "the histories differ, and nothing else")
+	require.Equal(t, feed.Key, string(ds[0].Key))
+	runTexts(b, 4, "a=2", "c=2", "d=2")
+	runTexts(a, 4, "a=3", "c=3", "d=3")
+	a.Digest()
+	b.Digest()
+	for limit, want := range []int{0, 1, 2, 3, 3} {
+		ds, more, err = b.CompareState(t.Context(), targetOf(a, 4, machinePeer(a)), limit)
+		require.NoError(t, err)
+		require.Len(t, ds, want)
+		require.Equal(t, limit < 3, more)
+		for _, d := range ds {
+			require.NotEqual(t, feed.Key, string(d.Key))
+		}
+	}
+}
+
+// A feed that the disk damaged is no loss of the state's: it begins anew, without a gap.
+func TestDamagedFeed(t *testing.T) {
+	for name, damage := range map[string]func(b batch){
+		"no link":     func(b batch) { b.set(linkKey(2), []byte("?")) },
+		"a gap":       func(b batch) { b.delete(linkKey(2)) },
+		"no piece":    func(b batch) { b.delete(pieceKey(2, 0)) },
+		"other piece": func(b batch) { b.set(pieceKey(2, 0), []byte("?")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := vfs.NewMem()
+			m := newTexts(t, onDisk(8, files), "")
+			for h := uint64(1); h <= 3; h++ {
+				runTexts(m, h, fmt.Sprintf("a=%d", h))
+			}
+			m.Digest()
+			snap := snapshotOf(t, m.Store())
+			b := m.Store().db.newBatch()
+			damage(b)
+			require.NoError(t, b.write(true))
+			require.NoError(t, m.Store().Close())
+			m = newTexts(t, onDisk(8, files), "")
+			defer func() { require.NoError(t, m.Store().Close()) }()
+			require.NoError(t, m.Restore(bytes.NewReader(snap)))
+			m.Restored(3)
+			l, err := m.Store().Links(feed.Beginning(), 3, true)
+			if strings.Contains(name, "piece") {
+				// Whoever asks finds it out.
+				require.NoError(t, err)
+				p, err := m.Store().Pieces(2, 0, 2)
+				if err == nil {
+					_, _, err = feed.OpenPiece(p[0], l.Links[1].Changes)
+				}
+				require.Error(t, err)
+				return
+			}
+			require.ErrorIs(t, err, ErrCompacted)
+			runTexts(m, 4, "a=4")
+			m.Digest()
+			var compacted *CompactedError
+			_, err = m.Store().Links(feed.Beginning(), 4, true)
+			require.ErrorAs(t, err, &compacted)
+			all, _, err := readFeed(t, m, compacted.Oldest, 4)
+			require.NoError(t, err)
+			require.Equal(t, []told{{4, 40, []string{"a=4"}}}, all)
+		})
+	}
+}
+
 // Readers of the feed, while blocks are committed, flushed and let go.
 func TestFeedConcurrently(t *testing.T) {
 	c := memory(1 << 20)

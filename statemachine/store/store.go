@@ -92,7 +92,7 @@ func (s *Store) use(db database) error {
 			return s.fail("open", err)
 		}
 	}
-	fed, err := feedLoad(db)
+	fed, err := s.feedLoad(db)
 	if err != nil {
 		return s.fail("open", err)
 	}
@@ -106,6 +106,9 @@ func (s *Store) use(db database) error {
 	s.snapshots = h.snapshots
 	s.returned = false
 	s.feed = fed
+	if h.incomplete {
+		s.feedForget()
+	}
 	s.feedPrune()
 	clear(s.pins)
 	s.oldest.Store(h.oldest)
