@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"statemachine": {"crypto", "statemachine"},
 	// What verifies offline: nothing but hashing.
 	"statemachine/store/proof":         {"crypto", "statemachine/merkle"},
+	"statemachine/store/feed":          {"crypto"},
 	"statemachine/merkle":              {"crypto"},
 	"statemachine/contract":            {"crypto", "statemachine", "internal"},
 	"statemachine/registry/disclosure": {"crypto", "statemachine/store/proof"},
@@ -34,7 +35,6 @@ var allowed = map[string][]string{
 	"transport":                        {"crypto", "transport"},
 	"client":                           {"client", "crypto", "pbft", "statemachine", "transport"},
 	"client/receipt":                   {"crypto", "pbft", "statemachine"},
-	"client/stateproof":                {"client/receipt", "crypto", "pbft", "statemachine"},
 	"replica":                          {"client/api", "client/receipt", "crypto", "pbft", "statemachine", "transport", "replica", "internal"},
 	"chaos":                            {""},
 	"cmd":                              {""},

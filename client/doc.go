@@ -94,6 +94,51 @@
 // the block's header, whose time says how old the state is. [Client.ReadAt] asks for an
 // earlier state, and believes more than F.
 //
+// # Watching
+//
+// [Client.Watch] follows what changes, for applications on statemachine/store. Their state
+// contains the head of a hash chain over all changes that there ever were (package
+// statemachine/store/feed), so the certificate of a checkpoint covers the history.
+//
+//	w := c.Watch(client.WatchOptions{From: cursor, Prefix: []byte("orders/")})
+//	for {
+//		e, err := w.Next(ctx)
+//		if err != nil {
+//			return err
+//		}
+//		// In one transaction of the reader's own database: what follows from e, and
+//		// e.Cursor, to begin from after a crash.
+//	}
+//
+// A watcher asks one replica. It gets the blocks that changed something since the cursor,
+// up to the replica's last certified checkpoint, as links of the chain, with the proof of
+// its head; only if the links lead from the cursor to that head, they are all there, in
+// order. Then it gets what the blocks changed, in pieces that it checks against the links
+// one by one. Nothing is returned before it is proved, so the memory that a watcher needs
+// is a piece (256 KiB, or one long value) and 48 bytes for each block that it is behind.
+//
+// Events are the changes of blocks in order, and within a block in the order of their
+// keys: one for each key that has another value after the block than before it. A cursor
+// names a place between two of them, also within a block; there is one for each place, the
+// same from every replica. A reader that stores the cursor in the same step as what it
+// makes of an event, and begins there again, loses nothing and sees nothing twice,
+// wherever it is killed. Applied to nothing from the beginning, the events are the state.
+//
+// What replicas can do: one that drops, adds, reorders or alters changes, or shows another
+// cluster's, does not verify: [FaultForged] is reported and the watcher does not ask it
+// again. One that withholds what is new shows an old checkpoint: when it is older than
+// [WatchOptions.MaxAge], another replica is asked, and if that one shows a checkpoint
+// that was there then already, [FaultStale] is reported. One that does not answer is
+// [FaultSilent]. One that says that the cursor is compacted, is none, or that it may not
+// say is passed over as long as any other has an answer. So one honest replica that is
+// reached suffices, and all together can delay, but not deceive.
+//
+// A replica keeps the changes of the last blocks (64 MiB by default), and after it got its
+// state from others only those since. A cursor that no replica can serve ends in
+// [ErrCompacted], with the oldest one that they can: between them the reader misses
+// changes, and has to read the state instead. [WatchOptions.Progress] moves a cursor on
+// also when nothing happens that is wanted, before it gets that old.
+//
 // # Many clients in one process
 //
 // A gateway, or a bank's front end, holds the keys of many clients. Each is a Client of

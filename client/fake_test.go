@@ -86,6 +86,8 @@ type fakeReplica struct {
 	noise   *api.ReplicaMessage // sent before each reply
 	receipt func(*api.ReceiptRequest) (*api.ReceiptResponse, error)
 	query   func(context.Context, *api.QueryRequest) (*api.QueryResponse, error)
+	watch   func(context.Context, *api.WatchRequest) (*api.WatchResponse, error)
+	changes func(context.Context, *api.ChangesRequest) (*api.ChangesResponse, error)
 	hang    bool // does not even greet
 	hangsUp bool // does no more than that
 
@@ -459,6 +461,20 @@ func (r *fakeReplica) Query(ctx context.Context, q *api.QueryRequest) (*api.Quer
 		return f(ctx, q)
 	}
 	return &api.QueryResponse{Answer: append([]byte{byte(r.id)}, q.Query...), Height: 7}, nil
+}
+
+func (r *fakeReplica) Watch(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+	r.cluster.mu.Lock()
+	f := r.watch
+	r.cluster.mu.Unlock()
+	return f(ctx, q)
+}
+
+func (r *fakeReplica) Changes(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
+	r.cluster.mu.Lock()
+	f := r.changes
+	r.cluster.mu.Unlock()
+	return f(ctx, q)
 }
 
 func (r *fakeReplica) Status(context.Context, *api.StatusRequest) (*api.StatusResponse, error) {

@@ -17,35 +17,91 @@ import (
 	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
-// sealedStates remembers what the states of the last checkpoints are made of: a
-// certificate names only the digest of it all. It is lost with the process, and back with
-// the next checkpoint.
+// sealedStates remembers what the states of the last checkpoints are made of, because a
+// certificate names only the digest of it all, and the certificates of the last ones,
+// which may be here before the state is. After a restart those are there that the log and
+// the last snapshot show.
 type sealedStates struct {
-	mu    sync.Mutex
-	parts [keptSeals]receipt.StateParts
-	next  int
+	mu      sync.Mutex
+	parts   [keptSeals]receipt.StateParts
+	bundles [keptSeals]*pbft.Bundle
+	sealed  int // parts added
+	stabled int // bundles added
+	// latest is the last checkpoint of which both are here.
+	latest *certifiedState
+	// gate is at the height of latest.
+	gate heightGate
+}
+
+// certifiedState is a checkpoint that something can be proved under.
+type certifiedState struct {
+	bundle *pbft.Bundle
+	parts  receipt.StateParts
 }
 
 // keptSeals is how many checkpoints may be under way to their certificates at once.
 const keptSeals = 64
 
+// add adds the parts of a checkpoint's state.
 func (s *sealedStates) add(p receipt.StateParts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.parts[s.next%keptSeals] = p
-	s.next++
-}
-
-// at finds the parts of a certified state.
-func (s *sealedStates) at(state pbft.Digest) (receipt.StateParts, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.parts {
-		if p.Digest() == state {
-			return p, true
+	s.parts[s.sealed%keptSeals] = p
+	s.sealed++
+	state := p.Digest()
+	for _, b := range s.bundles {
+		if b != nil && b.Checkpoint.State == state {
+			s.certified(b, p)
 		}
 	}
-	return receipt.StateParts{}, false
+}
+
+// stable adds the certificate of a checkpoint.
+func (s *sealedStates) stable(b *pbft.Bundle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bundles[s.stabled%keptSeals] = b
+	s.stabled++
+	for _, p := range s.parts {
+		if p.Digest() == b.Checkpoint.State {
+			s.certified(b, p)
+			return
+		}
+	}
+}
+
+// certified notes a checkpoint of which all is here. mu is held.
+func (s *sealedStates) certified(b *pbft.Bundle, p receipt.StateParts) {
+	if s.latest == nil || b.Height() > s.latest.bundle.Height() {
+		s.latest = &certifiedState{b, p}
+		s.gate.raise(b.Height())
+	}
+}
+
+// last returns the last checkpoint that something can be proved under, or nil.
+func (s *sealedStates) last() *certifiedState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.latest
+}
+
+// stored takes up the certificate that the log has, once the log has been replayed.
+func (s *sealedStates) stored(store Store) error {
+	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordStable})
+	if err != nil || v == nil {
+		return err
+	}
+	b, err := pbft.DecodeRecordBundle(v)
+	if err != nil {
+		return err
+	}
+	s.stable(b)
+	return nil
+}
+
+// proves makes what a client gets of a proof under the checkpoint.
+func (c *certifiedState) proves(p *proof.Proof) *receipt.State {
+	return &receipt.State{Header: c.bundle.Header, Certificate: c.bundle.Checkpoint, Parts: c.parts, Proof: p}
 }
 
 // statement is what this replica says about a checkpoint, with its parts remembered.
@@ -54,31 +110,35 @@ func (r *runner) statement(c *statemachine.CheckpointInfo, manifest pbft.Digest)
 	return statement(c, manifest)
 }
 
+// sealRestored remembers what the state of a snapshot is made of that was just restored,
+// so that something can be proved under its certificate before there is a later one.
+func (r *runner) sealRestored(h pbft.Height) error {
+	root, ok := r.folder.root(h)
+	if !ok {
+		return nil
+	}
+	app, sessions, err := r.exec.Digests()
+	if err != nil {
+		return fmt.Errorf("the state of snapshot %d: %w", h, err)
+	}
+	r.seals.add(receipt.StateParts{App: app, Sessions: sessions, Manifest: root})
+	return nil
+}
+
 // Certified implements backend.
 func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, error) {
 	querier, ok := s.cfg.Machine.(statemachine.Querier)
 	if !ok {
 		return nil, ErrNoQueries
 	}
-	v, err := s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordStable})
-	if err != nil {
-		return nil, err
-	}
-	if v == nil {
-		return nil, ErrNotCertified
-	}
-	b, err := pbft.DecodeRecordBundle(v)
-	if err != nil {
-		return nil, err
-	}
-	parts, ok := s.runner.seals.at(b.Checkpoint.State)
-	if !ok {
+	c := s.runner.seals.last()
+	if c == nil {
 		return nil, ErrNotCertified
 	}
 	s.runner.queryLock.RLock()
 	defer s.runner.queryLock.RUnlock()
 	// As a query, so that whoever decides on queries decides on this one.
-	encoded, err := querier.Query(ctx, store.ProofQuery(uint64(b.Height()), key))
+	encoded, err := querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
 	switch {
 	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof):
 		return nil, fmt.Errorf("%w: %w", ErrPruned, err)
@@ -89,7 +149,7 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	if err != nil {
 		return nil, err
 	}
-	return &receipt.State{Header: b.Header, Certificate: b.Checkpoint, Parts: parts, Proof: p}, nil
+	return c.proves(p), nil
 }
 
 // Certified implements api.ParleyServer.

@@ -23,6 +23,8 @@ import (
 	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
+	"github.com/parley-bft/parley/statemachine/store/feed"
 )
 
 // clientTestCluster is a cluster of one member, for what faces clients.
@@ -78,6 +80,8 @@ type fakeBackend struct {
 	await    func(context.Context, pbft.Height) error
 	index    func() (pbft.Height, error)
 	receipt  func(context.Context, pbft.Height, pbft.Digest, int) (*receiptParts, error)
+	links    func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error)
+	pieces   func(context.Context, *store.PiecesQuery) (*store.FeedAnswer, error)
 }
 
 var _ backend = (*fakeBackend)(nil)
@@ -132,6 +136,18 @@ func (b *fakeBackend) ReadIndex(context.Context) (pbft.Height, error) {
 
 func (b *fakeBackend) Certified(context.Context, []byte) (*receipt.State, error) {
 	return nil, ErrNotCertified
+}
+
+func (b *fakeBackend) Links(ctx context.Context, after feed.Position, until pbft.Height) (*changedBlocks, error) {
+	return b.links(ctx, after, until)
+}
+
+func (b *fakeBackend) Pieces(ctx context.Context, q *store.PiecesQuery) (*store.FeedAnswer, error) {
+	return b.pieces(ctx, q)
+}
+
+func (b *fakeBackend) AwaitCertified(ctx context.Context, h pbft.Height) error {
+	return b.await(ctx, h)
 }
 
 func (b *fakeBackend) ReceiptAt(ctx context.Context, h pbft.Height, d pbft.Digest, op int) (*receiptParts, error) {

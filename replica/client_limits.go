@@ -55,6 +55,10 @@ type ClientLimits struct {
 	Calls          int
 	CallsPerClient int
 	CallTimeout    time.Duration
+	// Watches bounds calls about the feed at once, most of which wait for something to
+	// change, WatchesPerClient those of one client.
+	Watches          int
+	WatchesPerClient int
 	// MaxQueryBytes bounds one query.
 	MaxQueryBytes int
 }
@@ -68,6 +72,7 @@ func DefaultClientLimits() ClientLimits {
 		ClientRequests: 1024, ClientBytes: 16 << 20, TotalRequests: 65536, TotalBytes: 256 << 20,
 		Verifiers: max(1, runtime.GOMAXPROCS(0)/2),
 		Calls:     256, CallsPerClient: 16, CallTimeout: 10 * time.Second,
+		Watches: 1024, WatchesPerClient: 8,
 		MaxQueryBytes: 1 << 20,
 	}
 }
@@ -97,6 +102,8 @@ func (l ClientLimits) Validate() error {
 		{"Verifiers", l.Verifiers, 1, 1024},
 		{"Calls", l.Calls, 1, 1 << 16},
 		{"CallsPerClient", l.CallsPerClient, 1, 1 << 16},
+		{"Watches", l.Watches, 1, 1 << 16},
+		{"WatchesPerClient", l.WatchesPerClient, 1, 1 << 16},
 		{"MaxQueryBytes", l.MaxQueryBytes, 1, l.MaxMessageBytes},
 	} {
 		if f.value < f.low || f.value > f.high {
@@ -137,6 +144,8 @@ func (l ClientLimits) withDefaults(p crypto.Parameters) ClientLimits {
 	orDefault(&l.Calls, d.Calls)
 	orDefault(&l.CallsPerClient, d.CallsPerClient)
 	orDefault(&l.CallTimeout, d.CallTimeout)
+	orDefault(&l.Watches, d.Watches)
+	orDefault(&l.WatchesPerClient, d.WatchesPerClient)
 	orDefault(&l.MaxQueryBytes, d.MaxQueryBytes)
 	orDefault(&l.TotalRequests, max(d.TotalRequests, l.ClientRequests))
 	orDefault(&l.TotalBytes, max(d.TotalBytes, 4*l.ClientBytes))

@@ -87,6 +87,8 @@ var clientMethods = map[string]bool{
 	api.Parley_Session_FullMethodName:   true,
 	api.Parley_Query_FullMethodName:     true,
 	api.Parley_Certified_FullMethodName: true,
+	api.Parley_Watch_FullMethodName:     true,
+	api.Parley_Changes_FullMethodName:   true,
 	api.Parley_Receipt_FullMethodName:   true,
 	api.Parley_Status_FullMethodName:    true,
 	api.Parley_Cluster_FullMethodName:   true,
@@ -161,6 +163,7 @@ func (s *clientServer) start(b backend) error {
 	s.service = &clientService{
 		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
 		calls:       callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
+		watches:     callLimiter{total: l.Watches, each: l.WatchesPerClient, clients: make(map[crypto.PublicKey]int)},
 		where:       statusCache{get: b.Status, now: time.Now},
 		attachments: ed25519.NewVerifier(1), attaching: make(chan struct{}, l.Verifiers), pause: pause,
 	}
@@ -232,11 +235,15 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 		return nil, err
 	}
 	s.counters.calls.Add(1)
-	if !s.service.calls.enter(auth.Owner) {
+	limiter := &s.service.calls
+	if info.FullMethod == api.Parley_Watch_FullMethodName || info.FullMethod == api.Parley_Changes_FullMethodName {
+		limiter = &s.service.watches // they wait for long, and must not keep others from reading
+	}
+	if !limiter.enter(auth.Owner) {
 		s.counters.callsBusy.Add(1)
 		return nil, status.Error(codes.ResourceExhausted, "too many calls under way; try again")
 	}
-	defer s.service.calls.leave(auth.Owner)
+	defer limiter.leave(auth.Owner)
 	ctx, cancel := context.WithTimeout(statemachine.WithCaller(ctx, auth.Owner), s.service.limits.CallTimeout)
 	defer cancel()
 	return handler(ctx, request)

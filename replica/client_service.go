@@ -30,6 +30,7 @@ type clientService struct {
 	ingress *ingress
 	router  *replyRouter
 	calls   callLimiter
+	watches callLimiter // those about the feed
 	where   statusCache
 	// attachments checks the signatures of attachments, attaching bounds how many do
 	// so at once. It is not the verifier of requests, which remembers who has sent bad

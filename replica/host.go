@@ -109,6 +109,7 @@ func (h *nodeHost) Refused(r *pbft.Request, why pbft.Drop) { (*Server)(h).refuse
 func (h *nodeHost) Stable(b *pbft.Bundle) {
 	s := (*Server)(h)
 	s.runner.certifiedSnapshot(b.Height())
+	s.runner.seals.stable(b)
 	s.files.put(func() {
 		if s.runner.isSnapshot(b.Height()) {
 			s.logger.Info("checkpoint is stable", "height", b.Height(), "block", b.Ref().Digest)

@@ -70,6 +70,9 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 		if damage == nil {
 			restored = true
 			logger.Info("snapshot restored", "height", h)
+			if err := r.sealRestored(h); err != nil {
+				return nil, err
+			}
 			break
 		}
 		logger.Error("snapshot is damaged, trying an older one", "height", h, "error", damage)

@@ -274,6 +274,10 @@ func (r *runner) adopt(b *pbft.Bundle) error {
 			// The bytes are the certified ones: it is the application that cannot.
 			return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
 		}
+		if err := r.sealRestored(b.Height()); err != nil {
+			return err
+		}
+		r.seals.stable(b)
 	}
 	r.logger.Info("state installed", "height", b.Height())
 	r.gate.raise(b.Height())

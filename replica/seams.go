@@ -9,6 +9,8 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/receipttree"
+	"github.com/parley-bft/parley/statemachine/store"
+	"github.com/parley-bft/parley/statemachine/store/feed"
 	"github.com/parley-bft/parley/transport"
 )
 
@@ -63,6 +65,18 @@ type backend interface {
 	// Certified returns a proof of what the state at the latest stable checkpoint maps
 	// key to. Errors: ErrNoQueries, ErrNotCertified, ErrPruned, ErrStore.
 	Certified(ctx context.Context, key []byte) (*receipt.State, error)
+
+	// Links returns which blocks changed something after a position of the feed, up to the
+	// latest certified checkpoint and with the proof that these are all, or up to a height
+	// that is not 0. Errors: ErrNoQueries, ErrNotCertified, ErrPruned.
+	Links(ctx context.Context, after feed.Position, until pbft.Height) (*changedBlocks, error)
+
+	// Pieces returns what those blocks changed. Errors: ErrNoQueries.
+	Pieces(ctx context.Context, q *store.PiecesQuery) (*store.FeedAnswer, error)
+
+	// AwaitCertified returns when something can be proved under a checkpoint of that height
+	// or above, or ctx ends.
+	AwaitCertified(ctx context.Context, h pbft.Height) error
 
 	// ReceiptAt returns what a receipt for one operation of a request is made of.
 	// Errors: ErrNoSuchResult, ErrNotCertified, ErrPruned, ErrStore.

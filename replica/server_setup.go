@@ -40,6 +40,9 @@ func (s *Server) recover() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.runner.seals.stored(store); err != nil {
+		return nil, err
+	}
 	coreCfg, err := s.coreConfig(rec.executed)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,9 @@ const (
 	// CodeResultTooLarge: the operation RAN, and its result was over
 	// [Limits.MaxResultBytes] or [Limits.MaxReplyBytes] and was dropped.
 	CodeResultTooLarge ResultCode = 5
+	// CodeReservedKey: the operation wanted to change a key of the state that is not the
+	// application's own (see package store). Nothing was changed.
+	CodeReservedKey ResultCode = 6
 
 	// CodeApplication is the first code that is the application's own.
 	CodeApplication ResultCode = 100
@@ -40,6 +43,8 @@ func (c ResultCode) String() string {
 		return "application panicked"
 	case CodeResultTooLarge:
 		return "result too large"
+	case CodeReservedKey:
+		return "reserved key"
 	default:
 		return fmt.Sprintf("code %d", uint32(c))
 	}

@@ -17,6 +17,9 @@ const (
 	// MaxEntries bounds replies, refusals and attachments' answers, each: a replica packs
 	// about 1 MiB, of entries that take some 100 bytes.
 	MaxEntries = 16384
+	// MaxPieces is more than fit into a megabyte: a piece that is not a block's last has
+	// 256 KiB, and one that is has a change and a digest.
+	MaxPieces = 32768
 	// MaxPeers is more than the members of the largest cluster.
 	MaxPeers = 1024
 )
@@ -56,6 +59,10 @@ func limitsOf(v any) []limit {
 		return []limit{{1, false, MaxRequests}, {2, false, MaxAttach}, {3, true, MaxDetach}}
 	case *ReplicaMessage:
 		return []limit{{1, false, MaxEntries}, {2, false, MaxEntries}, {5, false, MaxEntries}}
+	case *WatchResponse:
+		return []limit{{5, false, MaxPieces}}
+	case *ChangesResponse:
+		return []limit{{2, false, MaxPieces}}
 	case *StatusResponse:
 		return []limit{{21, false, MaxPeers}}
 	}

@@ -307,6 +307,65 @@ func (Reason) EnumDescriptor() ([]byte, []int) {
 	return file_parley_proto_rawDescGZIP(), []int{2}
 }
 
+type WatchState int32
+
+const (
+	WatchState_WATCH_STATE_UNSPECIFIED WatchState = 0
+	WatchState_WATCH_STATE_FOUND       WatchState = 1
+	// There is no checkpoint that this replica can prove anything under. Ask again soon, or
+	// another one.
+	WatchState_WATCH_STATE_NOT_CERTIFIED WatchState = 2
+	// This replica does not know any more what changed after the position. Another may.
+	WatchState_WATCH_STATE_COMPACTED WatchState = 3
+	// The position is none on this replica's chain: it may be ahead of it.
+	WatchState_WATCH_STATE_UNKNOWN WatchState = 4
+)
+
+// Enum value maps for WatchState.
+var (
+	WatchState_name = map[int32]string{
+		0: "WATCH_STATE_UNSPECIFIED",
+		1: "WATCH_STATE_FOUND",
+		2: "WATCH_STATE_NOT_CERTIFIED",
+		3: "WATCH_STATE_COMPACTED",
+		4: "WATCH_STATE_UNKNOWN",
+	}
+	WatchState_value = map[string]int32{
+		"WATCH_STATE_UNSPECIFIED":   0,
+		"WATCH_STATE_FOUND":         1,
+		"WATCH_STATE_NOT_CERTIFIED": 2,
+		"WATCH_STATE_COMPACTED":     3,
+		"WATCH_STATE_UNKNOWN":       4,
+	}
+)
+
+func (x WatchState) Enum() *WatchState {
+	p := new(WatchState)
+	*p = x
+	return p
+}
+
+func (x WatchState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WatchState) Descriptor() protoreflect.EnumDescriptor {
+	return file_parley_proto_enumTypes[3].Descriptor()
+}
+
+func (WatchState) Type() protoreflect.EnumType {
+	return &file_parley_proto_enumTypes[3]
+}
+
+func (x WatchState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WatchState.Descriptor instead.
+func (WatchState) EnumDescriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{3}
+}
+
 type QueryResponse_State int32
 
 const (
@@ -346,11 +405,11 @@ func (x QueryResponse_State) String() string {
 }
 
 func (QueryResponse_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[3].Descriptor()
+	return file_parley_proto_enumTypes[4].Descriptor()
 }
 
 func (QueryResponse_State) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[3]
+	return &file_parley_proto_enumTypes[4]
 }
 
 func (x QueryResponse_State) Number() protoreflect.EnumNumber {
@@ -401,11 +460,11 @@ func (x CertifiedResponse_State) String() string {
 }
 
 func (CertifiedResponse_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[4].Descriptor()
+	return file_parley_proto_enumTypes[5].Descriptor()
 }
 
 func (CertifiedResponse_State) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[4]
+	return &file_parley_proto_enumTypes[5]
 }
 
 func (x CertifiedResponse_State) Number() protoreflect.EnumNumber {
@@ -460,11 +519,11 @@ func (x ReceiptResponse_State) String() string {
 }
 
 func (ReceiptResponse_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_parley_proto_enumTypes[5].Descriptor()
+	return file_parley_proto_enumTypes[6].Descriptor()
 }
 
 func (ReceiptResponse_State) Type() protoreflect.EnumType {
-	return &file_parley_proto_enumTypes[5]
+	return &file_parley_proto_enumTypes[6]
 }
 
 func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
@@ -473,7 +532,7 @@ func (x ReceiptResponse_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReceiptResponse_State.Descriptor instead.
 func (ReceiptResponse_State) EnumDescriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{11, 0}
+	return file_parley_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type ClientMessage struct {
@@ -1184,6 +1243,298 @@ func (x *CertifiedResponse) GetProof() []byte {
 	return nil
 }
 
+// The feed. The state contains the head of a chain of hashes, with a link for each block
+// that changed something; package statemachine/store/feed says what is hashed. A client
+// that knows one position on the chain asks for the links after it, and checks that they
+// lead to the head that the certificate covers: then these are all the blocks that changed
+// something, in order. Then it checks what they changed, piece by piece, against the
+// links. Whatever does not check comes from a faulty replica, and another one is asked.
+type WatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position: the height of the last block before it, and the digest of the chain up
+	// to there. Without the digest only the proof is wanted.
+	Height uint64 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Chain  []byte `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"` // 32 bytes, or none
+	// 0 asks for the links up to the latest certified checkpoint, with the proof. Else these
+	// are links up to this height, from an answer that had "more" on.
+	Until uint64 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`
+	// How long the replica may wait as long as nothing has changed; it may wait for less.
+	WaitMs        uint32 `protobuf:"varint,4,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_parley_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WatchRequest) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *WatchRequest) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *WatchRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type WatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State WatchState             `protobuf:"varint,1,opt,name=state,proto3,enum=parley.v1.WatchState" json:"state,omitempty"`
+	// Of the key of the feed, as State in package receipt encodes it; also with states
+	// COMPACTED and UNKNOWN. Empty if "until" was given.
+	Proof []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	// 48 bytes for each: height, time, and the digest of the first piece. None says that
+	// nothing has changed.
+	Links []byte `protobuf:"bytes,3,opt,name=links,proto3" json:"links,omitempty"`
+	// There are more links up to the same height.
+	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// Pieces of what the first of these blocks changed, as in ChangesResponse.
+	Pieces [][]byte `protobuf:"bytes,5,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	// The oldest position that can be asked for, with state COMPACTED.
+	OldestHeight  uint64 `protobuf:"varint,6,opt,name=oldest_height,json=oldestHeight,proto3" json:"oldest_height,omitempty"`
+	OldestChain   []byte `protobuf:"bytes,7,opt,name=oldest_chain,json=oldestChain,proto3" json:"oldest_chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchResponse) Reset() {
+	*x = WatchResponse{}
+	mi := &file_parley_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchResponse) ProtoMessage() {}
+
+func (x *WatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
+func (*WatchResponse) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WatchResponse) GetState() WatchState {
+	if x != nil {
+		return x.State
+	}
+	return WatchState_WATCH_STATE_UNSPECIFIED
+}
+
+func (x *WatchResponse) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetLinks() []byte {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *WatchResponse) GetPieces() [][]byte {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetOldestHeight() uint64 {
+	if x != nil {
+		return x.OldestHeight
+	}
+	return 0
+}
+
+func (x *WatchResponse) GetOldestChain() []byte {
+	if x != nil {
+		return x.OldestChain
+	}
+	return nil
+}
+
+type ChangesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"` // of a link
+	Piece         uint32                 `protobuf:"varint,2,opt,name=piece,proto3" json:"piece,omitempty"`   // the first that is wanted, from 0
+	Until         uint64                 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`   // the height of the last link that is known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangesRequest) Reset() {
+	*x = ChangesRequest{}
+	mi := &file_parley_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangesRequest) ProtoMessage() {}
+
+func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
+func (*ChangesRequest) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ChangesRequest) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetPiece() uint32 {
+	if x != nil {
+		return x.Piece
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+type ChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State WatchState             `protobuf:"varint,1,opt,name=state,proto3,enum=parley.v1.WatchState" json:"state,omitempty"` // FOUND, COMPACTED or UNKNOWN
+	// The pieces from the first on, then those of the next link and so on, about a megabyte.
+	// A piece has up to 33 MiB, if it has a long value.
+	Pieces        [][]byte `protobuf:"bytes,2,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangesResponse) Reset() {
+	*x = ChangesResponse{}
+	mi := &file_parley_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangesResponse) ProtoMessage() {}
+
+func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
+func (*ChangesResponse) Descriptor() ([]byte, []int) {
+	return file_parley_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ChangesResponse) GetState() WatchState {
+	if x != nil {
+		return x.State
+	}
+	return WatchState_WATCH_STATE_UNSPECIFIED
+}
+
+func (x *ChangesResponse) GetPieces() [][]byte {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
 type ReceiptRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`       // where the request ran or was turned down, as its reply says
@@ -1195,7 +1546,7 @@ type ReceiptRequest struct {
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1558,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[10]
+	mi := &file_parley_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1571,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{10}
+	return file_parley_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReceiptRequest) GetHeight() uint64 {
@@ -1255,7 +1606,7 @@ type ReceiptResponse struct {
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1618,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[11]
+	mi := &file_parley_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1631,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{11}
+	return file_parley_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReceiptResponse) GetState() ReceiptResponse_State {
@@ -1305,7 +1656,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1668,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[12]
+	mi := &file_parley_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1681,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{12}
+	return file_parley_proto_rawDescGZIP(), []int{16}
 }
 
 type StatusResponse struct {
@@ -1362,7 +1713,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_parley_proto_msgTypes[13]
+	mi := &file_parley_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1725,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[13]
+	mi := &file_parley_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1738,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{13}
+	return file_parley_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatusResponse) GetCluster() []byte {
@@ -1548,7 +1899,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_parley_proto_msgTypes[14]
+	mi := &file_parley_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1911,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[14]
+	mi := &file_parley_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1924,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{14}
+	return file_parley_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -1605,7 +1956,7 @@ type ClusterRequest struct {
 
 func (x *ClusterRequest) Reset() {
 	*x = ClusterRequest{}
-	mi := &file_parley_proto_msgTypes[15]
+	mi := &file_parley_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1968,7 @@ func (x *ClusterRequest) String() string {
 func (*ClusterRequest) ProtoMessage() {}
 
 func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[15]
+	mi := &file_parley_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1981,7 @@ func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRequest.ProtoReflect.Descriptor instead.
 func (*ClusterRequest) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{15}
+	return file_parley_proto_rawDescGZIP(), []int{19}
 }
 
 type ClusterResponse struct {
@@ -1644,7 +1995,7 @@ type ClusterResponse struct {
 
 func (x *ClusterResponse) Reset() {
 	*x = ClusterResponse{}
-	mi := &file_parley_proto_msgTypes[16]
+	mi := &file_parley_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +2007,7 @@ func (x *ClusterResponse) String() string {
 func (*ClusterResponse) ProtoMessage() {}
 
 func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_proto_msgTypes[16]
+	mi := &file_parley_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +2020,7 @@ func (x *ClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterResponse.ProtoReflect.Descriptor instead.
 func (*ClusterResponse) Descriptor() ([]byte, []int) {
-	return file_parley_proto_rawDescGZIP(), []int{16}
+	return file_parley_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ClusterResponse) GetCluster() []byte {
@@ -1757,7 +2108,27 @@ const file_parley_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSTATE_FOUND\x10\x01\x12\x17\n" +
 	"\x13STATE_NOT_CERTIFIED\x10\x02\x12\x10\n" +
-	"\fSTATE_PRUNED\x10\x03\"`\n" +
+	"\fSTATE_PRUNED\x10\x03\"k\n" +
+	"\fWatchRequest\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05chain\x18\x02 \x01(\fR\x05chain\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x04R\x05until\x12\x17\n" +
+	"\await_ms\x18\x04 \x01(\rR\x06waitMs\"\xdc\x01\n" +
+	"\rWatchResponse\x12+\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x15.parley.v1.WatchStateR\x05state\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\x12\x14\n" +
+	"\x05links\x18\x03 \x01(\fR\x05links\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\x12\x16\n" +
+	"\x06pieces\x18\x05 \x03(\fR\x06pieces\x12#\n" +
+	"\roldest_height\x18\x06 \x01(\x04R\foldestHeight\x12!\n" +
+	"\foldest_chain\x18\a \x01(\fR\voldestChain\"T\n" +
+	"\x0eChangesRequest\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05piece\x18\x02 \x01(\rR\x05piece\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x04R\x05until\"V\n" +
+	"\x0fChangesResponse\x12+\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x15.parley.v1.WatchStateR\x05state\x12\x16\n" +
+	"\x06pieces\x18\x02 \x03(\fR\x06pieces\"`\n" +
 	"\x0eReceiptRequest\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x18\n" +
 	"\arequest\x18\x02 \x01(\fR\arequest\x12\x1c\n" +
@@ -1830,11 +2201,20 @@ const file_parley_proto_rawDesc = "" +
 	"\x15REASON_FOREIGN_CLIENT\x10\x06\x12\x17\n" +
 	"\x13REASON_NOT_ADMITTED\x10\a\x12\x14\n" +
 	"\x10REASON_TOO_LARGE\x10\b\x12\x12\n" +
-	"\x0eREASON_EXPIRED\x10\t2\x93\x03\n" +
+	"\x0eREASON_EXPIRED\x10\t*\x93\x01\n" +
+	"\n" +
+	"WatchState\x12\x1b\n" +
+	"\x17WATCH_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11WATCH_STATE_FOUND\x10\x01\x12\x1d\n" +
+	"\x19WATCH_STATE_NOT_CERTIFIED\x10\x02\x12\x19\n" +
+	"\x15WATCH_STATE_COMPACTED\x10\x03\x12\x17\n" +
+	"\x13WATCH_STATE_UNKNOWN\x10\x042\x91\x04\n" +
 	"\x06Parley\x12B\n" +
 	"\aSession\x12\x18.parley.v1.ClientMessage\x1a\x19.parley.v1.ReplicaMessage(\x010\x01\x12:\n" +
 	"\x05Query\x12\x17.parley.v1.QueryRequest\x1a\x18.parley.v1.QueryResponse\x12F\n" +
-	"\tCertified\x12\x1b.parley.v1.CertifiedRequest\x1a\x1c.parley.v1.CertifiedResponse\x12@\n" +
+	"\tCertified\x12\x1b.parley.v1.CertifiedRequest\x1a\x1c.parley.v1.CertifiedResponse\x12:\n" +
+	"\x05Watch\x12\x17.parley.v1.WatchRequest\x1a\x18.parley.v1.WatchResponse\x12@\n" +
+	"\aChanges\x12\x19.parley.v1.ChangesRequest\x1a\x1a.parley.v1.ChangesResponse\x12@\n" +
 	"\aReceipt\x12\x19.parley.v1.ReceiptRequest\x1a\x1a.parley.v1.ReceiptResponse\x12=\n" +
 	"\x06Status\x12\x18.parley.v1.StatusRequest\x1a\x19.parley.v1.StatusResponse\x12@\n" +
 	"\aCluster\x12\x19.parley.v1.ClusterRequest\x1a\x1a.parley.v1.ClusterResponseB)Z'github.com/parley-bft/parley/client/apib\x06proto3"
@@ -1851,63 +2231,74 @@ func file_parley_proto_rawDescGZIP() []byte {
 	return file_parley_proto_rawDescData
 }
 
-var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_parley_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_parley_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_parley_proto_goTypes = []any{
 	(Replies)(0),                 // 0: parley.v1.Replies
 	(Outcome)(0),                 // 1: parley.v1.Outcome
 	(Reason)(0),                  // 2: parley.v1.Reason
-	(QueryResponse_State)(0),     // 3: parley.v1.QueryResponse.State
-	(CertifiedResponse_State)(0), // 4: parley.v1.CertifiedResponse.State
-	(ReceiptResponse_State)(0),   // 5: parley.v1.ReceiptResponse.State
-	(*ClientMessage)(nil),        // 6: parley.v1.ClientMessage
-	(*Attachment)(nil),           // 7: parley.v1.Attachment
-	(*ReplicaMessage)(nil),       // 8: parley.v1.ReplicaMessage
-	(*Attached)(nil),             // 9: parley.v1.Attached
-	(*Reply)(nil),                // 10: parley.v1.Reply
-	(*Refusal)(nil),              // 11: parley.v1.Refusal
-	(*QueryRequest)(nil),         // 12: parley.v1.QueryRequest
-	(*QueryResponse)(nil),        // 13: parley.v1.QueryResponse
-	(*CertifiedRequest)(nil),     // 14: parley.v1.CertifiedRequest
-	(*CertifiedResponse)(nil),    // 15: parley.v1.CertifiedResponse
-	(*ReceiptRequest)(nil),       // 16: parley.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),      // 17: parley.v1.ReceiptResponse
-	(*StatusRequest)(nil),        // 18: parley.v1.StatusRequest
-	(*StatusResponse)(nil),       // 19: parley.v1.StatusResponse
-	(*Peer)(nil),                 // 20: parley.v1.Peer
-	(*ClusterRequest)(nil),       // 21: parley.v1.ClusterRequest
-	(*ClusterResponse)(nil),      // 22: parley.v1.ClusterResponse
+	(WatchState)(0),              // 3: parley.v1.WatchState
+	(QueryResponse_State)(0),     // 4: parley.v1.QueryResponse.State
+	(CertifiedResponse_State)(0), // 5: parley.v1.CertifiedResponse.State
+	(ReceiptResponse_State)(0),   // 6: parley.v1.ReceiptResponse.State
+	(*ClientMessage)(nil),        // 7: parley.v1.ClientMessage
+	(*Attachment)(nil),           // 8: parley.v1.Attachment
+	(*ReplicaMessage)(nil),       // 9: parley.v1.ReplicaMessage
+	(*Attached)(nil),             // 10: parley.v1.Attached
+	(*Reply)(nil),                // 11: parley.v1.Reply
+	(*Refusal)(nil),              // 12: parley.v1.Refusal
+	(*QueryRequest)(nil),         // 13: parley.v1.QueryRequest
+	(*QueryResponse)(nil),        // 14: parley.v1.QueryResponse
+	(*CertifiedRequest)(nil),     // 15: parley.v1.CertifiedRequest
+	(*CertifiedResponse)(nil),    // 16: parley.v1.CertifiedResponse
+	(*WatchRequest)(nil),         // 17: parley.v1.WatchRequest
+	(*WatchResponse)(nil),        // 18: parley.v1.WatchResponse
+	(*ChangesRequest)(nil),       // 19: parley.v1.ChangesRequest
+	(*ChangesResponse)(nil),      // 20: parley.v1.ChangesResponse
+	(*ReceiptRequest)(nil),       // 21: parley.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),      // 22: parley.v1.ReceiptResponse
+	(*StatusRequest)(nil),        // 23: parley.v1.StatusRequest
+	(*StatusResponse)(nil),       // 24: parley.v1.StatusResponse
+	(*Peer)(nil),                 // 25: parley.v1.Peer
+	(*ClusterRequest)(nil),       // 26: parley.v1.ClusterRequest
+	(*ClusterResponse)(nil),      // 27: parley.v1.ClusterResponse
 }
 var file_parley_proto_depIdxs = []int32{
-	7,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
+	8,  // 0: parley.v1.ClientMessage.attach:type_name -> parley.v1.Attachment
 	0,  // 1: parley.v1.ClientMessage.replies:type_name -> parley.v1.Replies
-	10, // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
-	11, // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
-	9,  // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
+	11, // 2: parley.v1.ReplicaMessage.replies:type_name -> parley.v1.Reply
+	12, // 3: parley.v1.ReplicaMessage.refusals:type_name -> parley.v1.Refusal
+	10, // 4: parley.v1.ReplicaMessage.attached:type_name -> parley.v1.Attached
 	2,  // 5: parley.v1.Attached.reason:type_name -> parley.v1.Reason
 	1,  // 6: parley.v1.Reply.outcome:type_name -> parley.v1.Outcome
 	2,  // 7: parley.v1.Refusal.reason:type_name -> parley.v1.Reason
-	3,  // 8: parley.v1.QueryResponse.state:type_name -> parley.v1.QueryResponse.State
-	4,  // 9: parley.v1.CertifiedResponse.state:type_name -> parley.v1.CertifiedResponse.State
-	5,  // 10: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
-	20, // 11: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
-	6,  // 12: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
-	12, // 13: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
-	14, // 14: parley.v1.Parley.Certified:input_type -> parley.v1.CertifiedRequest
-	16, // 15: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
-	18, // 16: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
-	21, // 17: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
-	8,  // 18: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
-	13, // 19: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
-	15, // 20: parley.v1.Parley.Certified:output_type -> parley.v1.CertifiedResponse
-	17, // 21: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
-	19, // 22: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
-	22, // 23: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	4,  // 8: parley.v1.QueryResponse.state:type_name -> parley.v1.QueryResponse.State
+	5,  // 9: parley.v1.CertifiedResponse.state:type_name -> parley.v1.CertifiedResponse.State
+	3,  // 10: parley.v1.WatchResponse.state:type_name -> parley.v1.WatchState
+	3,  // 11: parley.v1.ChangesResponse.state:type_name -> parley.v1.WatchState
+	6,  // 12: parley.v1.ReceiptResponse.state:type_name -> parley.v1.ReceiptResponse.State
+	25, // 13: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	7,  // 14: parley.v1.Parley.Session:input_type -> parley.v1.ClientMessage
+	13, // 15: parley.v1.Parley.Query:input_type -> parley.v1.QueryRequest
+	15, // 16: parley.v1.Parley.Certified:input_type -> parley.v1.CertifiedRequest
+	17, // 17: parley.v1.Parley.Watch:input_type -> parley.v1.WatchRequest
+	19, // 18: parley.v1.Parley.Changes:input_type -> parley.v1.ChangesRequest
+	21, // 19: parley.v1.Parley.Receipt:input_type -> parley.v1.ReceiptRequest
+	23, // 20: parley.v1.Parley.Status:input_type -> parley.v1.StatusRequest
+	26, // 21: parley.v1.Parley.Cluster:input_type -> parley.v1.ClusterRequest
+	9,  // 22: parley.v1.Parley.Session:output_type -> parley.v1.ReplicaMessage
+	14, // 23: parley.v1.Parley.Query:output_type -> parley.v1.QueryResponse
+	16, // 24: parley.v1.Parley.Certified:output_type -> parley.v1.CertifiedResponse
+	18, // 25: parley.v1.Parley.Watch:output_type -> parley.v1.WatchResponse
+	20, // 26: parley.v1.Parley.Changes:output_type -> parley.v1.ChangesResponse
+	22, // 27: parley.v1.Parley.Receipt:output_type -> parley.v1.ReceiptResponse
+	24, // 28: parley.v1.Parley.Status:output_type -> parley.v1.StatusResponse
+	27, // 29: parley.v1.Parley.Cluster:output_type -> parley.v1.ClusterResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_parley_proto_init() }
@@ -1921,8 +2312,8 @@ func file_parley_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_proto_rawDesc), len(file_parley_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   17,
+			NumEnums:      7,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

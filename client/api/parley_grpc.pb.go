@@ -95,6 +95,8 @@ const (
 	Parley_Session_FullMethodName   = "/parley.v1.Parley/Session"
 	Parley_Query_FullMethodName     = "/parley.v1.Parley/Query"
 	Parley_Certified_FullMethodName = "/parley.v1.Parley/Certified"
+	Parley_Watch_FullMethodName     = "/parley.v1.Parley/Watch"
+	Parley_Changes_FullMethodName   = "/parley.v1.Parley/Changes"
 	Parley_Receipt_FullMethodName   = "/parley.v1.Parley/Receipt"
 	Parley_Status_FullMethodName    = "/parley.v1.Parley/Status"
 	Parley_Cluster_FullMethodName   = "/parley.v1.Parley/Cluster"
@@ -119,6 +121,13 @@ type ParleyClient interface {
 	// latest checkpoint's certificate: it needs no trust in the replica. How old it is the
 	// block's time says, which the proof covers. For applications that can prove.
 	Certified(ctx context.Context, in *CertifiedRequest, opts ...grpc.CallOption) (*CertifiedResponse, error)
+	// Watch returns which blocks changed something after a position of the feed, up to the
+	// latest checkpoint that is certified, with the proof that these are all: see
+	// WatchRequest. It needs no trust in the replica. It waits if there is nothing new.
+	// For applications on statemachine/store.
+	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (*WatchResponse, error)
+	// Changes returns what those blocks changed.
+	Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesResponse, error)
 	// Receipt returns the proof of one operation's result.
 	Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error)
 	// Status says where the replica is.
@@ -162,6 +171,26 @@ func (c *parleyClient) Certified(ctx context.Context, in *CertifiedRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CertifiedResponse)
 	err := c.cc.Invoke(ctx, Parley_Certified_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *parleyClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (*WatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WatchResponse)
+	err := c.cc.Invoke(ctx, Parley_Watch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *parleyClient) Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangesResponse)
+	err := c.cc.Invoke(ctx, Parley_Changes_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +246,13 @@ type ParleyServer interface {
 	// latest checkpoint's certificate: it needs no trust in the replica. How old it is the
 	// block's time says, which the proof covers. For applications that can prove.
 	Certified(context.Context, *CertifiedRequest) (*CertifiedResponse, error)
+	// Watch returns which blocks changed something after a position of the feed, up to the
+	// latest checkpoint that is certified, with the proof that these are all: see
+	// WatchRequest. It needs no trust in the replica. It waits if there is nothing new.
+	// For applications on statemachine/store.
+	Watch(context.Context, *WatchRequest) (*WatchResponse, error)
+	// Changes returns what those blocks changed.
+	Changes(context.Context, *ChangesRequest) (*ChangesResponse, error)
 	// Receipt returns the proof of one operation's result.
 	Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error)
 	// Status says where the replica is.
@@ -241,6 +277,12 @@ func (UnimplementedParleyServer) Query(context.Context, *QueryRequest) (*QueryRe
 }
 func (UnimplementedParleyServer) Certified(context.Context, *CertifiedRequest) (*CertifiedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Certified not implemented")
+}
+func (UnimplementedParleyServer) Watch(context.Context, *WatchRequest) (*WatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedParleyServer) Changes(context.Context, *ChangesRequest) (*ChangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Changes not implemented")
 }
 func (UnimplementedParleyServer) Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Receipt not implemented")
@@ -315,6 +357,42 @@ func _Parley_Certified_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Parley_Watch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ParleyServer).Watch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Parley_Watch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ParleyServer).Watch(ctx, req.(*WatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Parley_Changes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ParleyServer).Changes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Parley_Changes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ParleyServer).Changes(ctx, req.(*ChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Parley_Receipt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReceiptRequest)
 	if err := dec(in); err != nil {
@@ -383,6 +461,14 @@ var Parley_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Certified",
 			Handler:    _Parley_Certified_Handler,
+		},
+		{
+			MethodName: "Watch",
+			Handler:    _Parley_Watch_Handler,
+		},
+		{
+			MethodName: "Changes",
+			Handler:    _Parley_Changes_Handler,
 		},
 		{
 			MethodName: "Receipt",

@@ -105,3 +105,22 @@ func TestEveryBitOfAStateMatters(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecodeState: what decodes has one encoding, and proves nothing by itself.
+func FuzzDecodeState(f *testing.F) {
+	c, s := newState(f, "key7", 0, 1, 3)
+	good := s.Encode()
+	f.Add(good)
+	_, none := newState(f, "nokey", 0, 1, 3)
+	f.Add(none.Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := receipt.DecodeState(b)
+		if err != nil {
+			return
+		}
+		require.Equal(t, b, s.Encode())
+		if !bytes.Equal(b, good) {
+			require.Error(t, s.Verify(c.Roster, []byte("key7")))
+		}
+	})
+}

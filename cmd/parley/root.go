@@ -68,7 +68,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 	}
 	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newTrace(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
-	add("apps", newLedger(), newRegistry(), newContract(), newAccess())
+	add("apps", newLedger(), newRegistry(), newContract(), newAccess(), newWatch())
 	add("proof", newVerifyReceipt(), newCertified(), newVerifyState())
 	add("test", newChaos())
 	root.AddCommand(newVersion(), &cobra.Command{

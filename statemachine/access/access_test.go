@@ -19,6 +19,7 @@ import (
 	"github.com/parley-bft/parley/statemachine/signed"
 	"github.com/parley-bft/parley/statemachine/statetest"
 	"github.com/parley-bft/parley/statemachine/store"
+	"github.com/parley-bft/parley/statemachine/store/feed"
 )
 
 var chain = crypto.Digest{4, 2}
@@ -263,6 +264,45 @@ func TestEarlierStates(t *testing.T) {
 	require.Equal(t, "value 1", answer)
 	_, err = at(strangers[0], store.ProofQuery(before, []byte("x")))
 	refusedBy(t, RuleRoles, err)
+}
+
+// A watch shows everything that changes: it takes the right to that, whatever else a role
+// may read, and as the policy is with each answer.
+func TestWatching(t *testing.T) {
+	p := policy(Private)
+	p.Roles = append(p.Roles, Role{Name: "auditor", Read: []string{KindWatch}})
+	p.Members = append(p.Members, Member{Key: strangers[1].Public(), Roles: []string{"auditor"}})
+	w := newWorld(t, p)
+	w.app(dora, "set-a=1")
+	queries := [][]byte{
+		(&store.LinksQuery{After: feed.Beginning(), Until: w.height}).Encode(), (&store.LinksQuery{Until: w.height}).Encode(),
+		(&store.PiecesQuery{Height: w.height, Until: w.height}).Encode(),
+	}
+	for _, q := range queries {
+		for by, why := range map[*ed25519.Signer]Rule{dora: RuleRoles, emil: RuleRoles, strangers[0]: RulePrivate, strangers[1]: 0} {
+			_, err := w.query(by, q)
+			_, errAt := w.m.QueryAt(statemachine.WithCaller(t.Context(), by.Public()), w.height, q)
+			for _, err := range []error{err, errAt} {
+				if why == 0 {
+					require.NoError(t, err)
+				} else {
+					refusedBy(t, why, err)
+				}
+			}
+		}
+		_, err := w.m.Query(t.Context(), q)
+		refusedBy(t, RulePrivate, err)
+	}
+	_, err := w.query(strangers[1], store.ProofQuery(w.height, []byte("x")))
+	refusedBy(t, RuleRoles, err)
+	require.NoError(t, w.change(Change{SetMembers: []Member{{Key: strangers[1].Public(), Roles: []string{"auditor"}, Suspended: true}}}).Err())
+	_, err = w.query(strangers[1], queries[0])
+	refusedBy(t, RuleSuspended, err)
+
+	// Where everybody may read, everybody may watch.
+	w = newWorld(t, policy(Consortium))
+	_, err = w.query(strangers[0], queries[1])
+	require.NoError(t, err)
 }
 
 // What a store's machine can do beside the policy must be known here: a new way to read

@@ -54,7 +54,8 @@
 // honest replicas: whoever runs a replica sees the whole state, and so may whoever a
 // faulty replica chooses to tell. What must not be known to the operators of all replicas
 // does not belong into the state: see package registry/disclosure. A proof by the store
-// is a query of kind [KindProof]. Receipts are given to whoever knows the digest of a
+// is a query of kind [KindProof], a watch of everything that changes one of kind
+// [KindWatch], about which is decided with every answer. Receipts are given to whoever knows the digest of a
 // request.
 //
 // # In the store

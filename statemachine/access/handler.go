@@ -32,9 +32,13 @@ type Principal interface {
 	Principal(op *statemachine.Op) (crypto.PublicKey, bool)
 }
 
-// KindProof is the name of the store's own queries for proofs: whoever may read that may
-// read everything.
-const KindProof = "store/proof"
+// The names of the store's own queries. Whoever may read one of them may read everything:
+// by the names of keys, with KindProof; and with KindWatch all that changes, of the
+// application and of the policy.
+const (
+	KindProof = "store/proof"
+	KindWatch = "store/watch"
+)
 
 // Handler is an application with a policy around it.
 type Handler struct {
@@ -96,16 +100,10 @@ func NewMachine(s *store.Store, h *Handler) (*Machine, error) {
 	return &Machine{m, h}, nil
 }
 
-// proofQuery is how queries for proofs begin.
-var proofQuery = func() []byte {
-	q := store.ProofQuery(0, nil)
-	return q[:len(q)-8]
-}()
-
 // Query answers a query if the caller may read it. Who that is says
 // statemachine.CallerFrom; nobody is a stranger.
 func (m *Machine) Query(ctx context.Context, q []byte) ([]byte, error) {
-	if !bytes.HasPrefix(q, proofQuery) {
+	if !store.IsStoreQuery(q) {
 		return m.Machine.Query(ctx, q) // the handler decides
 	}
 	if err := m.decide(ctx, q); err != nil {
@@ -130,7 +128,10 @@ type decidedKey struct{}
 // *[Refusal], or the store's error.
 func (m *Machine) decide(ctx context.Context, q []byte) error {
 	kind := KindProof
-	if !bytes.HasPrefix(q, proofQuery) {
+	switch {
+	case store.IsFeedQuery(q):
+		kind = KindWatch
+	case !store.IsStoreQuery(q):
 		kind, _ = m.handler.kind(q)
 	}
 	caller, _ := statemachine.CallerFrom(ctx)

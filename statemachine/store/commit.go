@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"slices"
+
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // Commit makes what the transaction of the block holds the state after the block of
@@ -12,7 +14,13 @@ import (
 //
 // What was committed becomes durable when enough of it is there, see [Config.FlushBytes],
 // or by [Store.Flush]. A crash leaves the state after one whole block, see [Store.Durable].
-func (s *Store) Commit(height uint64) error {
+//
+// What a [Machine] commits continues the chain of changes (package feed); this does not.
+func (s *Store) Commit(height uint64) error { return s.commitBlock(height, nil) }
+
+// commitBlock is Commit of a block of the given time, whose changes are chained unless it
+// is nil.
+func (s *Store) commitBlock(height uint64, at *statemachine.Time) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
@@ -25,7 +33,7 @@ func (s *Store) Commit(height uint64) error {
 	for len(s.block.levels) > 1 {
 		s.block.levels[1].Discard()
 	}
-	if err := Catch(func() { s.commit(height) }); err != nil {
+	if err := Catch(func() { s.commit(height, at) }); err != nil {
 		return err
 	}
 	if s.pend.bytes >= int(s.cfg.FlushBytes) {
@@ -40,7 +48,7 @@ type change struct {
 	was, now record
 }
 
-func (s *Store) commit(height uint64) {
+func (s *Store) commit(height uint64, at *statemachine.Time) {
 	var changes []change
 	s.block.writes.Scan(func(key string, w record) bool {
 		if was := s.block.read(key); !was.is(w.value, w.deleted) {
@@ -50,6 +58,10 @@ func (s *Store) commit(height uint64) {
 		return true
 	})
 	s.block.reset()
+	var fed *fedBlock
+	if at != nil {
+		changes, fed = s.chain(height, *at, changes)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,6 +80,9 @@ func (s *Store) commit(height uint64) {
 			j := s.pend.journal(height)
 			j.keys = append(j.keys, c.key)
 		}
+	}
+	if fed != nil {
+		s.feedAppend(fed)
 	}
 	s.prune()
 }

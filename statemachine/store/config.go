@@ -20,6 +20,12 @@ type Config struct {
 	// to the database. What is overwritten and pruned by then is never written.
 	FlushBytes int64
 
+	// FeedBytes and FeedBlocks bound what is kept of the changes of the last blocks, for
+	// clients that watch (see "Changes"): so many bytes, of so many blocks that changed
+	// something. FeedBytes of 0 keeps nothing. It is a matter of this replica alone.
+	FeedBytes  int64
+	FeedBlocks uint64
+
 	// DatabaseCacheBytes bounds the database's own cache of what it has read.
 	DatabaseCacheBytes int64
 	// Logger hears what the database complains about; nil hears nothing.
@@ -32,12 +38,16 @@ type Config struct {
 	disks func(cfg Config, broken func(error)) (disks, error)
 }
 
+// MaxFeedBlocks is the largest [Config.FeedBlocks].
+const MaxFeedBlocks = 1 << 20
+
 // DefaultConfig is a store in memory that keeps the last 128 heights.
 func DefaultConfig() Config {
 	return Config{
 		Keep:       128,
 		syncBytes:  32 << 20,
 		CacheBytes: 128 << 20, FlushBytes: 8 << 20, DatabaseCacheBytes: 128 << 20,
+		FeedBytes: 64 << 20, FeedBlocks: 1 << 17,
 	}
 }
 
@@ -52,6 +62,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: CacheBytes is %d: set %d to %d", ErrConfig, c.CacheBytes, 1<<20, 1<<40)
 	case c.FlushBytes < 1<<10 || c.FlushBytes > 1<<32:
 		return fmt.Errorf("%w: FlushBytes is %d: set %d to %d", ErrConfig, c.FlushBytes, 1<<10, 1<<32)
+	case c.FeedBytes < 0 || c.FeedBytes > 1<<40:
+		return fmt.Errorf("%w: FeedBytes is %d: set 0 to %d", ErrConfig, c.FeedBytes, 1<<40)
+	case c.FeedBlocks < 1 || c.FeedBlocks > MaxFeedBlocks:
+		return fmt.Errorf("%w: FeedBlocks is %d: set 1 to %d", ErrConfig, c.FeedBlocks, MaxFeedBlocks)
 	case c.DatabaseCacheBytes < 1<<20 || c.DatabaseCacheBytes > 1<<40:
 		return fmt.Errorf("%w: DatabaseCacheBytes is %d: set %d to %d", ErrConfig, c.DatabaseCacheBytes, 1<<20, 1<<40)
 	}

@@ -59,6 +59,28 @@
 // snapshot is being loaded beside it, and otherwise what the database needs for the last
 // state and for what the kept heights changed; see "The disk" in DESIGN.md for the bound.
 //
+// # Changes
+//
+// A [Machine] chains what its blocks change: with each block that changed something it
+// puts under a key of its own the head of a hash chain over all changes so far, so that
+// the digest of the state covers the history of all changes, and a proof of that one key
+// certifies that a list of changes is complete, in order, and nothing else. Package feed
+// says what a change is and what is hashed. It is always on, because the head is part of
+// the state; it costs one hash over what a block changed.
+//
+// A store also keeps the changes of the last blocks, as many as [Config.FeedBytes] and
+// [Config.FeedBlocks] say, in its database, written with each flush: whoever knows a
+// position on the chain gets the blocks after it by [Store.Links] and what they changed
+// by [Store.Pieces], or hears that these are compacted; clients ask a [Machine] by
+// [LinksQuery] and [PiecesQuery]. What is kept has no gap and goes up to the last block.
+// After a snapshot of another replica was restored, or a [Store.Sync], it begins with
+// what comes later. It takes FeedBytes on the disk at most, or what the last block
+// changed if that is more; what was let go since the last flush comes on top, which
+// [Config.FlushBytes] bounds. In memory 64 bytes are kept for each block.
+//
+// The keys that begin with feed.Reserved are the store's own. Handlers do not see them; an
+// operation that writes to one is rejected with statemachine.CodeReservedKey.
+//
 // # Another replica's state
 //
 // [Store.Sync] makes the state that of a certified checkpoint by asking [Peer]s, whose

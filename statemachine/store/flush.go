@@ -61,6 +61,7 @@ func (s *Store) write(sync bool) (err error) {
 	if err := s.pruneStored(b, oldest); err != nil {
 		return s.fail("prune", err)
 	}
+	s.feedWrite(b)
 	h := head{begun: true, incomplete: s.incomplete, last: s.last, oldest: oldest, version: s.tree.version, seals: s.tree.seals, snapshots: s.snapshots}
 	b.set([]byte{spaceHead}, h.encode())
 	// Before the write: a view that looks into the database from now on must not take it
@@ -77,6 +78,7 @@ func (s *Store) write(sync bool) (err error) {
 		s.cache.add(&ids[i], s.pend.nodes[ids[i]])
 	}
 	s.pend.last.Scan(func(key string, r record) bool { s.records.put(key, r); return true })
+	s.feedWritten()
 	s.pend, s.dead = newPending(), nil
 	if sync {
 		s.durable = s.last

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +12,10 @@ var _ statemachine.HistoryQuerier = (*Machine)(nil)
 
 // QueryAt is [Machine.Query] from the state after the block of a height, which is not
 // pruned as long as the handler reads it. The error for one that is pruned wraps
-// [statemachine.ErrPruned] and the *[HeightError]. A [ProofQuery] names its own height.
+// [statemachine.ErrPruned] and the *[HeightError]. A [ProofQuery] names its own height,
+// and so do the queries about the feed.
 func (m *Machine) QueryAt(ctx context.Context, height uint64, q []byte) (answer []byte, err error) {
-	if bytes.HasPrefix(q, proofMagic) {
+	if IsStoreQuery(q) {
 		return m.Query(ctx, q)
 	}
 	if err := ctx.Err(); err != nil {

@@ -15,6 +15,8 @@ import (
 //	h  escaped key, height: the value that a key had before the block of that height
 //	j  height, part: what is of use only to read heights below: keys of h, nodes of n
 //	n  version, digit, prefix: a node of the tree (see node.go)
+//	c  height: what stands on the chain of changes there (see feed_log.go)
+//	f  height, index: a piece of what that block changed
 //
 // Nodes are in the order in which they come to be, so the database hardly rewrites the
 // ones that stay.
@@ -24,6 +26,8 @@ const (
 	spaceHistory = 'h'
 	spaceJournal = 'j'
 	spaceNodes   = 'n'
+	spaceLinks   = 'c'
+	spacePieces  = 'f'
 )
 
 func lastKey(key string) []byte {

@@ -242,6 +242,9 @@ func (s *Store) undo(to seal) error {
 	if err := it.close(); err != nil {
 		return err
 	}
+	for i := s.feed.from(to.height); i < len(s.feed.kept); i++ {
+		s.feed.kept[i].delete(b)
+	}
 	h := head{begun: true, last: to.height, oldest: s.oldest.Load(), version: s.tree.version}
 	for _, t := range s.tree.seals {
 		if t.height <= to.height {

@@ -85,7 +85,7 @@ func (m *Machine) found() error {
 	if err := Catch(func() { f.Found(m.store.Block()) }); err != nil {
 		return err
 	}
-	return m.store.Commit(0)
+	return m.store.commitBlock(0, new(statemachine.Time))
 }
 
 // fresh makes the state the initial one if it is still the last process's.
@@ -120,14 +120,23 @@ func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
 	if m.blocks != nil {
 		m.blocks.EndBlock(t, &b)
 	}
-	halt("commit", m.store.Commit(b.Height))
+	halt("commit", m.store.commitBlock(b.Height, &b.Time))
 	return results
 }
 
-func (m *Machine) apply(block Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+func (m *Machine) apply(block Txn, b *statemachine.Block, op *statemachine.Op) (r statemachine.Result) {
 	t := block.Begin()
 	defer t.Discard() // also after a panic
-	r := m.handler.Apply(t, b, op)
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case *ReservedKeyError:
+			r = statemachine.Reject(statemachine.CodeReservedKey, []byte(v.Error()))
+		default:
+			panic(v)
+		}
+	}()
+	r = m.handler.Apply(t, b, op)
 	if open := block.(*txn).o.levels; r.Code == statemachine.CodeOK && len(open) > 1 && open[1] == t {
 		t.Commit()
 	}
@@ -172,13 +181,17 @@ func (m *Machine) Restore(r io.Reader) error {
 	return err
 }
 
-// Query answers a [ProofQuery] itself and leaves all others to the handler.
+// Query answers a [ProofQuery], a [LinksQuery] and a [PiecesQuery] itself and leaves all
+// others to the handler.
 func (m *Machine) Query(ctx context.Context, q []byte) (answer []byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if rest, ok := bytes.CutPrefix(q, proofMagic); ok {
 		return m.prove(rest)
+	}
+	if rest, ok := bytes.CutPrefix(q, feedMagic); ok {
+		return m.feed(rest)
 	}
 	if err := m.fresh(); err != nil {
 		return nil, err

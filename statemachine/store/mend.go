@@ -170,7 +170,7 @@ func (s *Store) rebuild(ctx context.Context) error {
 // plant deletes all but the values, and makes a tree of them.
 func (s *Store) plant(ctx context.Context, h head) (err error) {
 	b := s.db.newBatch()
-	for _, space := range []byte{spaceHistory, spaceJournal, spaceNodes} {
+	for _, space := range []byte{spaceHistory, spaceJournal, spaceNodes, spaceLinks, spacePieces} {
 		if err := s.erase(ctx, space, &b); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store/feed"
 )
 
 var _ statemachine.PartedState = (*Machine)(nil)
@@ -28,9 +29,21 @@ func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) 
 }
 
 // CompareState is [Store.Compare] with a scrub: values that were changed beneath the
-// tree are among the differences. It costs reading the whole state.
+// tree are among the differences. It costs reading the whole state. The head of the chain
+// of changes, which differs ever since any key did, is left out where others differ too.
 func (m *Machine) CompareState(ctx context.Context, want statemachine.StateTarget, limit int) (differences []statemachine.StateDifference, more bool, err error) {
-	differences, more, _, err = m.store.Compare(ctx, syncOf(want), limit)
+	all, more, _, err := m.store.Compare(ctx, syncOf(want), limit+1)
+	for _, d := range all {
+		if d.Damaged || string(d.Key) != feed.Key {
+			differences = append(differences, d)
+		}
+	}
+	if len(differences) == 0 {
+		differences = all
+	}
+	if len(differences) > limit {
+		differences, more = differences[:limit], true
+	}
 	return differences, more, heightError(err)
 }
 

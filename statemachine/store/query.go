@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,9 +9,19 @@ import (
 	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
-// proofMagic begins the queries that a [Machine] answers itself. A handler's own
-// queries must not begin with it.
-var proofMagic = []byte("\xffparley/store/proof\x01")
+// What begins the queries that a [Machine] answers itself. A handler's own queries must
+// not begin with it.
+var (
+	ownMagic   = []byte("\xffparley/store/")
+	proofMagic = append(ownMagic[:len(ownMagic):len(ownMagic)], "proof\x01"...)
+	feedMagic  = append(ownMagic[:len(ownMagic):len(ownMagic)], "feed\x01"...)
+)
+
+// IsStoreQuery tells whether a query is one that a [Machine] answers itself.
+func IsStoreQuery(q []byte) bool { return bytes.HasPrefix(q, ownMagic) }
+
+// IsFeedQuery tells whether a query is a [LinksQuery] or a [PiecesQuery].
+func IsFeedQuery(q []byte) bool { return bytes.HasPrefix(q, feedMagic) }
 
 // ErrQuery is wrapped by the errors for queries that are malformed.
 var ErrQuery = errors.New("store query")

@@ -7,7 +7,8 @@ import (
 
 // Reader reads one state: that of a transaction, or that after a block (see [View]).
 //
-// Keys are not empty and ordered as byte strings. Slices that a Reader returns may be
+// Keys are not empty and ordered as byte strings. Those that begin with [feed.Reserved]
+// are the store's own and not seen. Slices that a Reader returns may be
 // kept and must not be changed. A Reader has no errors to return: where the database
 // fails it panics with a *[Failure], which [Catch] turns into an error and [Machine]
 // into the end of the replica.

@@ -68,10 +68,10 @@ func (f *frozen) WriteTo(dst io.Writer) (n int64, err error) {
 	failed := Catch(func() {
 		w.Uint64(snapshotMagic)
 		w.Fixed(f.digest[:])
-		for k, v := range f.v.Range(nil, nil) {
+		for k, r := range f.v.all() {
 			w.Uint8(1)
-			w.Bytes(k)
-			w.Bytes(v)
+			w.Bytes([]byte(k))
+			w.Bytes(r.value)
 			if w.Err() != nil {
 				return
 			}

@@ -51,6 +51,7 @@ type Store struct {
 	durable   uint64   // the height that the disk has
 	// syncing is closed when the sync that runs beside blocks has ended; nil: none does.
 	syncing chan struct{}
+	feed    feedLog
 }
 
 // Open opens the store, or makes it.
@@ -93,6 +94,10 @@ func (s *Store) use(db database) error {
 			return s.fail("open", err)
 		}
 	}
+	fed, err := s.feedLoad(db)
+	if err != nil {
+		return s.fail("open", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes/4*3)), nil
@@ -102,6 +107,11 @@ func (s *Store) use(db database) error {
 	s.tree = tree{version: h.version, seals: h.seals, dirty: make(map[string]struct{})}
 	s.snapshots = h.snapshots
 	s.returned = false
+	s.feed = fed
+	if h.incomplete {
+		s.feedForget()
+	}
+	s.feedPrune()
 	clear(s.pins)
 	s.oldest.Store(h.oldest)
 	s.epoch.Add(1)

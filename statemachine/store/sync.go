@@ -180,6 +180,7 @@ func (s *Store) unfinished() {
 	s.epoch.Add(1)
 	clear(s.pins)
 	s.oldest.Store(s.last)
+	s.feedForget()
 }
 
 // age makes records that say that they are younger than the state will be, of which

@@ -70,10 +70,16 @@ func checkKey(key []byte) {
 	if len(key) == 0 || len(key) > MaxKeyBytes {
 		panic(fmt.Sprintf("store: a key of %d bytes, where 1 to %d are allowed", len(key), MaxKeyBytes))
 	}
+	if isReserved(key) {
+		panic(&ReservedKeyError{bytes.Clone(key)})
+	}
 }
 
 func (t *txn) Get(key []byte) ([]byte, bool) {
 	t.check()
+	if isReserved(key) {
+		return nil, false
+	}
 	if w, ok := t.o.writes.Get(string(key)); ok {
 		return w.value, !w.deleted
 	}
@@ -188,10 +194,13 @@ func (t *txn) seq(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// yieldAll ends the walk of c.
+// yieldAll ends the walk of c. The store's own keys are left out.
 func yieldAll(c cursor, yield func(k, v []byte) bool) {
 	defer c.close()
 	for ; c.valid(); c.next() {
+		if isReserved(c.name()) {
+			continue
+		}
 		if r := c.record(); !r.deleted && !yield([]byte(c.name()), r.value) {
 			return
 		}

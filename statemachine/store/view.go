@@ -89,6 +89,9 @@ func (v *View) settled() bool { return v.newest && v.s.flushes.Load() == v.flush
 
 // Get is that of [Reader].
 func (v *View) Get(key []byte) ([]byte, bool) {
+	if isReserved(key) {
+		return nil, false
+	}
 	v.enter()
 	defer v.s.users.leave()
 	r := v.find(string(key))
@@ -170,6 +173,22 @@ func (v *View) seq(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 		c := v.cursor(from, to, reverse)
 		v.check()
 		yieldAll(c, yield)
+	}
+}
+
+// all yields everything, the store's own keys too, in ascending order.
+func (v *View) all() iter.Seq2[string, record] {
+	return func(yield func(string, record) bool) {
+		v.enter()
+		defer v.s.users.leave()
+		c := v.cursor(nil, nil, false)
+		defer c.close()
+		v.check()
+		for ; c.valid(); c.next() {
+			if r := c.record(); !r.deleted && !yield(c.name(), r) {
+				return
+			}
+		}
 	}
 }
 

@@ -1,0 +1,567 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"pgregory.net/rapid"
+
+	"github.com/parley-bft/parley/client"
+	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/client/internal/testcluster"
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine/store"
+	"github.com/parley-bft/parley/statemachine/store/feed"
+)
+
+// fill makes some blocks with a few checkpoints.
+func fill(h *history) {
+	h.block("a=1", "b=1")
+	h.certify()
+	h.block("a=2", "c=1", "c-", "b=1") // c was never there, b is what it was
+	h.block()
+	h.block("b-", "d="+strings.Repeat("d", 300))
+	h.certify()
+	h.block("e=1", "a=2")
+	h.block("f=1", "e=2", "a-")
+	h.certify()
+}
+
+func TestWatchFromTheBeginning(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning(), Fault: w.fault})
+	want := w.certified()
+	got, _ := read(t, testContext(t), watcher, len(want))
+	require.Equal(t, want, got)
+	require.Empty(t, w.faults())
+
+	state := make(map[string]string)
+	for _, e := range got {
+		if e.Deleted {
+			delete(state, e.Key)
+		} else {
+			state[e.Key] = e.Value
+		}
+	}
+	require.Equal(t, w.state, state, "the events applied to nothing are the state")
+
+	// What comes later comes when it is certified.
+	w.block("a=9")
+	later := make(chan client.Event, 1)
+	go func() {
+		e, err := watcher.Next(testContext(t))
+		if err == nil {
+			later <- e
+		}
+	}()
+	select {
+	case e := <-later:
+		require.Fail(t, "an event that nobody certified", "%v", e)
+	case <-time.After(50 * time.Millisecond):
+	}
+	w.certify()
+	require.Equal(t, "a", string((<-later).Key))
+}
+
+func TestWatchFromNow(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	watcher := w.client.Watch(client.WatchOptions{Progress: true})
+	e, err := watcher.Next(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, client.Progress, e.Kind)
+	require.Equal(t, pbft.Height(6), e.Height)
+	require.Equal(t, w.clock().UnixNano(), e.Time.UnixNano())
+	w.block("z=1")
+	w.certify()
+	e, err = watcher.Next(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, "z", string(e.Key))
+	again := w.client.Watch(client.WatchOptions{From: e.Cursor})
+	w.block("y=1")
+	w.certify()
+	e, err = again.Next(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, "y", string(e.Key))
+}
+
+func TestWatchOfAPrefix(t *testing.T) {
+	w := newWatched(t, nil)
+	for i := range 20 {
+		w.block(fmt.Sprintf("a/%02d=1", i), fmt.Sprintf("b/%02d=1", i))
+	}
+	w.certify()
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning(), Prefix: []byte("b/0"), Progress: true})
+	got, last := read(t, testContext(t), watcher, 10)
+	for i, e := range got {
+		require.Equal(t, fmt.Sprintf("b/%02d", i), e.Key)
+	}
+	e, err := watcher.Next(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, client.Progress, e.Kind)
+	require.Greater(t, e.Cursor.Height, last.Height)
+	require.Equal(t, uint64(20), e.Cursor.Height)
+}
+
+// A lie is what a replica makes of an honest answer.
+type lie struct {
+	name  string
+	kind  client.FaultKind
+	watch func(w *watched, q *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse
+	// changes is nil where the lie is in the first answer.
+	changes func(m *api.ChangesResponse)
+}
+
+// remade is a piece with other changes, its digest in order.
+func remade(t require.TestingT, piece []byte, edit func([]feed.Change) []feed.Change) []byte {
+	changes, next, err := feed.OpenPiece(piece, crypto.Hash("parley/store/feed/piece", piece))
+	require.NoError(t, err)
+	require.True(t, next.IsZero())
+	var p feed.Pieces
+	for _, c := range edit(changes) {
+		p.Add(&c)
+	}
+	pieces, _ := p.Finish()
+	return pieces[0]
+}
+
+func lies(t *testing.T) []lie {
+	links := func(edit func([]feed.Link) []feed.Link) func(*watched, *api.WatchRequest, *api.WatchResponse) *api.WatchResponse {
+		return func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			ls, err := feed.DecodeLinks(m.Links)
+			require.NoError(t, err)
+			m.Links = feed.AppendLinks(nil, edit(ls))
+			return m
+		}
+	}
+	piece := func(edit func([]feed.Change) []feed.Change) func(*watched, *api.WatchRequest, *api.WatchResponse) *api.WatchResponse {
+		return func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			if len(m.Pieces) > 0 {
+				m.Pieces[0] = remade(t, m.Pieces[0], edit)
+			}
+			return m
+		}
+	}
+	other := newHistory(t, testcluster.New(t, []uint64{1, 1, 1, 1}, func(c *crypto.Cluster) { c.Nonce = crypto.Digest{9} }), nil)
+	fill(other)
+	return []lie{
+		{name: "drops a change", kind: client.FaultForged, watch: piece(func(c []feed.Change) []feed.Change { return c[1:] })},
+		{name: "reorders changes", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			if len(m.Pieces) > 1 {
+				m.Pieces[0], m.Pieces[1] = m.Pieces[1], m.Pieces[0]
+			}
+			return m
+		}},
+		{name: "swaps the changes of a block", kind: client.FaultForged, watch: piece(func(c []feed.Change) []feed.Change { slices.Reverse(c); return c })},
+		{name: "forges a value", kind: client.FaultForged, watch: piece(func(c []feed.Change) []feed.Change { c[0].Value = []byte("forged"); return c })},
+		{name: "forges a deletion", kind: client.FaultForged, watch: piece(func(c []feed.Change) []feed.Change { c[0].Deleted = true; return c })},
+		{name: "adds a change", kind: client.FaultForged, watch: piece(func(c []feed.Change) []feed.Change {
+			return append(c, feed.Change{Key: []byte("zz"), Value: []byte("1")})
+		})},
+		{name: "cuts a block in two", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			if len(m.Pieces) > 0 {
+				one := remade(t, m.Pieces[0], func(c []feed.Change) []feed.Change { return c[:1] })
+				two := remade(t, m.Pieces[0], func(c []feed.Change) []feed.Change { return c[1:] })
+				m.Pieces = slices.Insert(m.Pieces[1:], 0, one, two)
+			}
+			return m
+		}},
+		{name: "leaves out the rest of a piece", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			if len(m.Pieces) > 0 {
+				m.Pieces[0] = m.Pieces[0][:len(m.Pieces[0])-3]
+			}
+			return m
+		}},
+		{name: "drops the first block", kind: client.FaultForged, watch: links(func(l []feed.Link) []feed.Link { return l[min(1, len(l)):] })},
+		{name: "drops the last block", kind: client.FaultForged, watch: links(func(l []feed.Link) []feed.Link { return l[:max(0, len(l)-1)] })},
+		{name: "drops all blocks", kind: client.FaultForged, watch: links(func([]feed.Link) []feed.Link { return nil })},
+		{name: "reorders blocks", kind: client.FaultForged, watch: links(func(l []feed.Link) []feed.Link { slices.Reverse(l); return l })},
+		{name: "repeats a block", kind: client.FaultForged, watch: links(func(l []feed.Link) []feed.Link { return append(l[:1:1], l...) })},
+		{name: "swaps the times of blocks", kind: client.FaultForged, watch: links(func(l []feed.Link) []feed.Link { l[0].Time, l[1].Time = l[1].Time, l[0].Time; return l })},
+		{name: "moves a block", kind: client.FaultForged, watch: links(func(l []feed.Link) []feed.Link { l[2].Height--; return l })},
+		{name: "goes on for ever", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.More = true
+			if len(m.Links) == 0 {
+				m.Links = (&feed.Link{Height: 3}).Append(nil)
+			}
+			return m
+		}},
+		{name: "proves nothing", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.Proof = nil
+			return m
+		}},
+		{name: "speaks for another cluster", kind: client.FaultForged, watch: func(_ *watched, q *api.WatchRequest, _ *api.WatchResponse) *api.WatchResponse {
+			m, err := other.watch(0)(context.Background(), q)
+			require.NoError(t, err)
+			return m
+		}},
+		{name: "makes no sense", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.State = 77
+			return m
+		}},
+		{name: "says that it is compacted", watch: func(_ *watched, q *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.State, m.OldestHeight, m.OldestChain = api.WatchState_WATCH_STATE_COMPACTED, 6, bytes.Repeat([]byte{1}, 32)
+			return m
+		}},
+		{name: "says that the cursor is none", watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.State = api.WatchState_WATCH_STATE_UNKNOWN
+			return m
+		}},
+		{name: "says that nothing is certified", watch: func(*watched, *api.WatchRequest, *api.WatchResponse) *api.WatchResponse {
+			return &api.WatchResponse{State: api.WatchState_WATCH_STATE_NOT_CERTIFIED}
+		}},
+		{name: "forges the changes that are asked for", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.Pieces = nil
+			return m
+		}, changes: func(m *api.ChangesResponse) { m.Pieces[0][40] ^= 1 }},
+		{name: "has no changes", watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.Pieces = nil
+			return m
+		}, changes: func(m *api.ChangesResponse) { m.Pieces = nil }},
+		{name: "says that the changes are compacted", watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+			m.Pieces = nil
+			return m
+		}, changes: func(m *api.ChangesResponse) { m.State, m.Pieces = api.WatchState_WATCH_STATE_COMPACTED, nil }},
+	}
+}
+
+// Three of four replicas lie, in every way that there is: each that was asked is found
+// out, and what comes is right, in order, complete and nothing twice.
+func TestWatchWithLiars(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	honest := (w.first + 3) % 4 // the last to be asked
+	for _, l := range lies(t) {
+		t.Run(l.name, func(t *testing.T) {
+			for i := range w.replicas {
+				if i == honest {
+					continue
+				}
+				w.set(i, func(r *fakeReplica) {
+					r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+						m, err := w.history.watch(0)(ctx, q)
+						if err == nil {
+							m = l.watch(w, q, m)
+						}
+						return m, err
+					}
+					r.changes = func(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
+						m, err := w.history.changes(ctx, q)
+						if err == nil && l.changes != nil {
+							l.changes(m)
+						}
+						return m, err
+					}
+				})
+			}
+			watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning(), Fault: w.fault})
+			want := w.certified()
+			got, _ := read(t, testContext(t), watcher, len(want))
+			require.Equal(t, want, got)
+			found := w.faults()
+			if l.kind == 0 {
+				require.Empty(t, found, "it may be true")
+				return
+			}
+			require.NotEmpty(t, found)
+			require.Contains(t, found, fmt.Sprintf("r%d %v", w.first, l.kind))
+			require.NotContains(t, strings.Join(found, ", "), fmt.Sprintf("r%d ", honest))
+			require.NotZero(t, watcher.Faults()[w.first].Forged)
+		})
+	}
+}
+
+// A replica that shows an old state for ever is left for another, and reported once that
+// shows what there was.
+func TestWatchWithAReplicaThatWithholds(t *testing.T) {
+	for _, name := range []string{"everything since some time", "always the last"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatched(t, nil)
+			fill(w.history)
+			old, _ := w.at(0)
+			w.set(w.first, func(r *fakeReplica) {
+				if name == "always the last" {
+					r.watch = w.history.watch(1)
+					return
+				}
+				r.watch = func(_ context.Context, q *api.WatchRequest) (*api.WatchResponse, error) { return w.answer(old, q) }
+			})
+			watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning(), MaxAge: 100 * time.Millisecond, Fault: w.fault})
+			got, _ := read(t, testContext(t), watcher, 6) // which it has
+			for i := range 3 {
+				w.block(fmt.Sprintf("new=%d", i))
+				w.certify()
+			}
+			w.pass(time.Minute)
+			more, _ := read(t, testContext(t), watcher, len(w.certified())-6)
+			require.Equal(t, w.certified(), append(got, more...))
+			watcher = w.client.Watch(client.WatchOptions{From: client.FromBeginning(), MaxAge: 100 * time.Millisecond, Fault: w.fault})
+			got, _ = read(t, testContext(t), watcher, len(w.certified()))
+			require.Equal(t, w.certified(), got)
+			found := w.faults()
+			require.Contains(t, found, fmt.Sprintf("r%d stale", w.first))
+			for _, f := range found {
+				require.Equal(t, fmt.Sprintf("r%d stale", w.first), f)
+			}
+		})
+	}
+}
+
+// Replicas that do not answer, are not there or refuse are left for others.
+func TestWatchWithReplicasThatDoNotAnswer(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	w.set((w.first+1)%4, func(r *fakeReplica) {
+		r.watch = func(context.Context, *api.WatchRequest) (*api.WatchResponse, error) {
+			return nil, status.Error(codes.InvalidArgument, "refused")
+		}
+	})
+	w.stop(pbft.ReplicaID(w.first))
+	w.set((w.first+2)%4, func(r *fakeReplica) {
+		r.changes = func(context.Context, *api.ChangesRequest) (*api.ChangesResponse, error) {
+			return nil, status.Error(codes.ResourceExhausted, "busy")
+		}
+		r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+			m, err := w.history.watch(0)(ctx, q)
+			if err == nil {
+				m.Pieces = nil
+			}
+			return m, err
+		}
+	})
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning()})
+	got, _ := read(t, testContext(t), watcher, len(w.certified()))
+	require.Equal(t, w.certified(), got)
+}
+
+func TestWatchIsRefused(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	for i := range 2 {
+		w.set((w.first+i)%4, func(r *fakeReplica) {
+			r.watch = func(context.Context, *api.WatchRequest) (*api.WatchResponse, error) {
+				return nil, status.Error(codes.InvalidArgument, "access: not for you")
+			}
+		})
+	}
+	watcher := w.client.Watch(client.WatchOptions{})
+	_, err := watcher.Next(testContext(t))
+	require.ErrorIs(t, err, client.ErrNoWatch)
+	require.ErrorContains(t, err, "not for you")
+}
+
+func TestWatchCompacted(t *testing.T) {
+	w := newWatched(t, func(c *store.Config) { c.FeedBlocks = 4 })
+	for i := range 10 {
+		w.block(fmt.Sprintf("k=%d", i))
+	}
+	w.certify()
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning()})
+	_, err := watcher.Next(testContext(t))
+	var compacted *client.CompactedError
+	require.ErrorAs(t, err, &compacted)
+	require.ErrorIs(t, err, client.ErrCompacted)
+	require.Equal(t, uint64(6), compacted.Oldest.Height)
+	watcher = w.client.Watch(client.WatchOptions{From: compacted.Oldest})
+	got, last := read(t, testContext(t), watcher, 4)
+	require.Equal(t, w.certified()[6:], got)
+
+	// One replica that keeps more is enough.
+	rich := newHistory(t, w.Cluster, nil)
+	for i := range 10 {
+		rich.block(fmt.Sprintf("k=%d", i))
+	}
+	rich.certify()
+	w.set((w.first+2)%4, func(r *fakeReplica) { r.watch, r.changes = rich.watch(0), rich.changes })
+	watcher = w.client.Watch(client.WatchOptions{From: client.FromBeginning()})
+	got, end := read(t, testContext(t), watcher, 10)
+	require.Equal(t, rich.certified(), got)
+	require.Equal(t, last, end)
+}
+
+func TestWatchFromACursorOfAnotherHistory(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	for name, cursor := range map[string]client.Cursor{
+		"another chain":    {Position: feed.Position{Height: 4, Chain: crypto.Digest{1}}},
+		"too many changes": {Position: feed.Beginning(), Taken: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			watcher := w.client.Watch(client.WatchOptions{From: cursor})
+			_, err := watcher.Next(testContext(t))
+			require.ErrorIs(t, err, client.ErrCursor)
+			_, err = watcher.Next(testContext(t))
+			require.ErrorIs(t, err, client.ErrCursor, "and still")
+		})
+	}
+}
+
+// However often a watcher is killed, and wherever, and whichever replicas are there: what
+// the next one begins with is what comes next.
+func TestWatchKilledAndResumed(t *testing.T) {
+	w := newWatched(t, func(c *store.Config) { c.FlushBytes = 1 << 10 })
+	rapid.Check(t, func(r *rapid.T) {
+		h := newHistory(t, w.Cluster, func(c *store.Config) { c.FlushBytes = 1 << 10 })
+		defer func() { require.NoError(r, h.machine.Store().Close()) }()
+		for i := range w.replicas {
+			behind := rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(r, "behind")
+			if i == 0 {
+				behind = 0
+			}
+			w.set(i, func(f *fakeReplica) { f.watch, f.changes = h.watch(behind), h.changes })
+		}
+		long := rapid.Bool().Draw(r, "long") // blocks of several pieces
+		for range rapid.IntRange(1, 12).Draw(r, "blocks") {
+			var ops []string
+			for range rapid.IntRange(0, 8).Draw(r, "ops") {
+				key := string(rapid.RuneFrom([]rune("abcdefgh")).Draw(r, "key"))
+				value := fmt.Sprint(rapid.IntRange(0, 3).Draw(r, "value"))
+				if long {
+					value = strings.Repeat(value, feed.PieceBytes/2)
+				}
+				if rapid.IntRange(0, 3).Draw(r, "delete") == 0 {
+					ops = append(ops, key+"-")
+				} else {
+					ops = append(ops, key+"="+value)
+				}
+			}
+			h.block(ops...)
+			if rapid.IntRange(0, 2).Draw(r, "checkpoint") == 0 {
+				h.certify()
+			}
+		}
+		h.certify()
+		want := h.certified()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		var got []happened
+		cursor := client.FromBeginning()
+		for len(got) < len(want) {
+			back, err := client.ParseCursor(cursor.String())
+			require.NoError(r, err)
+			watcher := w.client.Watch(client.WatchOptions{From: back})
+			n := rapid.IntRange(1, len(want)-len(got)).Draw(r, "events until it is killed")
+			part, last := read(r, ctx, watcher, n)
+			got, cursor = append(got, part...), last
+		}
+		require.Equal(r, want, got)
+	})
+}
+
+// Every bit of an answer matters: of the proof, of the links and of the changes.
+func TestEveryBitOfAWatchMatters(t *testing.T) {
+	w := newWatched(t, nil)
+	w.block("a=1", "b=2")
+	w.block("b-")
+	w.certify()
+	for i := range w.replicas {
+		if i != w.first {
+			w.stop(pbft.ReplicaID(i))
+		}
+	}
+	good, err := w.history.watch(0)(context.Background(), &api.WatchRequest{Chain: feedBeginning()})
+	require.NoError(t, err)
+	require.Len(t, good.Pieces, 2)
+	want := w.certified()
+	certificate := bytes.Index(good.Proof, w.sealed[0].state.Certificate.Encode())
+	require.Positive(t, certificate)
+	end := certificate + len(w.sealed[0].state.Certificate.Encode())
+
+	var mu sync.Mutex
+	var bent *api.WatchResponse
+	w.set(w.first, func(r *fakeReplica) {
+		r.watch = func(context.Context, *api.WatchRequest) (*api.WatchResponse, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return bent, nil
+		}
+		r.changes = func(context.Context, *api.ChangesRequest) (*api.ChangesResponse, error) {
+			return nil, status.Error(codes.Unavailable, "none")
+		}
+	})
+	try := func(what string, field func(*api.WatchResponse) []byte, bit int) {
+		mu.Lock()
+		bent = &api.WatchResponse{State: good.State, Proof: bytes.Clone(good.Proof), Links: bytes.Clone(good.Links), Pieces: [][]byte{bytes.Clone(good.Pieces[0]), bytes.Clone(good.Pieces[1])}}
+		if field != nil {
+			field(bent)[bit/8] ^= 1 << (bit % 8)
+		}
+		mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		found := false
+		watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning(), Fault: func(f client.WatchFault) {
+			require.Equal(t, client.FaultForged, f.Kind)
+			found = true
+			cancel()
+		}})
+		for i := 0; ; i++ {
+			e, err := watcher.Next(ctx)
+			if err != nil {
+				break
+			}
+			require.Less(t, i, len(want))
+			require.Equal(t, want[i], event(e), "%s, bit %d: a wrong event", what, bit)
+			if i == len(want)-1 {
+				break
+			}
+		}
+		require.Equal(t, field != nil, found, "%s, bit %d", what, bit)
+	}
+	try("as it is", nil, 0)
+	for bit := range 8 * len(good.Proof) {
+		if bit < 8*certificate || bit >= 8*end || bit%41 == 0 { // a bit of the certificate costs milliseconds
+			try("proof", func(m *api.WatchResponse) []byte { return m.Proof }, bit)
+		}
+	}
+	for bit := range 8 * len(good.Links) {
+		try("links", func(m *api.WatchResponse) []byte { return m.Links }, bit)
+	}
+	for i := range good.Pieces {
+		for bit := range 8 * len(good.Pieces[i]) {
+			try("piece", func(m *api.WatchResponse) []byte { return m.Pieces[i] }, bit)
+		}
+	}
+}
+
+func feedBeginning() []byte {
+	p := feed.Beginning()
+	return p.Chain[:]
+}
+
+func TestCursorText(t *testing.T) {
+	for _, text := range []string{"now", "beginning", "7-" + strings.Repeat("0a", 32), "7+12-" + strings.Repeat("0a", 32)} {
+		c, err := client.ParseCursor(text)
+		require.NoError(t, err)
+		require.Equal(t, text, c.String())
+	}
+	for _, text := range []string{
+		"", "7", "-", "7-", "07-" + strings.Repeat("0a", 32), "7+0-" + strings.Repeat("0a", 32), "7+-" + strings.Repeat("0a", 32),
+		"7-" + strings.Repeat("0A", 32), "7-" + strings.Repeat("0a", 33), "-7-" + strings.Repeat("0a", 32), "+7-" + strings.Repeat("0a", 32),
+		"Now", "0-" + strings.Repeat("00", 32),
+	} {
+		_, err := client.ParseCursor(text)
+		require.ErrorIs(t, err, client.ErrCursor, text)
+	}
+}
+
+func FuzzParseCursor(f *testing.F) {
+	f.Add("now")
+	f.Add("7+12-" + strings.Repeat("0a", 32))
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := client.ParseCursor(text)
+		if err == nil {
+			require.Equal(t, text, c.String())
+		}
+	})
+}
