@@ -176,6 +176,21 @@ func TestAdmissionSurvivesPauses(t *testing.T) {
 	}
 }
 
+// A pause under overload costs half of the limit at most, and what is answered together
+// after it no more than doubles it.
+func TestAdmissionPauseWhileLimited(t *testing.T) {
+	q := newQueued(time.Millisecond)
+	q.openLoop(10*time.Second, 2000)
+	limit := q.admission.limit
+	require.InDelta(t, 505, limit, 30)
+	q.stopped = q.now.Add(10 * time.Second)
+	q.openLoop(10*time.Second+20*time.Millisecond, 2000)
+	require.GreaterOrEqual(t, q.admission.limit, limit/2)
+	q.admission.pressed = true
+	q.admission.outcome(q.now.Add(time.Second), time.Second, 100_000, 10)
+	require.LessOrEqual(t, q.admission.limit, 2*limit)
+}
+
 // Far away is not slow: what an outcome takes at least is not held against the cluster.
 func TestAdmissionOverLongLinks(t *testing.T) {
 	q := newQueued(50 * time.Microsecond)
