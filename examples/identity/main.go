@@ -38,7 +38,6 @@ import (
 	"github.com/parley-bft/parley/statemachine/registry"
 	"github.com/parley-bft/parley/statemachine/registry/disclosure"
 	"github.com/parley-bft/parley/statemachine/signed"
-	"github.com/parley-bft/parley/statemachine/store"
 )
 
 func main() {
@@ -57,20 +56,6 @@ func main() {
 
 // chain is what detached signatures are bound to.
 var chain = crypto.Hash("example/identity", nil)
-
-func newMachine(genesis registry.Genesis) func() statemachine.StateMachine {
-	return func() statemachine.StateMachine {
-		s, err := store.Open(context.Background(), store.DefaultConfig())
-		if err != nil {
-			panic(err)
-		}
-		m, err := registry.NewMachine(s, chain, genesis)
-		if err != nil {
-			panic(err)
-		}
-		return m
-	}
-}
 
 // together makes an operation that several sign, who need no connection for that.
 func together(op registry.Operation, by ...*person) (*signed.Envelope, error) {
@@ -94,7 +79,7 @@ func run(ctx context.Context, dir string, out io.Writer) error {
 	}
 	officers, office, ada, safe, newPhone, thief := people[:3], people[3], people[4], people[5], people[6], people[4]
 
-	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, NewMachine: newMachine(registry.Genesis{
+	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, OpenMachine: registry.Opener(chain, registry.Genesis{
 		Parties: []registry.GenesisParty{{
 			Name: registry.Registrar,
 			Keys: signed.Of(2, officers[0].key.Public(), officers[1].key.Public(), officers[2].key.Public()),

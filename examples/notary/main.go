@@ -27,9 +27,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/replica"
-	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry"
-	"github.com/parley-bft/parley/statemachine/store"
 )
 
 func main() {
@@ -49,27 +47,13 @@ func main() {
 // chain is what detached signatures would be bound to; any digest of one's own.
 var chain = crypto.Hash("example/notary", nil)
 
-func newMachine(genesis registry.Genesis) func() statemachine.StateMachine {
-	return func() statemachine.StateMachine {
-		s, err := store.Open(context.Background(), store.DefaultConfig())
-		if err != nil {
-			panic(err)
-		}
-		m, err := registry.NewMachine(s, chain, genesis)
-		if err != nil {
-			panic(err)
-		}
-		return m
-	}
-}
-
 func run(ctx context.Context, dir string, out io.Writer) error {
 	notary, err := newPerson()
 	if err != nil {
 		return err
 	}
 	// Anybody deposits, for themselves, and nothing is changed afterwards, by anybody.
-	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, NewMachine: newMachine(registry.Genesis{
+	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, OpenMachine: registry.Opener(chain, registry.Genesis{
 		Collections: []registry.GenesisCollection{{
 			Name: "deposits", Controller: notary.party(),
 			Rules: registry.OpenCreate | registry.Immutable | registry.NoTransfer,

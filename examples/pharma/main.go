@@ -31,7 +31,6 @@ import (
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry"
 	"github.com/parley-bft/parley/statemachine/signed"
-	"github.com/parley-bft/parley/statemachine/store"
 )
 
 func main() {
@@ -50,20 +49,6 @@ func main() {
 
 // chain is what detached signatures would be bound to.
 var chain = crypto.Hash("example/pharma", nil)
-
-func newMachine(genesis registry.Genesis) func() statemachine.StateMachine {
-	return func() statemachine.StateMachine {
-		s, err := store.Open(context.Background(), store.DefaultConfig())
-		if err != nil {
-			panic(err)
-		}
-		m, err := registry.NewMachine(s, chain, genesis)
-		if err != nil {
-			panic(err)
-		}
-		return m
-	}
-}
 
 const (
 	batchSchema = `{"type": "object", "required": ["drug", "expires"], "properties": {"drug": {"type": "string"}, "expires": {"pattern": "^[0-9]{4}-[0-9]{2}$"}}}`
@@ -88,7 +73,7 @@ func run(ctx context.Context, dir string, out io.Writer) error {
 		},
 		{Name: "packs", Controller: "manufacturer", Rules: registry.RequireData | registry.Immutable, Schema: json.RawMessage(packSchema)},
 	}
-	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, NewMachine: newMachine(genesis)})
+	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, OpenMachine: registry.Opener(chain, genesis)})
 	if err != nil {
 		return err
 	}

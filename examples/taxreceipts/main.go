@@ -24,11 +24,9 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/replica"
-	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry"
 	"github.com/parley-bft/parley/statemachine/registry/disclosure"
 	"github.com/parley-bft/parley/statemachine/signed"
-	"github.com/parley-bft/parley/statemachine/store"
 )
 
 func main() {
@@ -47,20 +45,6 @@ func main() {
 
 // chain is what detached signatures would be bound to.
 var chain = crypto.Hash("example/taxreceipts", nil)
-
-func newMachine(genesis registry.Genesis) func() statemachine.StateMachine {
-	return func() statemachine.StateMachine {
-		s, err := store.Open(context.Background(), store.DefaultConfig())
-		if err != nil {
-			panic(err)
-		}
-		m, err := registry.NewMachine(s, chain, genesis)
-		if err != nil {
-			panic(err)
-		}
-		return m
-	}
-}
 
 // receiptSchema: amounts are in cents, and never a fraction of one.
 const receiptSchema = `{
@@ -102,7 +86,7 @@ func run(ctx context.Context, dir string, out io.Writer) error {
 			Authorities: []registry.GenesisAuthority{{Name: "tax-office", Topics: []string{"audited"}}},
 		}},
 	}
-	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, NewMachine: newMachine(genesis)})
+	cluster, err := replica.StartLocal(ctx, replica.LocalConfig{Dir: dir, OpenMachine: registry.Opener(chain, genesis)})
 	if err != nil {
 		return err
 	}
