@@ -29,14 +29,14 @@ func (l *Limits) appendRange(out []byte, c ordered, op *operation) []byte {
 	if op.limit > 0 && int64(op.limit) < int64(limit) {
 		limit = int(op.limit)
 	}
-	end := string(op.end)
+	end, keysOnly := string(op.end), op.keysOnly // op itself must not get into the closure, and so to the heap
 	n := 0
 	c.ascend(string(op.key), func(key string, e *entry) bool {
 		if end != "" && key >= end {
 			return false
 		}
 		size := entryFixed + len(key)
-		if !op.keysOnly {
+		if !keysOnly {
 			size += len(e.value)
 		}
 		if n == limit || len(out)+size > l.MaxResultBytes {
@@ -45,7 +45,7 @@ func (l *Limits) appendRange(out []byte, c ordered, op *operation) []byte {
 		}
 		n++
 		out = canon.AppendString(out, key)
-		out = appendEntry(out, e, op.keysOnly)
+		out = appendEntry(out, e, keysOnly)
 		return true
 	})
 	binary.BigEndian.PutUint32(out[more+1:], uint32(n))
