@@ -20,7 +20,7 @@ func TestRestoredStateSurvivesACrash(t *testing.T) {
 	}
 	open := func(dir string) *Machine {
 		cfg := DefaultConfig()
-		cfg.Dir = dir
+		cfg.Dir, cfg.Keep = dir, 1
 		s, err := Open(t.Context(), cfg)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -49,7 +49,10 @@ func TestRestoredStateSurvivesACrash(t *testing.T) {
 	require.NoError(t, two.Restore(bytes.NewReader(saved.Bytes())))
 	two.Restored(2)
 	loaded := database(dir)
-	put(two, 3, "a", "3")
+	for h := uint64(3); h < 8; h++ { // more than are kept
+		put(two, h, "a", "3")
+	}
+	require.NoError(t, two.Store().Flush())
 
 	crashed := filepath.Join(t.TempDir(), "state")
 	require.NoError(t, os.CopyFS(crashed, os.DirFS(dir)))
@@ -58,6 +61,8 @@ func TestRestoredStateSurvivesACrash(t *testing.T) {
 	three.Restored(2)
 	require.Equal(t, digest, three.Digest())
 	require.Equal(t, loaded, database(crashed), "it was loaded again")
-	put(three, 3, "a", "3")
+	for h := uint64(3); h < 8; h++ {
+		put(three, h, "a", "3")
+	}
 	require.Equal(t, two.Digest(), three.Digest())
 }
