@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -82,4 +84,25 @@ func BenchmarkNested(b *testing.B) {
 		}
 	})
 	open[0].Discard()
+}
+
+// One iteration is a scrub of 200 000 keys on a disk.
+func BenchmarkScrub(b *testing.B) {
+	c := memory(3)
+	c.Dir = filepath.Join(b.TempDir(), "state")
+	s := open(b, c)
+	const keys = 200_000
+	for i := range keys {
+		s.Block().Set(fmt.Appendf(nil, "key number %9d", i*7919%keys), make([]byte, 100))
+	}
+	require.NoError(b, s.Commit(1))
+	require.NoError(b, s.Flush())
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := s.Scrub(b.Context(), 10)
+		require.NoError(b, err)
+		require.Equal(b, keys, r.Values)
+	}
+	b.StopTimer()
+	require.NoError(b, s.Close())
 }
