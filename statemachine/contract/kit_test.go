@@ -51,14 +51,19 @@ func newTestChain(t testing.TB, g *Genesis) *testChain {
 func (c *testChain) block(ops ...[]byte) []statemachine.Result {
 	c.height++
 	c.seconds++
-	b := statemachine.Block{
-		Height: c.height, Time: statemachine.Time(c.seconds * 1e9),
-		Digest: crypto.Hash("test/block", new(big.Int).SetUint64(c.height).Bytes()),
-	}
+	b := c.last()
 	for i, op := range ops {
 		b.Ops = append(b.Ops, statemachine.Op{Seq: c.height, Index: i, Data: op})
 	}
 	return c.m.Apply(b)
+}
+
+// last is the last block, without its operations.
+func (c *testChain) last() statemachine.Block {
+	return statemachine.Block{
+		Height: c.height, Time: statemachine.Time(c.seconds * 1e9),
+		Digest: crypto.Hash("test/block", new(big.Int).SetUint64(c.height).Bytes()),
+	}
 }
 
 // send runs transactions in a block.

@@ -272,3 +272,50 @@ func TestViewDuringAFlush(t *testing.T) {
 	require.NoError(t, s.Flush())
 	require.True(t, looked)
 }
+
+// Whoever reads while a state is repaired gets what was there, or what is there then, or
+// an error.
+func TestReadsDuringARepair(t *testing.T) {
+	there := numbered(600, "v")
+	a := storeOf(t, memory(3), 9, there)
+	for _, node := range []bool{false, true} {
+		b := storeOf(t, memory(3), 4, there)
+		require.NoError(t, b.Flush())
+		poke(t, b, lastKey("key 7"), gone)
+		if node {
+			all := liveNodes(t, b)
+			id := all[len(all)-1].id()
+			poke(t, b, id.key(), gone)
+		}
+		done := make(chan struct{})
+		ready := make(chan struct{}, 1)
+		wrong := make(chan string, 1)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if v, err := b.Last(); err == nil {
+					_ = Catch(func() {
+						if got, ok := v.Get([]byte("key 8")); !ok || string(got) != "v" {
+							wrong <- fmt.Sprintf("%t %q", ok, got)
+						}
+					})
+				}
+				if n == 3 {
+					ready <- struct{}{}
+				}
+			}
+		})
+		<-ready
+		_, err := b.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
+		require.NoError(t, err)
+		close(done)
+		wg.Wait()
+		require.Empty(t, wrong)
+		require.Equal(t, content(t, a), content(t, b))
+	}
+}

@@ -35,8 +35,10 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 		s.failed.Store(nil) // what failed is found again
 	}
 	s.block.reset()
-	s.forget()
-	err := s.mendParts(ctx, stats)
+	err := s.alone(s.forget)
+	if err == nil {
+		err = s.mendParts(ctx, stats)
+	}
 	var f *Failure
 	switch {
 	case errors.Is(err, errFiles):
@@ -47,12 +49,21 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 	return err
 }
 
-// forget empties the caches: they may have what the database has no more.
-func (s *Store) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// alone calls f while nobody reads.
+func (s *Store) alone(f func() error) error {
+	if !s.users.shut() {
+		return ErrClosed
+	}
+	defer s.users.open()
+	return f()
+}
+
+// forget empties the caches: they may have what the database has no more. Nobody reads
+// meanwhile.
+func (s *Store) forget() error {
 	s.cache = newNodeCache(int(s.cfg.CacheBytes / 4 * 3))
 	s.records = newRecordCache(int(s.cfg.CacheBytes / 4))
+	return nil
 }
 
 func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
@@ -138,6 +149,10 @@ func (s *Store) scrubber(ctx context.Context, limit int) *scrubber {
 // rebuild makes the tree anew from the values. Until that is done the database says that
 // there is no tree, and whoever finds it so begins again.
 func (s *Store) rebuild(ctx context.Context) error {
+	return s.alone(func() error { return s.replant(ctx) })
+}
+
+func (s *Store) replant(ctx context.Context) error {
 	s.mu.Lock()
 	s.unfinished()
 	s.mu.Unlock()
@@ -256,15 +271,17 @@ func (s *Store) startOver(cause error) error {
 	if s.cfg.Logger != nil {
 		s.cfg.Logger.Error("state: the database is damaged and is replaced by an empty one; the whole state comes from other replicas", "error", cause)
 	}
-	if !s.users.shut() {
-		return ErrClosed
+	err := s.alone(func() error {
+		_ = s.db.close() // whatever it says
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.db = newMemoryDB() // until the new one is there
+		s.failed.Store(nil)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	_ = s.db.close() // whatever it says
-	s.mu.Lock()
-	s.db = newMemoryDB() // until the new one is there
-	s.mu.Unlock()
-	s.failed.Store(nil)
-	s.users.open()
 	s.block.reset()
 	return s.clear()
 }

@@ -51,7 +51,7 @@ func TestScrubOfATreeInRuins(t *testing.T) {
 	}
 	require.Greater(t, lost, maxLost)
 	require.NoError(t, batch.write(true))
-	b.forget()
+	require.NoError(t, b.forget())
 	r, err := b.Scrub(t.Context(), maxDamages)
 	require.NoError(t, err)
 	require.True(t, r.More)

@@ -45,7 +45,7 @@ func poke(t require.TestingT, s *Store, key []byte, twist func(b []byte) []byte)
 		b.set(key, v)
 	}
 	require.NoError(t, b.write(true))
-	s.forget()
+	require.NoError(t, s.forget())
 }
 
 func flipBit(bit int) func(b []byte) []byte {

@@ -143,7 +143,7 @@ func damageValue(t require.TestingT, s *Store, key string, twist func(b []byte) 
 		b.set(name, v)
 	}
 	require.NoError(t, b.write(true))
-	s.forget()
+	require.NoError(t, s.forget())
 }
 
 func flipLast(b []byte) []byte { b[len(b)-1] ^= 1; return b }
