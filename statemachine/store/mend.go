@@ -130,12 +130,15 @@ func (s *Store) scrubber(ctx context.Context, limit int) *scrubber {
 		return n, err
 	}
 	sc.each = func(f func(key string, r record)) {
+		s.mu.Lock() // copies write to what they are made of
+		over := s.pend.last.Copy()
+		s.mu.Unlock()
 		under, err := s.iterate(spaceLast, nil, nil, false)
 		if err != nil {
 			fail("iterate", err)
 		}
 		under.fail, under.lenient = fail, true
-		c := &layered{recordCursor{newMapCursor(s.pend.last.Copy(), nil, nil, false)}, under, false}
+		c := &layered{recordCursor{newMapCursor(over, nil, nil, false)}, under, false}
 		defer c.close()
 		for ; c.valid(); c.next() {
 			if r := c.record(); !r.deleted {
