@@ -91,10 +91,11 @@ var syncScenarios = []Scenario{
 	{
 		Name: "bft-smart-diverged-replica", Origin: "BFT-SMaRt", Bugs: []string{"BFT-SMaRt #73"}, Kind: Caught,
 		Wrong:   "A replica whose state was no longer the others' went on serving it; nothing ever compared them, and nothing repaired it.",
-		Differs: "Each checkpoint is certified. A replica whose own state differs from what a quorum certified stops and raises an alarm that names the remedy; it does not quietly install the others' state.",
-		Rules:   "O6, PROTOCOL 9",
-		Breaches: []Breach{without("the own state is not compared with the certified one", "pbft/stable.go",
-			"	if *mine != *certified {\n", "	if *mine != *certified && !ON {\n")},
+		Differs: "Each checkpoint is certified. A replica whose own state differs from what a quorum certified raises an alarm, answers nobody, gets the certified state, and is back. It never signs a second statement for a height, though it knows the right one then.",
+		Rules:   "R23, R24, O6",
+		Mutants: []string{"M37"},
+		Breaches: []Breach{without("the own state is not compared with the certified one", "pbft/divergence.go",
+			"	if *mine == *certified {\n", "	if *mine == *certified || ON {\n")},
 		play: playDiverged,
 	},
 	{

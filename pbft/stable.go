@@ -1,6 +1,10 @@
 package pbft
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/parley-bft/parley/crypto/canon"
+)
 
 // Executed reports that the application finished the block at h. Blocks are
 // reported in order.
@@ -12,41 +16,52 @@ func (c *Core) Executed(h Height, out *Output) {
 
 // Checkpointed gives this replica's statement for a checkpoint block that it
 // executed. The statement is on disk before the vote leaves and never changes: a
-// second, different one at the same height is a bug of the host or an application
-// that is not deterministic, and halts the replica rather than sign proof against
-// itself. At snapshot heights the host calls it once the snapshot is durable.
+// second, different one at the same height is never signed (R23), and says that
+// the state here is wrong now, or was before. At snapshot heights the host calls it
+// once the snapshot is durable.
 func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
 	must(s.Height <= c.executed, "checkpoint %d above executed %d", s.Height, c.executed)
+	if c.diverged == nil { // else it is of a wrong state
+		c.checkpointed(s, out)
+		c.prune(out)
+	}
+	c.finish(out)
+}
+
+func (c *Core) checkpointed(s CheckpointStatement, out *Output) {
 	if c.IsSnapshot(s.Height) {
 		c.ownSnapshot = max(c.ownSnapshot, s.Height)
 	}
+	agreed := false
 	for _, b := range [...]*Bundle{c.stable, c.snapshot} {
 		if b != nil && b.Height() == s.Height {
-			c.compare(&s, &b.Checkpoint.CheckpointStatement, out)
+			if !c.compare(&s, &b.Checkpoint.CheckpointStatement, out) {
+				return
+			}
+			agreed = true
 		}
 	}
-	for _, old := range c.statements {
-		if old.Height != s.Height {
-			continue
+	if old := c.statementAt(s.Height); old != nil {
+		old.now, old.agreed = s, old.agreed || agreed
+		switch {
+		case old.CheckpointStatement == s && old.disowned:
+			old.disowned = false // it was right all the same
+			c.putStatement(old, out)
+		case old.CheckpointStatement != s && !old.disowned:
+			c.diverge(Divergence{Mine: s, Other: old.CheckpointStatement}, out)
 		}
-		if old.CheckpointStatement != s {
-			c.halt(out, "executing block %d again gave another state (%v, before: %v): the application is not deterministic or its data is corrupt", s.Height, s, old.CheckpointStatement)
-		}
-		c.finish(out)
 		return
 	}
 	if s.Height > c.SnapshotHeight() && s.Height != c.Stable() {
 		// Also below the stable checkpoint: a snapshot takes its time, and meanwhile
 		// later checkpoints without one become stable.
 		c.addStatement(s)
-		out.put(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)}, s.Append(nil))
-		if !c.follower && !c.halted {
+		c.putStatement(c.statementAt(s.Height), out)
+		if !c.follower {
 			out.durable(Everyone, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
 		}
 		c.tryPendingCheckpoint(out)
 	}
-	c.prune(out)
-	c.finish(out)
 }
 
 // ownStatement is what this replica said about a checkpoint. It stays on the disk until
@@ -55,6 +70,26 @@ func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
 type ownStatement struct {
 	CheckpointStatement
 	certified bool // nobody needs the vote any more
+	agreed    bool // a certificate said the same
+	disowned  bool // it may be of a wrong state (R23): neither sent again nor compared with
+	// now is what the present state came to at this height, as far as it was executed
+	// since the process began or the state was rebuilt; of height 0 if it was not.
+	now CheckpointStatement
+}
+
+// state is what the present state comes to at the height, nil if nobody knows.
+func (s *ownStatement) state() *CheckpointStatement {
+	switch {
+	case s.now.Height != 0:
+		return &s.now
+	case !s.disowned:
+		return &s.CheckpointStatement
+	}
+	return nil
+}
+
+func (c *Core) putStatement(s *ownStatement, out *Output) {
+	out.put(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)}, canon.AppendBool(s.Append(nil), s.disowned))
 }
 
 // addStatement keeps the statements in ascending order.
@@ -63,7 +98,7 @@ func (c *Core) addStatement(s CheckpointStatement) {
 	for at > 0 && c.statements[at-1].Height > s.Height {
 		at--
 	}
-	c.statements = slices.Insert(c.statements, at, ownStatement{CheckpointStatement: s})
+	c.statements = slices.Insert(c.statements, at, ownStatement{CheckpointStatement: s, now: s})
 }
 
 // CheckpointCertified takes the certificate that the tally made. Certificates may
@@ -140,10 +175,10 @@ func (c *Core) bundle(q *CheckpointCertificate) *Bundle {
 // new stable one, the new snapshot, or a late one in between.
 func (c *Core) stabilise(b *Bundle, out *Output) {
 	h := b.Height()
-	for i := range c.statements {
-		if s := &c.statements[i]; s.Height == h {
-			s.certified = true
-			c.compare(&s.CheckpointStatement, &b.Checkpoint.CheckpointStatement, out)
+	if s := c.statementAt(h); s != nil {
+		s.certified = true
+		if mine := s.state(); mine != nil && c.diverged == nil {
+			s.agreed = c.compare(mine, &b.Checkpoint.CheckpointStatement, out) && s.CheckpointStatement == *mine
 		}
 	}
 	value := b.append(nil)
@@ -178,14 +213,6 @@ func (c *Core) rotate(out *Output) {
 	every := c.cfg.Timeouts.RotateEvery
 	if every > 0 && c.suspicion.reigned >= every {
 		c.suspect(CauseRotation, out)
-	}
-}
-
-// compare halts a replica whose state contradicts what a quorum certified. It does
-// not quietly install the others' state: somebody should know.
-func (c *Core) compare(mine, certified *CheckpointStatement, out *Output) {
-	if *mine != *certified {
-		c.halt(out, "the state after block %d differs from what a quorum certified (mine %v, certified %v): the application is not deterministic or this replica's data is corrupt; remove its data folder to transfer the state anew", mine.Height, mine, certified)
 	}
 }
 
@@ -288,6 +315,9 @@ func (c *Core) considerTransfer(out *Output) {
 		return
 	}
 	c.transfer = b
+	if c.diverged != nil {
+		c.diverged.repair = nil // this one repairs it as well
+	}
 	out.Fetch = append(out.Fetch, Want{b})
 }
 
@@ -298,6 +328,10 @@ func (c *Core) considerTransfer(out *Output) {
 func (c *Core) Installed(b *Bundle, out *Output) {
 	must(b.Height() > c.executed, "installed %d, executed %d already", b.Height(), c.executed)
 	c.transfer = nil
+	if c.diverged != nil {
+		c.healed(out)
+	}
+	c.agreed = b.Height()
 	if b.Height() <= c.Committed() {
 		// The blocks arrived as well, meanwhile.
 		c.executed = b.Height()
@@ -361,6 +395,9 @@ func (c *Core) TransferFailed(b *Bundle, out *Output) {
 	if c.transfer != nil && c.transfer.Height() == b.Height() {
 		c.transfer, c.offer = nil, nil
 	}
+	if d := c.diverged; d != nil && d.repair != nil && d.repair.Height() == b.Height() {
+		d.repair, d.from = nil, c.ticks
+	}
 	c.finish(out)
 }
 
@@ -377,6 +414,9 @@ func (c *Core) TransferUnserved(b *Bundle, out *Output) {
 		c.transfer = nil
 		if later.Height() > c.Committed() {
 			c.transfer = later
+		}
+		if d := c.diverged; d != nil && d.repair != nil {
+			d.repair = later
 		}
 		out.Fetch = append(out.Fetch, Want{later})
 	}

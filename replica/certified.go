@@ -60,6 +60,9 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	if !ok {
 		return nil, ErrNoQueries
 	}
+	if err := s.serving(); err != nil {
+		return nil, err
+	}
 	v, err := s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordStable})
 	if err != nil {
 		return nil, err
@@ -111,6 +114,8 @@ func (s *clientService) Certified(ctx context.Context, q *api.CertifiedRequest) 
 		return &api.CertifiedResponse{State: api.CertifiedResponse_STATE_PRUNED}, nil
 	case errors.Is(err, ErrStore):
 		return nil, status.Error(codes.Internal, "the state cannot be read")
+	case errors.Is(err, ErrStopped), errors.Is(err, ErrNotServing):
+		return nil, status.Error(codes.Unavailable, ErrNotServing.Error())
 	}
 	return nil, status.Error(codes.InvalidArgument, truncated(err.Error(), 256))
 }

@@ -55,6 +55,14 @@ var executionMutants = []Mutant{
 			New:  "		if s.used(r.Seq) && !ON {\n",
 		}},
 	},
+	{
+		Number: 37, Title: "a replica whose state was repaired signs what it should have said (R23)",
+		Sites: []Site{{
+			File: "pbft/stable.go",
+			Old:  "	if old := c.statementAt(s.Height); old != nil {\n",
+			New:  "	if old := c.statementAt(s.Height); old != nil && !(ON && old.disowned) {\n",
+		}},
+	},
 }
 
 var timingMutants = []Mutant{
