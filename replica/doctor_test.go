@@ -63,13 +63,24 @@ func (accounts) Query(_ context.Context, r store.Reader, q []byte) ([]byte, erro
 type sickCluster struct {
 	*testCluster
 	unstable [4]atomic.Bool
+	deaf     atomic.Bool // nobody has parts of states
 	stopLoad func()
 }
 
-// storeMachine closes its store.
-type storeMachine struct{ *store.Machine }
+// storeMachine closes its store, and may not serve parts of it.
+type storeMachine struct {
+	*store.Machine
+	deaf *atomic.Bool
+}
 
 func (m storeMachine) Close() error { return m.Store().Close() }
+
+func (m storeMachine) ServeState(q []byte) ([]byte, error) {
+	if m.deaf.Load() {
+		return nil, nil
+	}
+	return m.Machine.ServeState(q)
+}
 
 func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
 	c := &sickCluster{stopLoad: func() {}}
@@ -85,7 +96,7 @@ func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
 				return nil, err
 			}
 			m, err := store.NewMachine(s, accounts{&c.unstable[i]})
-			return storeMachine{m}, errors.Join(err)
+			return storeMachine{m, &c.deaf}, err
 		}
 	})
 	t.Cleanup(func() { c.stopLoad() })
@@ -318,6 +329,82 @@ func TestDoctorFlippedValue(t *testing.T) {
 	v, _, err := c.servers[2].Query(c.context(), []byte("source"))
 	require.NoError(t, err)
 	require.Equal(t, "right", string(v))
+}
+
+// If nobody has the parts of the state any more the whole snapshot is transferred. Which
+// keys differed is not known then, and the report says why.
+func TestDoctorWithoutParts(t *testing.T) {
+	c := newSickCluster(t, false)
+	c.startAll()
+	c.deaf.Store(true)
+	c.load(0, 1)
+	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
+	c.unstable[2].Store(true)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "share")
+	}
+	found := c.healed(2, 1)
+	require.Equal(t, []string{"application"}, found.Parts)
+	require.Empty(t, found.Keys)
+	require.Contains(t, found.Note, "cannot be compared")
+	require.True(t, found.Repairs[len(found.Repairs)-1].Whole)
+	c.unstable[2].Store(false)
+	c.eventually("nothing more of it", func() bool { return c.servers[2].diverged.Load() == nil })
+	c.inService(2)
+}
+
+// A replica that is restarted while its state is wrong does not begin with it.
+func TestDoctorRestart(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	for n := 0; c.servers[2].Status().Snapshot == 0; n++ {
+		c.submit(n%2, fmt.Sprint("put key ", n))
+	}
+	c.unstable[2].Store(true)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "share")
+	}
+	c.stop(2)
+	c.unstable[2].Store(false)
+	c.start(2)
+	c.eventually("a replica that is healed", func() bool {
+		r := c.servers[2].Doctor()
+		return r.Diverged == 0 && len(r.Cases) > 0 && r.Cases[len(r.Cases)-1].Healed != nil
+	})
+	c.inService(2)
+}
+
+// A replica that was away for long gets what differs of the state, and not all of it.
+func TestLaggingReplicaGetsParts(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	for n := range 100 {
+		c.submit(n%3, fmt.Sprintf("put stays-%d %d", n, n))
+	}
+	c.stop(3)
+	executed := c.servers[0].Status().Executed
+	for n := 0; c.servers[0].Status().Oldest < executed+20; n++ {
+		c.submit(n%3, fmt.Sprint("put changes ", n))
+	}
+	c.start(3)
+	c.inService(3)
+	keys := c.metric(3, "parley_repaired_keys_total")
+	require.Positive(t, keys, "the state was transferred part by part")
+	require.Less(t, keys, 50.0, "and only what differs")
+	require.Zero(t, c.metric(3, "parley_divergences_total"))
+}
+
+// metric is the value of a counter of replica i.
+func (c *sickCluster) metric(i int, name string) float64 {
+	all, err := c.servers[i].metrics.registry.Gather()
+	require.NoError(c.t, err)
+	for _, f := range all {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	require.FailNow(c.t, "no metric "+name)
+	return 0
 }
 
 // While its state is wrong a replica answers nobody, serves nothing of it, and says so.
