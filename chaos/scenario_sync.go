@@ -68,7 +68,7 @@ var syncScenarios = []Scenario{
 		Differs: "Who is primary is a function of the configuration and is transferred by nobody. Of a state transfer everything is covered by the certified digest: the manifest, which names the digests of application, sessions and each chunk.",
 		Rules:   "R22, DESIGN 2.5",
 		Breaches: []Breach{without("the manifest is not held against the certificate", "replica/snapshots.go",
-			"	if got := statemachine.StateDigest(app, sessions, m.Root()); got != b.Checkpoint.State {\n", "	if got := statemachine.StateDigest(app, sessions, m.Root()); got != b.Checkpoint.State && !ON {\n")},
+			"	if got := statemachine.StateDigest(m.app, m.sessions, m.Root()); got != b.Checkpoint.State {\n", "	if got := statemachine.StateDigest(m.app, m.sessions, m.Root()); got != b.Checkpoint.State && !ON {\n")},
 		play: playPoisonedManifest,
 	},
 	{

@@ -17,8 +17,8 @@ var executionMutants = []Mutant{
 		Number: 18, Title: "the sessions are not part of the state that is transferred",
 		Sites: []Site{{
 			File: "statemachine/restore.go",
-			Old:  "	e.table, e.at = t, h.Position\n",
-			New:  "	e.table, e.at = mutant.Pick(ON, newSessions(e.limits), t), h.Position\n",
+			Old:  "	e.table, e.at = p.table, p.header.Position\n",
+			New:  "	e.table, e.at = mutant.Pick(ON, newSessions(e.limits), p.table), p.header.Position\n",
 		}},
 	},
 	{
