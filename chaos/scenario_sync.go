@@ -67,7 +67,7 @@ var syncScenarios = []Scenario{
 		Wrong:   "State sync took over the validators' proposer priorities, which no header's hash covers: nodes that synced from a liar had another proposer than the rest, and the chain split.",
 		Differs: "Who is primary is a function of the configuration and is transferred by nobody. Of a state transfer everything is covered by the certified digest: the manifest, which names the digests of application, sessions and each chunk.",
 		Rules:   "R22, DESIGN 2.5",
-		Breaches: []Breach{without("the manifest is not held against the certificate", "replica/snapshots.go",
+		Breaches: []Breach{without("the manifest is not held against the certificate", "replica/manifest.go",
 			"	if got := statemachine.StateDigest(m.app, m.sessions, m.Root()); got != b.Checkpoint.State {\n", "	if got := statemachine.StateDigest(m.app, m.sessions, m.Root()); got != b.Checkpoint.State && !ON {\n")},
 		play: playPoisonedManifest,
 	},

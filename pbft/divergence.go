@@ -2,7 +2,6 @@ package pbft
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/parley-bft/parley/crypto/canon"
 )
@@ -153,14 +152,6 @@ func (c *Core) recordDivergence(out *Output) {
 	out.Alarms = append(out.Alarms, Alarm{Reason: d.String(), Divergence: &d})
 }
 
-func (c *Core) disown(s *ownStatement, out *Output) {
-	s.now = CheckpointStatement{}
-	if !s.agreed && !s.disowned {
-		s.disowned = true
-		c.putStatement(s, out)
-	}
-}
-
 // repairPause is so many status intervals, doubled so often.
 func (c *Core) repairPause(intervals int, doubled uint) uint64 {
 	return uint64(intervals*c.cfg.Timeouts.Status) << min(doubled, maxRepairWaits)
@@ -254,12 +245,4 @@ func (c *Core) healed(out *Output) {
 	out.remove(RecordKey{Kind: RecordDiverged})
 	out.Healed = append(out.Healed, &d)
 	c.timers.statusDue = true
-}
-
-// statementAt finds this replica's own statement for a height.
-func (c *Core) statementAt(h Height) *ownStatement {
-	if i := slices.IndexFunc(c.statements, func(s ownStatement) bool { return s.Height == h }); i >= 0 {
-		return &c.statements[i]
-	}
-	return nil
 }

@@ -170,7 +170,7 @@
 //	viewchange, suspicion, timers, links, slow                    when and how the primary changes
 //	pool                                                          requests that wait
 //	status, catchup, stable, rejoin, recovery                     losses, gaps, checkpoints, lost disks, restarts
-//	divergence                                                    a state that is not the certified one
+//	statements, divergence                                        what is said of checkpoints; a state that is not the certified one
 //	spine                                                         NewViews kept for accountability
 //	evidence_check, prove, blame                                  accountability
 //	describe                                                      for people

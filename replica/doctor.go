@@ -118,9 +118,18 @@ func (d *doctor) repaired(b *pbft.Bundle, replayed int, stats *statemachine.Stat
 	d.present(func(c *DoctorCase) { c.Repairs = append(c.Repairs, r) })
 }
 
-// healed notes that it is over. It is called by the protocol goroutine.
+// healed notes that it is over, also what a repair had come to in between. It is called by
+// the protocol goroutine.
 func (d *doctor) healed(now time.Time) {
-	d.present(func(c *DoctorCase) { c.Healed = &now })
+	d.change(func(cases []DoctorCase) []DoctorCase {
+		cases = slices.Clone(cases)
+		for i := range cases {
+			if cases[i].Healed == nil {
+				cases[i].Healed = &now
+			}
+		}
+		return cases
+	})
 }
 
 // Doctor says what this replica knows of the health of its own state.

@@ -58,7 +58,7 @@ var executionMutants = []Mutant{
 	{
 		Number: 37, Title: "a replica whose state was repaired signs what it should have said (R23)",
 		Sites: []Site{{
-			File: "pbft/stable.go",
+			File: "pbft/statements.go",
 			Old:  "	if old := c.statementAt(s.Height); old != nil {\n",
 			New:  "	if old := c.statementAt(s.Height); old != nil && !(ON && old.disowned) {\n",
 		}},
