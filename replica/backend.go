@@ -61,8 +61,9 @@ func (s *Server) refused(r *pbft.Request, why pbft.Drop) {
 	}
 }
 
-// serving is nil if clients may be answered from the state.
-func (s *Server) serving() error {
+// Serving is nil if whoever asks may be answered from the state. Errors: ErrStopped,
+// ErrNotServing.
+func (s *Server) Serving() error {
 	if err := s.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrStopped, err)
 	}
@@ -105,7 +106,7 @@ func (s *Server) Query(ctx context.Context, q []byte) ([]byte, pbft.Height, erro
 	if !ok {
 		return nil, 0, ErrNoQueries
 	}
-	if err := s.serving(); err != nil {
+	if err := s.Serving(); err != nil {
 		return nil, 0, err
 	}
 	s.runner.queryLock.RLock()
@@ -129,7 +130,7 @@ func (s *Server) QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, 
 		}
 		return nil, s.runner.gate.height(), ErrNoHistory
 	}
-	if err := s.serving(); err != nil {
+	if err := s.Serving(); err != nil {
 		return nil, 0, err
 	}
 	s.runner.queryLock.RLock()
@@ -162,7 +163,7 @@ func (s *Server) ReadIndex(context.Context) (pbft.Height, error) {
 
 // ReceiptAt implements backend.
 func (s *Server) ReceiptAt(_ context.Context, h pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
-	if err := s.serving(); err != nil {
+	if err := s.Serving(); err != nil {
 		return nil, err
 	}
 	at := s.published.Load()

@@ -60,7 +60,7 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	if !ok {
 		return nil, ErrNoQueries
 	}
-	if err := s.serving(); err != nil {
+	if err := s.Serving(); err != nil {
 		return nil, err
 	}
 	v, err := s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordStable})
