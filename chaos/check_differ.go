@@ -36,7 +36,7 @@ func (k *differCheck) observe(p *process) {
 		return
 	}
 	c := p.node.Core()
-	if c.Halted() {
+	if c.Diverged() != nil {
 		return
 	}
 	for i := range k.own[p] {

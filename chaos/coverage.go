@@ -41,7 +41,8 @@ const (
 	seenDiskFull           = "stopped by a full disk"
 	seenIOError            = "stopped by a disk error"
 	seenPanic              = "stopped by a panic of the application"
-	seenHalt               = "halted because its state is not the certified one"
+	seenDiverged           = "found that its state is not the certified one"
+	seenHealed             = "was healed of a state that was not the certified one"
 	seenRequestRefused     = "request refused for now"
 	seenPrimaryAlone       = "primary restarted in its view"
 	seenClockFarOff        = "clock off by a minute to ten years"
@@ -53,7 +54,7 @@ func Situations() []string {
 		seenCrashBeforeWrite, seenCrashAfterSync, seenCrashDuringRelease, seenCrashAfterRelease, seenViewOnStart, seenViewOnPrepared,
 		seenViewOnCommitted, seenTwoFailedViews, seenFullRotation, seenTransfer, seenTransferDamaged, seenResumed, seenPoison, seenBadShare,
 		seenRejoined, seenEvidence, seenExpired, seenDuplicate, seenEmptyBlock, seenFlaggedBlock, seenFullWindow, seenOldViewVote,
-		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenHalt, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
+		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenDiverged, seenHealed, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
 	}
 	for _, st := range Strategies() {
 		all = append(all, seenDeed+st.Name)

@@ -113,8 +113,12 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 		missing("the statement")
 		return
 	}
-	if st, err := pbft.DecodeRecordCheckpoint(v); err != nil || st != m.CheckpointStatement {
+	st, disowned, err := pbft.DecodeRecordCheckpoint(v)
+	if err != nil || st != m.CheckpointStatement {
 		missing("this statement")
+	}
+	if disowned {
+		return // its snapshot was of a wrong state, and is gone
 	}
 	if c := p.node; c != nil && c.Core().SnapshotHeight() > m.Height && p.disk.newest() > m.Height {
 		return // a later one is certified and here, so this one was pruned while the vote was being signed

@@ -83,6 +83,10 @@ func (s *Simulation) faultLag(kind string) bool {
 	return true
 }
 
+// brokenDiffers is why a replica counts as faulty whose state is another one, until it is
+// healed.
+const brokenDiffers = "its application is not deterministic"
+
 // faultDiffer makes a replica's state another one than everybody's, from now on. It
 // must stop when it sees what the others certify; it is never of use again.
 func (s *Simulation) faultDiffer(kind string) bool {
@@ -91,7 +95,7 @@ func (s *Simulation) faultDiffer(kind string) bool {
 		return false
 	}
 	m.differs = true
-	m.broken = "its application is not deterministic"
+	m.broken = brokenDiffers
 	s.ruin(kind, "", m)
 	return true
 }

@@ -76,14 +76,23 @@ func (p *process) executed(_ *pbft.Block, replies []statemachine.Reply) {
 }
 
 func (p *process) alarm(a pbft.Alarm) {
-	if a.Halt {
-		p.s.sometimes(seenHalt)
+	if a.Divergence != nil {
+		p.s.sometimes(seenDiverged)
 	}
 	switch {
-	case p.differs && a.Halt:
+	case p.differs && a.Divergence != nil:
 		p.found = true
 	case p.honest() || p.differs:
 		p.s.violate(Health, "replica %d: alarm: %s", p.id, a.Reason)
+	}
+}
+
+// healed takes note that a replica's state is the certified one again: it is honest from
+// here on.
+func (p *process) healed(*pbft.Divergence) {
+	p.s.sometimes(seenHealed)
+	if p.broken == brokenDiffers && !p.differs {
+		p.broken = ""
 	}
 }
 
@@ -149,6 +158,10 @@ func describeBytes(data []byte) string {
 		return fmt.Sprintf("GetChunk %d/%d", m.Height, m.Index)
 	case *pbft.Chunk:
 		return fmt.Sprintf("Chunk %d/%d %d bytes", m.Height, m.Index, len(m.Data))
+	case *pbft.GetState:
+		return fmt.Sprintf("GetState %d %d bytes", m.ID, len(m.Request))
+	case *pbft.State:
+		return fmt.Sprintf("State %d %d bytes", m.ID, len(m.Data))
 	case fmt.Stringer:
 		return m.String()
 	}

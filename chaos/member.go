@@ -128,7 +128,7 @@ func (p *process) configure() replica.SimConfig {
 		Keys: p.keys, Limits: limits(), Machine: p.command(s.machine()),
 		Store: p.disk, Snapshots: p.disk.snapshots, Voter: p.disk.fresh,
 		Transfer: replica.TransferConfig{Deadline: transferDeadline, Pause: 20}, ReceiptRetain: int64(o.Retain),
-		Executed: p.executed, Alarm: p.alarm,
+		Executed: p.executed, Alarm: p.alarm, Healed: p.healed,
 		Evidence: func(e *pbft.Evidence) {
 			s.sometimes(seenEvidence)
 			s.judge.evidence(p, e)

@@ -106,6 +106,12 @@ func dissect(m pbft.Message, self pbft.ReplicaID) ([]field, func() pbft.Message)
 	case *pbft.Chunk:
 		x := *m
 		return []field{number(&x.Height), number(&x.Index)}, func() pbft.Message { return &x }
+	case *pbft.GetState:
+		x := *m
+		return []field{number(&x.ID)}, func() pbft.Message { return &x }
+	case *pbft.State:
+		x := *m
+		return []field{number(&x.ID)}, func() pbft.Message { return &x }
 	case *pbft.Evidence:
 		x := *m
 		x.Votes = append([]pbft.Vote(nil), m.Votes...)

@@ -151,6 +151,10 @@ func (a rogue) message(k pbft.MessageKind) pbft.Message {
 		return &pbft.GetChunk{Height: a.anyHeight(), Index: uint32(r.IntN(4))}
 	case pbft.KindChunk:
 		return &pbft.Chunk{Height: a.anyHeight(), Index: uint32(r.IntN(4)), Data: make([]byte, r.IntN(200))}
+	case pbft.KindGetState:
+		return &pbft.GetState{ID: r.Uint64N(4), Request: make([]byte, r.IntN(200))}
+	case pbft.KindState:
+		return &pbft.State{ID: r.Uint64N(4), Data: make([]byte, r.IntN(200))}
 	}
 	return nil
 }

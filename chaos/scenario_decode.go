@@ -238,7 +238,7 @@ func playLengths(a *act) {
 	d.play()
 	tried, decoded, worst := 0, 0, 0.0
 	var before, after runtime.MemStats
-	for kind := range pbft.KindChunk + 1 {
+	for kind := range pbft.KindState + 1 {
 		raw := kinds[kind]
 		for at := 9; at+4 <= len(raw); at++ {
 			for _, n := range []uint32{math.MaxUint32, 1 << 31, 1 << 24, 60_000, 4_000, 200} {

@@ -182,7 +182,7 @@ func playHostileClients(a *act) {
 	strange := 0
 	d.corrupt(3, func(p *puppet) {
 		p.tick = func() {
-			for _, kind := range []byte{0, byte(pbft.KindChunk) + 1, 100, 255} {
+			for _, kind := range []byte{0, byte(pbft.KindState) + 1, 100, 255} {
 				raw := append([]byte{kind}, make([]byte, 40)...)
 				for i := range pbft.ReplicaID(3) {
 					p.TransmitRaw(i, raw)

@@ -67,8 +67,8 @@ var syncScenarios = []Scenario{
 		Wrong:   "State sync took over the validators' proposer priorities, which no header's hash covers: nodes that synced from a liar had another proposer than the rest, and the chain split.",
 		Differs: "Who is primary is a function of the configuration and is transferred by nobody. Of a state transfer everything is covered by the certified digest: the manifest, which names the digests of application, sessions and each chunk.",
 		Rules:   "R22, DESIGN 2.5",
-		Breaches: []Breach{without("the manifest is not held against the certificate", "replica/snapshots.go",
-			"	if got := statemachine.StateDigest(app, sessions, m.Root()); got != b.Checkpoint.State {\n", "	if got := statemachine.StateDigest(app, sessions, m.Root()); got != b.Checkpoint.State && !ON {\n")},
+		Breaches: []Breach{without("the manifest is not held against the certificate", "replica/manifest.go",
+			"	if got := statemachine.StateDigest(m.app, m.sessions, m.Root()); got != b.Checkpoint.State {\n", "	if got := statemachine.StateDigest(m.app, m.sessions, m.Root()); got != b.Checkpoint.State && !ON {\n")},
 		play: playPoisonedManifest,
 	},
 	{
@@ -91,10 +91,11 @@ var syncScenarios = []Scenario{
 	{
 		Name: "bft-smart-diverged-replica", Origin: "BFT-SMaRt", Bugs: []string{"BFT-SMaRt #73"}, Kind: Caught,
 		Wrong:   "A replica whose state was no longer the others' went on serving it; nothing ever compared them, and nothing repaired it.",
-		Differs: "Each checkpoint is certified. A replica whose own state differs from what a quorum certified stops and raises an alarm that names the remedy; it does not quietly install the others' state.",
-		Rules:   "O6, PROTOCOL 9",
-		Breaches: []Breach{without("the own state is not compared with the certified one", "pbft/stable.go",
-			"	if *mine != *certified {\n", "	if *mine != *certified && !ON {\n")},
+		Differs: "Each checkpoint is certified. A replica whose own state differs from what a quorum certified raises an alarm, answers nobody, gets the certified state, and is back. It never signs a second statement for a height, though it knows the right one then.",
+		Rules:   "R23, R24, O6",
+		Mutants: []string{"M37"},
+		Breaches: []Breach{without("the own state is not compared with the certified one", "pbft/divergence.go",
+			"	if *mine == *certified {\n", "	if *mine == *certified || ON {\n")},
 		play: playDiverged,
 	},
 	{

@@ -148,25 +148,61 @@ func playLeaderFromTransfer(a *act) {
 	a.fact("while replica 3 fetched a state a peer said %d times to rule view 42: replica 3 stayed in view 0 and was level after %v", said, x.level.Round(time.Millisecond))
 }
 
-func playDiverged(a *act) {
-	d := a.direct(func(o *Options) { o.Faults.Differ = 24 * time.Hour; o.Network.Delay = time.Millisecond })
+// playDiverged: the state of replica 3 is another one for a while, and it says so at some
+// checkpoints. It hears of no snapshot above until it has repaired its state from one
+// below, and so comes to the right state at heights at which it has signed a wrong one.
+func playDiverged(a *act) { diverged(a, quiet().Seed) }
+
+// RunDiverged plays the scenario bft-smart-diverged-replica under another seed.
+func RunDiverged(seed uint64) *Report { return diverged(new(act), seed) }
+
+func diverged(a *act, seed uint64) *Report {
+	d := a.direct(func(o *Options) {
+		o.Seed, o.Faults.Differ, o.Network.Delay = seed, 24*time.Hour, time.Millisecond
+	})
 	const start = 500 * time.Millisecond
 	m := d.replicas[3]
-	at, halted := pbft.Height(0), pbft.Height(0)
+	at, found, ordered, base := pbft.Height(0), pbft.Height(0), pbft.Height(0), pbft.Height(0)
+	healed := time.Duration(0)
 	d.at(start, func() {
-		m.differs, m.broken = true, "its application is not deterministic"
+		m.differs, m.broken = true, brokenDiffers
 		at = d.core(3).ExecutedHeight()
 	})
+	d.hold(func(_, to pbft.ReplicaID, msg pbft.Message) bool {
+		if to != 3 || at == 0 || healed > 0 {
+			return false
+		}
+		switch msg := msg.(type) {
+		case *pbft.CheckpointVote:
+			return d.core(0).IsSnapshot(msg.Height)
+		case *pbft.Bundle:
+			return d.core(0).IsSnapshot(msg.Height())
+		}
+		return false
+	})
 	d.watch(time.Millisecond, func() {
-		if c := d.core(3); c != nil && c.Halted() && halted == 0 {
-			halted = c.ExecutedHeight()
+		c := d.core(3)
+		if c == nil {
+			return
+		}
+		switch {
+		case c.Diverged() != nil && found == 0:
+			found = c.ExecutedHeight()
+			m.differs = false // what was wrong is right again from here on
+		case found > 0 && c.Diverged() != nil:
+			ordered, base = c.Tip().Height, c.SnapshotHeight()
+		case found > 0 && healed == 0:
+			healed = d.now
 		}
 	})
 	r := d.play()
-	a.occurred(at > 0, "the application of replica 3 differs from block %d on", at)
-	a.holds(halted > 0 && halted <= at+3*d.opts.CheckpointEvery, "replica 3 differs since block %d and goes on (halted at %d)", at, halted)
+	a.occurred(at > 0 && base < at, "the application of replica 3 differs from block %d on, the last snapshot that it heard of is that of %d", at, base)
+	a.holds(found > 0 && found <= at+3*d.opts.CheckpointEvery, "replica 3 differs since block %d and goes on (found out at %d)", at, found)
+	a.holds(ordered > found, "replica 3 votes for no blocks while its state is wrong (up to %d)", ordered)
+	a.holds(healed > 0 && m.honest(), "replica 3 is not healed")
 	a.holds(r.ViewChanges == 0, "view %d was reached", r.ViewChanges)
-	a.fact("the state of replica 3 differed from block %d on: it stopped with an alarm at %d, within a checkpoint or two; the others went on to %d", at, halted, r.Blocks)
+	a.fact("the state of replica 3 differed from block %d on: it found out at %d, within a checkpoint or two, executed nothing more and voted for blocks up to %d; it repaired its state from the snapshot of %d by executing the log again, and took part in all %d blocks", at, found, ordered, base, r.Blocks)
+	return r
 }
 
 // playTransferWithoutPrimary: replica 3 comes back in the moment in which the primary

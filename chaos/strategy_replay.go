@@ -21,6 +21,7 @@ var allKinds = []pbft.MessageKind{
 	pbft.KindPrePrepare, pbft.KindVote, pbft.KindCertificate, pbft.KindCheckpointVote, pbft.KindBundle, pbft.KindViewChange,
 	pbft.KindNewView, pbft.KindStatus, pbft.KindHeartbeat, pbft.KindGetBlocks, pbft.KindBlocks, pbft.KindForward, pbft.KindEvidence,
 	pbft.KindGetManifest, pbft.KindManifest, pbft.KindGetChunk, pbft.KindChunk,
+	pbft.KindGetState, pbft.KindState,
 }
 
 func (p *Puppet) anyKind() pbft.MessageKind { return allKinds[p.Rand.IntN(len(allKinds))] }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
 )
 
 // sampleMessages returns one message or more of every kind.
@@ -38,6 +39,7 @@ func sampleMessages() []Message {
 		&Forward{Requests: block.Requests}, &Forward{},
 		&GetManifest{Height: 7}, &Manifest{Height: 7, Data: []byte("manifest")},
 		&GetChunk{Height: 7, Index: 2}, &Chunk{Height: 7, Index: 2, Data: []byte("chunk")},
+		&GetState{ID: 7, Request: []byte("request")}, &State{ID: 7, Data: []byte("answer")},
 	}
 	proofs := newKitOf(4).proofs()
 	for _, name := range names(proofs) {
@@ -73,7 +75,7 @@ func TestMessagesRoundTrip(t *testing.T) {
 func TestDecodedFieldsEqual(t *testing.T) {
 	for _, m := range sampleMessages() {
 		switch m := m.(type) {
-		case *Status, *Heartbeat, *GetBlocks, *Vote, *CheckpointVote, *Certificate, *GetChunk, *Chunk, *Manifest, *GetManifest, *NewView, *ViewChange:
+		case *Status, *Heartbeat, *GetBlocks, *Vote, *CheckpointVote, *Certificate, *GetChunk, *Chunk, *GetState, *State, *Manifest, *GetManifest, *NewView, *ViewChange:
 			_, got, err := Decode(Encode(1, m))
 			require.NoError(t, err)
 			require.Equal(t, m, got)
@@ -103,7 +105,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", func([]byte) []byte { return nil }, "bytes wanted"},
 		{"no kind", func(b []byte) []byte { b[0] = 0; return b }, "message kind 0"},
-		{"unknown kind", func(b []byte) []byte { b[0] = byte(messageKinds); return b }, "message kind 18"},
+		{"unknown kind", func(b []byte) []byte { b[0] = byte(messageKinds); return b }, "message kind 20"},
 		{"another payload", func(b []byte) []byte { b[len(b)-65] ^= 1; return b }, "payload digest"},
 		{"a truth value of 2", func(b []byte) []byte { b[9+headerSize-1] = 2; return b }, "truth value"},
 		{"a huge count", func(b []byte) []byte { b[9+headerSize] = 0xff; return b }, "elements"},
@@ -221,6 +223,9 @@ func FuzzRecords(f *testing.F) {
 	}
 	f.Add((&durableState{View: 3, Entered: true, VotedView: 3, Voted: BlockRef{Height: 4}}).encode())
 	f.Add(appendRef(nil, BlockRef{Height: 4, Digest: Digest{1}}))
+	s := CheckpointStatement{Height: 4, State: Digest{1}}
+	f.Add(canon.AppendBool(s.Append(nil), true))
+	f.Add((&Divergence{Mine: s, Other: CheckpointStatement{Height: 4}, Certified: true, Agreed: 2}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if p, err := DecodeRecordBlock(b); err == nil {
 			require.Equal(t, b, p.append(nil))
@@ -234,8 +239,11 @@ func FuzzRecords(f *testing.F) {
 		if n, err := DecodeRecordNewView(b); err == nil {
 			require.Equal(t, b, n.append(nil))
 		}
-		if s, err := DecodeRecordCheckpoint(b); err == nil {
-			require.Equal(t, b, s.Append(nil))
+		if s, disowned, err := DecodeRecordCheckpoint(b); err == nil {
+			require.Equal(t, b, canon.AppendBool(s.Append(nil), disowned))
+		}
+		if d, err := DecodeRecordDiverged(b); err == nil {
+			require.Equal(t, b, d.append(nil))
 		}
 		if s, err := decodeState(b); err == nil {
 			require.Equal(t, b, s.encode())

@@ -11,7 +11,7 @@ import (
 // Every exported method that takes an Output ends in finish, which takes up
 // whatever has become possible. The rules that it follows are in the files named
 // after them: normal.go, commit.go, viewchange.go, suspicion.go, timers.go,
-// pool.go, catchup.go, stable.go, status.go, rejoin.go, recovery.go.
+// pool.go, catchup.go, stable.go, divergence.go, status.go, rejoin.go, recovery.go.
 type Core struct {
 	cfg      Config
 	quorums  *QuorumSystem
@@ -76,6 +76,7 @@ type Core struct {
 	snapshot    *Bundle        // nil: the start block
 	ownSnapshot Height         // highest snapshot height that this replica's disk holds
 	statements  []ownStatement // above the snapshot, ascending
+	agreed      Height         // the last checkpoint at which the own statement was the certified one
 	// Certificates whose blocks are not here yet: the highest, the highest snapshot, and
 	// the next one on the way to it.
 	pendingCC       *CheckpointCertificate
@@ -107,8 +108,10 @@ type Core struct {
 	proposed Height
 	follower bool
 	rejoin   rejoin
-	halted   bool
 	forked   bool // an alarm about a fork was raised
+	// diverged is set while the state here is not the certified one.
+	diverged *divergence
+	relapse  relapse
 
 	fetch fetch
 
@@ -240,9 +243,6 @@ func (c *Core) Suspecting() bool { return c.suspicion.mask != 0 }
 // not rejoined yet.
 func (c *Core) IsFollower() bool { return c.follower }
 
-// Halted tells whether this replica stopped taking part.
-func (c *Core) Halted() bool { return c.halted }
-
 // NewView returns the NewView of the present view, or nil.
 func (c *Core) NewView() *NewView { return c.newView }
 
@@ -279,9 +279,6 @@ func (c *Core) Step(m Verified, out *Output) {
 }
 
 func (c *Core) step(m Verified, out *Output) Drop {
-	if c.halted {
-		return DropFollower
-	}
 	from := m.From()
 	switch m := m.Message().(type) {
 	case *PrePrepare:
@@ -311,9 +308,6 @@ func (c *Core) step(m Verified, out *Output) Drop {
 // finish takes up whatever the last event made possible, and writes down the
 // durable state if it changed. All steps may do nothing and may be repeated.
 func (c *Core) finish(out *Output) {
-	if c.halted {
-		return
-	}
 	c.tryCommit(out)
 	c.tryBase(out)
 	c.trySkip()
@@ -323,6 +317,7 @@ func (c *Core) finish(out *Output) {
 	c.tryNewView(out)
 	c.tryRejoin(out)
 	c.considerTransfer(out)
+	c.tryRepair(out)
 	c.tryFetch(out)
 	c.passOnWaiting(out)
 	c.flushForward(out)
@@ -336,15 +331,6 @@ func (c *Core) flushState(out *Output) {
 	}
 	c.dirty = false
 	out.put(RecordKey{Kind: RecordState}, c.durable.encode())
-}
-
-// halt stops this replica for good; only an operator can help.
-func (c *Core) halt(out *Output, format string, args ...any) {
-	if c.halted {
-		return
-	}
-	c.halted = true
-	out.Alarms = append(out.Alarms, Alarm{Reason: fmt.Sprintf(format, args...), Halt: true})
 }
 
 func (c *Core) alarm(out *Output, format string, args ...any) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
 )
 
 func TestConfigValidate(t *testing.T) {
@@ -95,9 +96,9 @@ func TestNewRefusesBadLogs(t *testing.T) {
 	}, h), "missing")
 }
 
-// The statement for a checkpoint never changes: another state for the same height
-// halts the replica rather than let it sign proof against itself.
-func TestSecondStatementHalts(t *testing.T) {
+// The statement for a checkpoint never changes (R23): another state for the same height
+// is a divergence, and the replica does not sign proof against itself.
+func TestSecondStatementIsNeverSigned(t *testing.T) {
 	w := newWorld(equalWeights(4), 1, nil)
 	w.tick()
 	w.nodes[0].submit(w.request(1, 1, "op"))
@@ -107,27 +108,55 @@ func TestSecondStatementHalts(t *testing.T) {
 	s := n.statement(&n.core.chain.tip().Header)
 	var out Output
 	n.core.Checkpointed(s, &out)
-	require.False(t, n.core.Halted(), "the same again is fine")
+	require.Nil(t, n.core.Diverged(), "the same again is fine")
+	right := s
 	s.State = crypto.Hash("other")
 	n.core.Checkpointed(s, &out)
-	require.True(t, n.core.Halted())
-	require.True(t, out.Alarms[0].Halt)
+	require.Equal(t, &Divergence{Mine: s, Other: right}, n.core.Diverged())
+	require.Equal(t, n.core.Diverged(), out.Alarms[0].Divergence)
+	// It says nothing about checkpoints any more, whatever it hears and computes.
+	n.core.Checkpointed(right, &out)
+	for range 100 {
+		n.core.Tick(w.now, &out)
+		n.core.Step(mustVerify(t, n, 0, &Status{}), &out)
+	}
+	noStatement(t, &out)
+	// Its state is made anew, and comes to the other one again: that was said before.
+	n.core.StandsStill(&out)
+	n.core.Rebuilt(0, []CheckpointStatement{s}, &out)
+	require.Nil(t, n.core.Diverged())
+	require.Len(t, out.Healed, 1)
+	for range 100 {
+		n.core.Tick(w.now, &out)
+		n.core.Step(mustVerify(t, n, 0, &Status{}), &out)
+	}
+	noStatement(t, &out)
+	// What was certified is the other one.
+	n.write(out.Records)
+	w.settle(nil)
+	w.run(20, nil)
+	require.NotNil(t, n.core.Diverged())
+	require.True(t, n.core.Diverged().Certified)
+}
+
+func mustVerify(t *testing.T, n *testNode, from ReplicaID, m Message) Verified {
+	t.Helper()
+	v, why := n.verifier.Verify(from, m)
+	require.Equal(t, NoDrop, why)
+	return v
+}
+
+func noStatement(t *testing.T, out *Output) {
+	t.Helper()
 	for _, e := range out.Durable {
 		require.NotEqual(t, KindCheckpointVote, e.Message.Kind())
 	}
-	// It does nothing any more.
-	out.Reset()
-	for range 100 {
-		n.core.Tick(w.now, &out)
-	}
-	n.core.Step(n.verifier.Own(&Status{}), &out)
-	require.True(t, out.Empty())
 }
 
 // A statement stays on the disk when it is certified, and when a later one is: until a
 // snapshot covers it the log may be replayed from below. An application that then comes
 // to another state must not have the replica sign proof against itself.
-func TestSecondStatementHaltsAfterARestart(t *testing.T) {
+func TestSecondStatementIsNeverSignedAfterARestart(t *testing.T) {
 	w := newWorld(equalWeights(4), 1, nil)
 	w.tick()
 	for seq := range uint64(2) {
@@ -145,16 +174,17 @@ func TestSecondStatementHaltsAfterARestart(t *testing.T) {
 	var out Output
 	c.Recover(&out)
 	c.Checkpointed(s, &out)
-	require.False(t, c.Halted(), "the same again is fine")
+	require.Nil(t, c.Diverged(), "the same again is fine")
 	out.Reset()
+	right := s
 	s.State = crypto.Hash("other")
 	c.Checkpointed(s, &out)
-	require.True(t, c.Halted())
+	require.Equal(t, &Divergence{Mine: s, Other: right}, c.Diverged())
 	s.Height, s.Block = 2, n.core.chain.at(2).digest
 	c, err = New(cfg, func(yield func(Record) bool) {
 		for r := range n.records() {
 			if r.Key.Kind == RecordCheckpoint && r.Key.Height == 2 {
-				r.Value = s.Append(nil) // what it said before was wrong as well
+				r.Value = canon.AppendBool(s.Append(nil), false) // what it said before was wrong as well
 			}
 			if !yield(r) {
 				return
@@ -163,10 +193,8 @@ func TestSecondStatementHaltsAfterARestart(t *testing.T) {
 	})
 	require.NoError(t, err)
 	c.Checkpointed(s, &out)
-	require.True(t, c.Halted(), "it is not what was certified")
-	for _, e := range out.Durable {
-		require.NotEqual(t, KindCheckpointVote, e.Message.Kind())
-	}
+	require.Equal(t, &Divergence{Mine: s, Other: c.stable.Checkpoint.CheckpointStatement, Certified: true}, c.Diverged(), "it is not what was certified")
+	noStatement(t, &out)
 }
 
 // A replica that comes to a snapshot late, when a later checkpoint is stable already,
@@ -184,10 +212,10 @@ func TestLateSnapshotIsCompared(t *testing.T) {
 	s := n.core.snapshot.Checkpoint.CheckpointStatement
 	var out Output
 	n.core.Checkpointed(s, &out)
-	require.False(t, n.core.Halted())
+	require.Nil(t, n.core.Diverged())
 	s.State = crypto.Hash("other")
 	n.core.Checkpointed(s, &out)
-	require.True(t, n.core.Halted())
+	require.NotNil(t, n.core.Diverged())
 }
 
 // NewViews of views that a replica passed through without them come with the blocks

@@ -30,6 +30,9 @@ func (c *Core) Describe() string {
 	if c.follower {
 		fmt.Fprintf(&b, " follower (shown:%d settled:%t max:%d)", c.rejoin.shown, c.rejoin.settled, c.rejoin.max)
 	}
+	if d := c.diverged; d != nil {
+		fmt.Fprintf(&b, " diverged at %d (agreed at %d, still:%t)", d.Height(), d.Agreed, d.still)
+	}
 	if c.barred && c.barredView == c.durable.View {
 		b.WriteString(" barred")
 	}

@@ -39,6 +39,8 @@
 //		case tick:      core.Tick(pbft.TimeOf(now), out)
 //		case executed:  core.Executed(h, out); core.Checkpointed(statement, out)
 //		case installed: core.Installed(bundle, out)
+//		case still:     core.StandsStill(out)           // after an alarm with a Divergence
+//		case rebuilt:   core.Rebuilt(height, statements, out)
 //		}
 //		tally.Advance(core.TallyRange())
 //		for _, e := range tally.Evidence() {
@@ -71,7 +73,8 @@
 //	high                      the Commit that rests on it, and any ViewChange that claims it (R2)
 //	state (view)              ViewChange, Status or any vote of that view leaves (R4)
 //	NewView                   it leaves its primary, or a vote of its view leaves anybody (R6, R19)
-//	checkpoint                the Checkpoint vote leaves; it is never computed differently (O6)
+//	checkpoint                the Checkpoint vote leaves; no other statement for its height ever does (R23)
+//	diverged                  nothing: it tells a restart which snapshots are not to be trusted (R24)
 //	committed, chain          nothing: the blocks may be executed and clients answered before. What is
 //	                          committed, a quorum has on disk as high, and each of it the block (4.3)
 //	stable, snapshot          older records are deleted
@@ -94,6 +97,7 @@
 //	Heartbeat       an idle primary's sign of life
 //	GetBlocks, Blocks                              what is missing, by digest or by height
 //	GetManifest, Manifest, GetChunk, Chunk         state transfer, a matter of the hosts
+//	GetState, State                                parts of a state, a matter of the hosts and their applications
 //	Evidence        a proof against one replica, passed on; a few times more to who does not show it
 //
 // # Why it is safe
@@ -120,7 +124,12 @@
 //  5. A restart loses nothing of that: what depends on a record leaves after it.
 //     Tested by TestCrashAtEveryOutput, TestPowerFailure, newview-survives-crash,
 //     frame-by-restart-primary.
-//  6. A replica whose disk is lost signs nothing until a view commits that it cannot
+//  6. A replica signs one statement for each checkpoint height, for ever (R23), also if a
+//     certificate shows that its state was wrong and it gets the right one; meanwhile it
+//     goes on ordering, since votes for blocks say nothing of the state (R24): see
+//     ARCHITECTURE.md. Tested by divergent-state, divergence-repair, divergence-restart,
+//     TestCrashAtEveryOutputOfARepair, TestSecondStatementIsNeverSigned.
+//  7. A replica whose disk is lost signs nothing until a view commits that it cannot
 //     have been in (PROTOCOL 14). Tested by wiped-disk-rejoin, wiped-disk-needs-quorum.
 //
 // Above F traitors agreement may fail, and then more than F of them can be named, and
@@ -161,9 +170,11 @@
 //	viewchange, suspicion, timers, links, slow                    when and how the primary changes
 //	pool                                                          requests that wait
 //	status, catchup, stable, rejoin, recovery                     losses, gaps, checkpoints, lost disks, restarts
+//	statements, divergence                                        what is said of checkpoints; a state that is not the certified one
 //	spine                                                         NewViews kept for accountability
 //	evidence_check, prove, blame                                  accountability
 //	describe                                                      for people
 //
-// Rules are cited as R5 or by section, after the protocol notes of this project.
+// Rules are cited as R5 or by section, after the protocol notes of this project; R23 and
+// R24 are in ARCHITECTURE.md.
 package pbft

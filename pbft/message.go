@@ -35,15 +35,20 @@ const (
 	KindManifest         MessageKind = 15
 	KindGetChunk         MessageKind = 16
 	KindChunk            MessageKind = 17
-	messageKinds         MessageKind = 18
+	KindGetState         MessageKind = 18
+	KindState            MessageKind = 19
+	messageKinds         MessageKind = 20
 	maxForwardedRequests             = 65536
 	maxBlocksPerMessage              = 4096
 	maxManifestBytes                 = 8 << 20
 	maxChunkBytes                    = 8 << 20
+	// MaxStateRequest and MaxStateAnswer bound a GetState and a State.
+	MaxStateRequest = 256 << 10
+	MaxStateAnswer  = 8 << 20
 )
 
 var kindNames = [messageKinds]string{"?", "PrePrepare", "Vote", "Certificate", "CheckpointVote", "Bundle", "ViewChange",
-	"NewView", "Status", "Heartbeat", "GetBlocks", "Blocks", "Forward", "Evidence", "GetManifest", "Manifest", "GetChunk", "Chunk"}
+	"NewView", "Status", "Heartbeat", "GetBlocks", "Blocks", "Forward", "Evidence", "GetManifest", "Manifest", "GetChunk", "Chunk", "GetState", "State"}
 
 func (k MessageKind) String() string {
 	if k < messageKinds {
@@ -138,6 +143,20 @@ type Chunk struct {
 	Data   []byte
 }
 
+// GetState asks for a part of the state at a height. What it asks for is a matter of the
+// hosts and their application; ID is the asker's, who may ask for several at once.
+type GetState struct {
+	ID      uint64
+	Request []byte
+}
+
+// State answers a GetState; without data it says that the sender does not have what is
+// asked for.
+type State struct {
+	ID   uint64
+	Data []byte
+}
+
 func (*PrePrepare) Kind() MessageKind     { return KindPrePrepare }
 func (*Vote) Kind() MessageKind           { return KindVote }
 func (*Certificate) Kind() MessageKind    { return KindCertificate }
@@ -155,3 +174,5 @@ func (*GetManifest) Kind() MessageKind    { return KindGetManifest }
 func (*Manifest) Kind() MessageKind       { return KindManifest }
 func (*GetChunk) Kind() MessageKind       { return KindGetChunk }
 func (*Chunk) Kind() MessageKind          { return KindChunk }
+func (*GetState) Kind() MessageKind       { return KindGetState }
+func (*State) Kind() MessageKind          { return KindState }

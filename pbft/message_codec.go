@@ -66,6 +66,10 @@ func sizeHint(m Message) int {
 		return 64 + len(m.Data)
 	case *Manifest:
 		return 64 + len(m.Data)
+	case *GetState:
+		return envelopeSize + 8 + 4 + len(m.Request)
+	case *State:
+		return envelopeSize + 8 + 4 + len(m.Data)
 	}
 	return 512
 }
@@ -140,6 +144,10 @@ func readMessage(kind MessageKind, r *canon.Reader) Message {
 		return &GetChunk{Height: Height(r.Uint64()), Index: r.Uint32()}
 	case KindChunk:
 		return &Chunk{Height: Height(r.Uint64()), Index: r.Uint32(), Data: r.Bytes(maxChunkBytes)}
+	case KindGetState:
+		return &GetState{ID: r.Uint64(), Request: r.Bytes(MaxStateRequest)}
+	case KindState:
+		return &State{ID: r.Uint64(), Data: r.Bytes(MaxStateAnswer)}
 	}
 	r.Fail("message kind %d", uint8(kind))
 	return nil
@@ -305,5 +313,15 @@ func (g *GetChunk) append(b []byte) []byte {
 func (m *Chunk) append(b []byte) []byte {
 	b = canon.AppendUint64(b, uint64(m.Height))
 	b = canon.AppendUint32(b, m.Index)
+	return canon.AppendBytes(b, m.Data)
+}
+
+func (g *GetState) append(b []byte) []byte {
+	b = canon.AppendUint64(b, g.ID)
+	return canon.AppendBytes(b, g.Request)
+}
+
+func (m *State) append(b []byte) []byte {
+	b = canon.AppendUint64(b, m.ID)
 	return canon.AppendBytes(b, m.Data)
 }

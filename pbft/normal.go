@@ -42,7 +42,7 @@ func (c *Core) onPrePrepare(from ReplicaID, p *PrePrepare, out *Output) Drop {
 // anchor, which is held here with all its ancestors: the block itself, or for a
 // proposal its parent.
 func (c *Core) mayVote(anchor BlockRef, height Height) bool {
-	if c.follower || c.halted || !c.durable.Entered {
+	if c.follower || !c.durable.Entered {
 		return false
 	}
 	if c.durable.VotedView < c.durable.View || !c.hasVoted() {
@@ -215,7 +215,7 @@ func (c *Core) tryPropose(out *Output) {
 }
 
 func (c *Core) mayPropose() bool {
-	return c.open && c.tipSet && c.isPrimary() && !(c.barred && c.barredView == c.durable.View) &&
+	return c.open && c.tipSet && c.isPrimary() && c.diverged == nil && !(c.barred && c.barredView == c.durable.View) &&
 		c.tip.Height >= c.proposed && c.extendsCommitted(c.tip) && c.mayVote(c.tip, c.tip.Height+1)
 }
 

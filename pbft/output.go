@@ -28,23 +28,28 @@ type Output struct {
 	Fetch    []Want
 	Evidence []*Evidence // new proofs, for the log and metrics
 	Alarms   []Alarm
+	// Healed are divergences that are over: the host goes on executing and answers from
+	// its state again, if [Core.Diverged] is nil by now.
+	Healed []*Divergence
 	// Displaced are requests that waited in the pool and made room for others': they
 	// may be sent again.
 	Displaced []*Request
 }
 
 // Want asks the host for a state transfer up to a certified checkpoint; report
-// with [Core.Installed]. A later Want replaces an earlier one.
+// with [Core.Installed] if it is above what was executed, else with [Core.Rebuilt]. A
+// later Want replaces an earlier one.
 type Want struct {
 	Bundle *Bundle
 }
 
 // Alarm reports what an operator must hear: something that cannot happen while
-// the traitors weigh at most F, or a replica that must not go on.
+// the traitors weigh at most F, or a state that is not the certified one.
 type Alarm struct {
 	Reason string
-	// Halt is set when the replica must stop taking part.
-	Halt bool
+	// Divergence is set if the state of this replica is wrong: the host answers nobody
+	// from it, stops executing and reports [Core.StandsStill].
+	Divergence *Divergence
 }
 
 // Reset empties o and keeps its memory.
@@ -57,14 +62,15 @@ func (o *Output) Reset() {
 	clear(o.Fetch)
 	clear(o.Evidence)
 	clear(o.Alarms)
+	clear(o.Healed)
 	clear(o.Displaced)
 	o.Records, o.Durable, o.Send, o.Execute = o.Records[:0], o.Durable[:0], o.Send[:0], o.Execute[:0]
 	o.Stable, o.Fetch, o.Evidence, o.Alarms = o.Stable[:0], o.Fetch[:0], o.Evidence[:0], o.Alarms[:0]
-	o.Displaced = o.Displaced[:0]
+	o.Displaced, o.Healed = o.Displaced[:0], o.Healed[:0]
 }
 
 // Empty tells whether there is nothing to do.
 func (o *Output) Empty() bool {
 	return len(o.Records) == 0 && len(o.Durable) == 0 && len(o.Send) == 0 && len(o.Execute) == 0 &&
-		len(o.Stable) == 0 && len(o.Fetch) == 0 && len(o.Evidence) == 0 && len(o.Alarms) == 0 && len(o.Displaced) == 0
+		len(o.Stable) == 0 && len(o.Fetch) == 0 && len(o.Evidence) == 0 && len(o.Alarms) == 0 && len(o.Displaced) == 0 && len(o.Healed) == 0
 }

@@ -46,6 +46,8 @@ const (
 	RecordRejoin RecordKind = 11
 	// RecordChain names the committed block at Height, for peers that ask by height.
 	RecordChain RecordKind = 12
+	// RecordDiverged says that the state here is not the certified one: a single record.
+	RecordDiverged RecordKind = 13
 )
 
 // RecordKey identifies a record. Fields that a kind does not use are zero.
@@ -77,7 +79,7 @@ func DecodeRecordKey(b []byte) (RecordKey, error) {
 }
 
 func (k RecordKey) String() string {
-	names := [...]string{"?", "state", "high", "newview", "block", "committed", "commit", "checkpoint", "stable", "snapshot", "evidence", "rejoin", "chain"}
+	names := [...]string{"?", "state", "high", "newview", "block", "committed", "commit", "checkpoint", "stable", "snapshot", "evidence", "rejoin", "chain", "diverged"}
 	name := fmt.Sprintf("kind(%d)", k.Kind)
 	if int(k.Kind) < len(names) {
 		name = names[k.Kind]
@@ -137,14 +139,16 @@ func DecodeRecordNewView(value []byte) (*NewView, error) {
 	return n, nil
 }
 
-// DecodeRecordCheckpoint reads the value of a RecordCheckpoint.
-func DecodeRecordCheckpoint(value []byte) (CheckpointStatement, error) {
+// DecodeRecordCheckpoint reads the value of a RecordCheckpoint: the statement that this
+// replica signed, and whether it disowned it since, because its state may have been wrong.
+func DecodeRecordCheckpoint(value []byte) (s CheckpointStatement, disowned bool, err error) {
 	r := canon.NewReader(value)
-	s := readCheckpointStatement(r)
+	s = readCheckpointStatement(r)
+	disowned = r.Bool()
 	if err := r.Close(); err != nil {
-		return CheckpointStatement{}, fmt.Errorf("stored checkpoint: %w", err)
+		return CheckpointStatement{}, false, fmt.Errorf("stored checkpoint: %w", err)
 	}
-	return s, nil
+	return s, disowned, nil
 }
 
 // DecodeRecordEvidence reads the value of a RecordEvidence.

@@ -64,7 +64,8 @@ type logContents struct {
 	committed  BlockRef
 	commit     *Certificate
 	kept       []*Certificate
-	statements []CheckpointStatement
+	statements []ownStatement
+	diverged   *Divergence
 	stable     *Bundle
 	snapshot   *Bundle
 	evidence   []*Evidence
@@ -119,9 +120,11 @@ func (l *logContents) add(r Record) (err error) {
 		q, err = DecodeRecordCertificate(r.Value)
 		l.kept = append(l.kept, q)
 	case RecordCheckpoint:
-		var s CheckpointStatement
-		s, err = DecodeRecordCheckpoint(r.Value)
+		var s ownStatement
+		s.CheckpointStatement, s.disowned, err = DecodeRecordCheckpoint(r.Value)
 		l.statements = append(l.statements, s)
+	case RecordDiverged:
+		l.diverged, err = DecodeRecordDiverged(r.Value)
 	case RecordStable:
 		l.stable, err = DecodeRecordBundle(r.Value)
 	case RecordSnapshot:
@@ -174,7 +177,14 @@ func (c *Core) restore(l *logContents) error {
 	c.kept = l.kept
 	c.stable, c.snapshot = l.stable, l.snapshot
 	for _, s := range l.statements {
-		c.statements = append(c.statements, ownStatement{s, s.Height == c.Stable()})
+		if b := c.stable; b != nil && b.Height() == s.Height {
+			s.certified, s.agreed = true, b.Checkpoint.CheckpointStatement == s.CheckpointStatement
+		}
+		c.statements = append(c.statements, s)
+	}
+	if d := l.diverged; d != nil {
+		// The host does not begin with the wrong state, and says what it began with (Rebuilt).
+		c.diverged, c.agreed = &divergence{Divergence: *d}, d.Agreed
 	}
 	for _, s := range l.storedNVs {
 		c.noteStored(s)

@@ -283,6 +283,10 @@ func (s *script) onTrace(format string, args ...any) {
 		s.note(args[0].(ReplicaID), "executes %s", s.blockText(b))
 	case "%d installs %v":
 		s.note(args[0].(ReplicaID), "installs the state at %s", s.names.ref(args[1].(BlockRef)))
+	case "%d repairs from %v":
+		s.note(args[0].(ReplicaID), "repairs its state from %s", s.names.ref(args[1].(BlockRef)))
+	case "%d healed %d":
+		s.note(args[0].(ReplicaID), "is healed of the divergence at %d", args[1])
 	case "%d ALARM %s":
 		s.note(args[0].(ReplicaID), "ALARM %s", s.rename(args[1].(string)))
 	case "%d %v":
@@ -810,7 +814,7 @@ func (s *script) unmet() string {
 			"open": fmt.Sprint(c.Open()), "entered": fmt.Sprint(c.Entered()), "suspects": fmt.Sprint(c.Suspecting()), "follower": fmt.Sprint(c.IsFollower()),
 			"pool": fmt.Sprint(c.PoolLen()), "held": fmt.Sprint(len(c.order)), "failed": fmt.Sprint(c.timers.failed), "transfers": fmt.Sprint(n.transfers),
 			"timeout": fmt.Sprint(c.timeout()), "view-changes": fmt.Sprint(c.counters.ViewChanges), "seen": fmt.Sprint(len(c.seen)),
-			"proposed": fmt.Sprint(c.counters.Proposed), "halted": fmt.Sprint(c.Halted()), "evidence": fmt.Sprint(len(n.evidence)), "voted": fmt.Sprintf("%d/%s", c.durable.VotedView, s.names.ref(c.durable.Voted)),
+			"proposed": fmt.Sprint(c.counters.Proposed), "diverged": fmt.Sprint(c.Diverged() != nil), "repairs": fmt.Sprint(n.repairs), "evidence": fmt.Sprint(len(n.evidence)), "voted": fmt.Sprintf("%d/%s", c.durable.VotedView, s.names.ref(c.durable.Voted)),
 			"base": s.names.ref(c.base), "oldest": fmt.Sprint(c.Oldest()), "uncertified": fmt.Sprint(uncertified(c)),
 		}
 		for _, a := range s.d.CmdArgs {
@@ -916,9 +920,14 @@ func (s *script) release() {
 
 func (s *script) lose() { s.rules = append(s.rules, *s.filterArgs()) }
 
-// corrupt changes the application state of a node.
+// corrupt changes the application state of a node, or what the first execution of the
+// next block will make of it.
 func (s *script) corrupt() {
 	for _, n := range s.nodes() {
+		if s.has("once") {
+			n.wrongAt = n.core.ExecutedHeight() + 1
+			continue
+		}
 		for h := range n.state {
 			n.state[h] = crypto.Hash("corrupt")
 		}

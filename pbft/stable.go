@@ -10,62 +10,6 @@ func (c *Core) Executed(h Height, out *Output) {
 	c.finish(out)
 }
 
-// Checkpointed gives this replica's statement for a checkpoint block that it
-// executed. The statement is on disk before the vote leaves and never changes: a
-// second, different one at the same height is a bug of the host or an application
-// that is not deterministic, and halts the replica rather than sign proof against
-// itself. At snapshot heights the host calls it once the snapshot is durable.
-func (c *Core) Checkpointed(s CheckpointStatement, out *Output) {
-	must(s.Height <= c.executed, "checkpoint %d above executed %d", s.Height, c.executed)
-	if c.IsSnapshot(s.Height) {
-		c.ownSnapshot = max(c.ownSnapshot, s.Height)
-	}
-	for _, b := range [...]*Bundle{c.stable, c.snapshot} {
-		if b != nil && b.Height() == s.Height {
-			c.compare(&s, &b.Checkpoint.CheckpointStatement, out)
-		}
-	}
-	for _, old := range c.statements {
-		if old.Height != s.Height {
-			continue
-		}
-		if old.CheckpointStatement != s {
-			c.halt(out, "executing block %d again gave another state (%v, before: %v): the application is not deterministic or its data is corrupt", s.Height, s, old.CheckpointStatement)
-		}
-		c.finish(out)
-		return
-	}
-	if s.Height > c.SnapshotHeight() && s.Height != c.Stable() {
-		// Also below the stable checkpoint: a snapshot takes its time, and meanwhile
-		// later checkpoints without one become stable.
-		c.addStatement(s)
-		out.put(RecordKey{Kind: RecordCheckpoint, Height: uint64(s.Height)}, s.Append(nil))
-		if !c.follower && !c.halted {
-			out.durable(Everyone, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
-		}
-		c.tryPendingCheckpoint(out)
-	}
-	c.prune(out)
-	c.finish(out)
-}
-
-// ownStatement is what this replica said about a checkpoint. It stays on the disk until
-// a certified snapshot covers it: the log may be replayed from below it, and if that came
-// to another state the replica would sign proof against itself.
-type ownStatement struct {
-	CheckpointStatement
-	certified bool // nobody needs the vote any more
-}
-
-// addStatement keeps the statements in ascending order.
-func (c *Core) addStatement(s CheckpointStatement) {
-	at := len(c.statements)
-	for at > 0 && c.statements[at-1].Height > s.Height {
-		at--
-	}
-	c.statements = slices.Insert(c.statements, at, ownStatement{CheckpointStatement: s})
-}
-
 // CheckpointCertified takes the certificate that the tally made. Certificates may
 // come in any order; each is of use, since receipts are bound to the checkpoint
 // that ends their interval.
@@ -140,10 +84,10 @@ func (c *Core) bundle(q *CheckpointCertificate) *Bundle {
 // new stable one, the new snapshot, or a late one in between.
 func (c *Core) stabilise(b *Bundle, out *Output) {
 	h := b.Height()
-	for i := range c.statements {
-		if s := &c.statements[i]; s.Height == h {
-			s.certified = true
-			c.compare(&s.CheckpointStatement, &b.Checkpoint.CheckpointStatement, out)
+	if s := c.statementAt(h); s != nil {
+		s.certified = true
+		if mine := s.state(); mine != nil && c.diverged == nil {
+			s.agreed = c.compare(mine, &b.Checkpoint.CheckpointStatement, out) && s.CheckpointStatement == *mine
 		}
 	}
 	value := b.append(nil)
@@ -178,14 +122,6 @@ func (c *Core) rotate(out *Output) {
 	every := c.cfg.Timeouts.RotateEvery
 	if every > 0 && c.suspicion.reigned >= every {
 		c.suspect(CauseRotation, out)
-	}
-}
-
-// compare halts a replica whose state contradicts what a quorum certified. It does
-// not quietly install the others' state: somebody should know.
-func (c *Core) compare(mine, certified *CheckpointStatement, out *Output) {
-	if *mine != *certified {
-		c.halt(out, "the state after block %d differs from what a quorum certified (mine %v, certified %v): the application is not deterministic or this replica's data is corrupt; remove its data folder to transfer the state anew", mine.Height, mine, certified)
 	}
 }
 
@@ -288,6 +224,9 @@ func (c *Core) considerTransfer(out *Output) {
 		return
 	}
 	c.transfer = b
+	if c.diverged != nil {
+		c.diverged.repair = nil // this one repairs it as well
+	}
 	out.Fetch = append(out.Fetch, Want{b})
 }
 
@@ -298,6 +237,10 @@ func (c *Core) considerTransfer(out *Output) {
 func (c *Core) Installed(b *Bundle, out *Output) {
 	must(b.Height() > c.executed, "installed %d, executed %d already", b.Height(), c.executed)
 	c.transfer = nil
+	if c.diverged != nil {
+		c.healed(out)
+	}
+	c.agreed = b.Height()
 	if b.Height() <= c.Committed() {
 		// The blocks arrived as well, meanwhile.
 		c.executed = b.Height()
@@ -361,6 +304,9 @@ func (c *Core) TransferFailed(b *Bundle, out *Output) {
 	if c.transfer != nil && c.transfer.Height() == b.Height() {
 		c.transfer, c.offer = nil, nil
 	}
+	if d := c.diverged; d != nil && d.repair != nil && d.repair.Height() == b.Height() {
+		d.repair, d.from = nil, c.ticks
+	}
 	c.finish(out)
 }
 
@@ -377,6 +323,9 @@ func (c *Core) TransferUnserved(b *Bundle, out *Output) {
 		c.transfer = nil
 		if later.Height() > c.Committed() {
 			c.transfer = later
+		}
+		if d := c.diverged; d != nil && d.repair != nil {
+			d.repair = later
 		}
 		out.Fetch = append(out.Fetch, Want{later})
 	}

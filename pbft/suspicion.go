@@ -49,7 +49,7 @@ func (c *Core) withdraw(causes ...Cause) {
 // checkSuspicions leaves the view on a quorum of suspects, and suspects as well
 // when the others who do form a blocking set. Whoever is in a higher view counts.
 func (c *Core) checkSuspicions(out *Output) {
-	if c.follower || c.halted {
+	if c.follower {
 		return
 	}
 	view := c.durable.View

@@ -62,9 +62,6 @@ func (c *Core) SetProgressTimeout(ticks int) { c.timers.base = max(ticks, 1) }
 func (c *Core) Tick(now Time, out *Output) {
 	c.ticks++
 	c.now = now
-	if c.halted {
-		return
-	}
 	c.watchWork()
 	for i := range timerTable {
 		// Asked only now: a row above may have left the view.
@@ -95,10 +92,11 @@ var timerTable = [...]struct {
 
 func (c *Core) clockDue() bool { return c.suspicion.lateBlocks >= lateBlocksLimit }
 
-// abdicationDue: a primary that was restarted in its view proposes nothing (R6), so
-// it asks for the next one, also if the view opens only now.
+// abdicationDue: a primary that was restarted in its view proposes nothing (R6), nor does
+// one whose state is wrong (R24), so it asks for the next one, also if the view opens
+// only now.
 func (c *Core) abdicationDue() bool {
-	return c.open && c.isPrimary() && c.barred && c.barredView == c.durable.View
+	return c.open && c.isPrimary() && (c.diverged != nil || c.barred && c.barredView == c.durable.View)
 }
 
 // watchWork starts the progress timer when work becomes known, and forgets failed

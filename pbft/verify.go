@@ -176,7 +176,7 @@ func (v *Verifier) Verify(from ReplicaID, m Message) (Verified, Drop) {
 		out.message = good
 	case *Evidence:
 		why = dropOf(CheckEvidence(v, m))
-	case *Status, *GetBlocks, *GetManifest, *Manifest, *GetChunk, *Chunk:
+	case *Status, *GetBlocks, *GetManifest, *Manifest, *GetChunk, *Chunk, *GetState, *State:
 		// Decided by nobody but the sender: the link says who that is.
 	default:
 		why = DropMalformed

@@ -369,7 +369,7 @@ func TestVerifyForward(t *testing.T) {
 
 func TestVerifyWhatNeedsNoSignature(t *testing.T) {
 	k := newKitOf(4)
-	for _, m := range []Message{&Status{}, &GetBlocks{}, &GetManifest{}, &Manifest{}, &GetChunk{}, &Chunk{}} {
+	for _, m := range []Message{&Status{}, &GetBlocks{}, &GetManifest{}, &Manifest{}, &GetChunk{}, &Chunk{}, &GetState{}, &State{}} {
 		_, why := k.v.Verify(1, m)
 		require.Equal(t, NoDrop, why, "%v", m.Kind())
 		_, why = k.v.Verify(9, m)

@@ -45,7 +45,7 @@ func (c *Core) resetView(v View) {
 
 func (c *Core) sendViewChange(out *Output) {
 	c.timers.lastChange = c.ticks
-	if c.follower || c.halted || c.High().View >= c.durable.View {
+	if c.follower || c.High().View >= c.durable.View {
 		return // with a certificate of this view there is nothing to claim for it (R3)
 	}
 	out.durable(Everyone, c.viewChange())
@@ -102,7 +102,7 @@ func (c *Core) sendView(to ReplicaID, out *Output) {
 		out.send(to, c.viewCommit)
 	case c.high != nil && c.high.View == c.durable.View:
 		out.send(to, c.high)
-	case !c.durable.Entered && !c.follower && !c.halted:
+	case !c.durable.Entered && !c.follower:
 		out.durable(to, c.viewChange())
 	}
 }
@@ -311,7 +311,7 @@ func (c *Core) tryBase(out *Output) {
 	c.baseDone = true
 	c.tip, c.tipSet = c.base, true
 	c.markProposed()
-	if !c.follower && !c.halted {
+	if !c.follower {
 		c.vote(Prepare, c.base, out)
 	}
 }

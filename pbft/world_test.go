@@ -68,7 +68,10 @@ type testNode struct {
 	evidence  []*Evidence
 	transfers int
 	want      *Bundle
-	noApply   bool // execution is held back
+	repairs   int
+	noApply   bool   // execution is held back
+	diverged  bool   // so it is: the state is known to be wrong
+	wrongAt   Height // a block whose first execution gives a wrong state; 0 none
 	backlog   []*Block
 	traitor   *traitor
 	skew      time.Duration // of its clock
@@ -159,12 +162,41 @@ func (n *testNode) start(follower bool) {
 		panic(fmt.Sprintf("replica %d: %v", n.id, err))
 	}
 	n.core = core
+	n.diverged = core.Diverged() != nil
 	n.tally = NewTally(w.quorums, n.cfg.Window)
 	n.points = NewCheckpointTally(w.quorums)
 	n.up, n.want, n.backlog = true, nil, nil
 	var out Output
 	n.core.Recover(&out)
+	if n.diverged {
+		base, statements := n.rerun(core.Diverged().Agreed)
+		n.core.Rebuilt(base, statements, &out)
+	}
 	n.perform(&out)
+}
+
+// rerun executes the log again from the last height at or below one whose state is there
+// and which the log reaches, and returns that and what it came to.
+func (n *testNode) rerun(from Height) (base Height, statements []CheckpointStatement) {
+	low := max(n.core.chain.low(), from)
+	for base = low; base > 0 && n.state[base] == (Digest{}); base-- {
+	}
+	for h := base + 1; h <= n.core.ExecutedHeight(); h++ {
+		l := n.core.chain.at(h)
+		v, ok := n.log[RecordKey{Kind: RecordBlock, Height: uint64(h), Digest: l.digest}]
+		if !ok {
+			panic(fmt.Sprintf("replica %d: block %d is not in the log, to be executed again from %d", n.id, h, base))
+		}
+		p, err := DecodeRecordBlock(v)
+		if err != nil {
+			panic(err)
+		}
+		n.apply(p.Block)
+		if n.core.IsCheckpoint(&p.Header) {
+			statements = append(statements, n.statement(&p.Header))
+		}
+	}
+	return base, statements
 }
 
 func (w *world) n0() int { return w.quorums.N() }
@@ -230,6 +262,9 @@ func (n *testNode) apply(b *Block) {
 		n.done[rd] = true
 		d = crypto.Hash("state", d[:], rd[:])
 	}
+	if n.wrongAt == b.Height {
+		n.wrongAt, d = 0, crypto.Hash("wrong", d[:])
+	}
 	n.state[b.Height] = d
 	n.order[b.Height] = b.Digest()
 	n.times++
@@ -282,12 +317,18 @@ func (n *testNode) perform(out *Output) {
 			n.alarms = append(n.alarms, a.Reason)
 			n.w.printf("%d ALARM %s", n.id, a.Reason)
 		}
+		for _, d := range o.Healed {
+			n.w.printf("%d healed %d", n.id, d.Height())
+		}
+		if n.diverged = n.core.Diverged() != nil; n.diverged && len(o.Alarms) > 0 {
+			n.core.StandsStill(out)
+		}
 		n.evidence = append(n.evidence, o.Evidence...)
 		for _, e := range o.Evidence {
 			n.w.printf("%d %v", n.id, e)
 		}
 		n.backlog = append(n.backlog, o.Execute...)
-		if !n.noApply {
+		if !n.noApply && !n.diverged {
 			n.execute(out)
 		}
 		for _, f := range o.Fetch {
@@ -301,7 +342,7 @@ func (n *testNode) perform(out *Output) {
 }
 
 func (n *testNode) execute(out *Output) {
-	for len(n.backlog) > 0 {
+	for len(n.backlog) > 0 && n.core.Diverged() == nil {
 		b := n.backlog[0]
 		n.backlog = n.backlog[1:]
 		n.apply(b)
@@ -324,6 +365,16 @@ func (n *testNode) transfer() bool {
 		if st, ok := m.state[b.Height()]; ok && m.id != n.id {
 			if crypto.Hash("snap", st[:]) != b.Checkpoint.State {
 				continue
+			}
+			if b.Height() <= n.core.ExecutedHeight() && n.diverged {
+				n.state[b.Height()] = st
+				n.repairs++
+				n.w.printf("%d repairs from %v", n.id, b.Ref())
+				_, statements := n.rerun(b.Height())
+				var out Output
+				n.core.Rebuilt(b.Height(), statements, &out)
+				n.perform(&out)
+				return true
 			}
 			if b.Height() <= n.core.ExecutedHeight() {
 				var out Output

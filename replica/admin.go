@@ -40,6 +40,12 @@ func startAdmin(s *Server, listener net.Listener, withPprof bool) *admin {
 		enc.SetIndent("", "  ")
 		_ = enc.Encode(s.Status())
 	})
+	mux.HandleFunc("GET /doctor", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(s.Doctor())
+	})
 	mux.HandleFunc("GET /debug/core", func(w http.ResponseWriter, r *http.Request) {
 		text, err := s.Describe(r.Context())
 		if err != nil {

@@ -23,6 +23,9 @@ var (
 	ErrNoHistory = errors.New("the application answers from its last state only")
 	// ErrHeightAhead: the height is not executed here yet.
 	ErrHeightAhead = errors.New("height is not executed yet")
+	// ErrNotServing: the state here is not the certified one, or not all of it is here, and
+	// it is being repaired. Other replicas answer.
+	ErrNotServing = errors.New("the state of this replica is not served now")
 	// ErrNoReadIndex: the replica has lost its disk and does not vote yet, so it cannot
 	// know what it promised before.
 	ErrNoReadIndex = errors.New("replica does not know what it has voted for")
@@ -58,10 +61,25 @@ func (s *Server) refused(r *pbft.Request, why pbft.Drop) {
 	}
 }
 
+// Serving is nil if whoever asks may be answered from the state. Errors: ErrStopped,
+// ErrNotServing.
+func (s *Server) Serving() error {
+	if err := s.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrStopped, err)
+	}
+	if d := s.diverged.Load(); d != nil {
+		return fmt.Errorf("%w: %v; it is being repaired", ErrNotServing, d)
+	}
+	if s.runner.parts.installing.Load() > 0 {
+		return fmt.Errorf("%w: it is being transferred", ErrNotServing)
+	}
+	return nil
+}
+
 func (s *Server) deliver(h pbft.Height, replies []statemachine.Reply) {
 	s.trace.ran(h)
 	defer s.trace.delivered(h)
-	if len(replies) == 0 {
+	if len(replies) == 0 || s.diverged.Load() != nil {
 		return
 	}
 	s.local.deliver(h, replies)
@@ -75,6 +93,9 @@ func (s *Server) Known(r *pbft.Request) bool { return s.stage.known.Known(r.Dige
 
 // Lookup implements backend.
 func (s *Server) Lookup(client crypto.PublicKey, seq uint64, digest pbft.Digest) (statemachine.Reply, bool) {
+	if s.diverged.Load() != nil {
+		return statemachine.Reply{}, false
+	}
 	return s.exec.Lookup(client, seq, digest)
 }
 
@@ -85,8 +106,8 @@ func (s *Server) Query(ctx context.Context, q []byte) ([]byte, pbft.Height, erro
 	if !ok {
 		return nil, 0, ErrNoQueries
 	}
-	if err := s.Err(); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", ErrStopped, err)
+	if err := s.Serving(); err != nil {
+		return nil, 0, err
 	}
 	s.runner.queryLock.RLock()
 	defer s.runner.queryLock.RUnlock()
@@ -109,8 +130,8 @@ func (s *Server) QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, 
 		}
 		return nil, s.runner.gate.height(), ErrNoHistory
 	}
-	if err := s.Err(); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", ErrStopped, err)
+	if err := s.Serving(); err != nil {
+		return nil, 0, err
 	}
 	s.runner.queryLock.RLock()
 	defer s.runner.queryLock.RUnlock()
@@ -142,6 +163,9 @@ func (s *Server) ReadIndex(context.Context) (pbft.Height, error) {
 
 // ReceiptAt implements backend.
 func (s *Server) ReceiptAt(_ context.Context, h pbft.Height, request pbft.Digest, op int) (*receiptParts, error) {
+	if err := s.Serving(); err != nil {
+		return nil, err
+	}
 	at := s.published.Load()
 	p, err := s.archive.receiptAt(h, s.runner.gate.height(), at.snapshot, at.oldest, request, op)
 	if err != nil {
@@ -216,8 +240,8 @@ func (s *Server) Status() Status {
 			Replica: p.ID, Address: p.Address, Connected: p.Connected, RTTMicros: p.RTT.Microseconds(), LastError: p.LastError,
 		})
 	}
-	if why := s.halted.Load(); why != nil {
-		st.Halted = *why
+	if d := s.diverged.Load(); d != nil {
+		st.Halted, st.Diverged = d.String()+"; its state is being repaired: see 'parley doctor'", d.Height()
 	}
 	if err := s.Err(); err != nil {
 		st.Halted = err.Error()
@@ -228,6 +252,8 @@ func (s *Server) Status() Status {
 // unhealthy says why the replica does not take part, empty if it does.
 func (s *Server) unhealthy() string {
 	switch st := s.Status(); {
+	case st.Diverged != 0:
+		return "diverged: " + st.Halted
 	case st.Halted != "":
 		return "halted: " + st.Halted
 	case s.stopping.Load():

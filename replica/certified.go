@@ -78,6 +78,18 @@ func (s *sealedStates) certified(b *pbft.Bundle, p receipt.StateParts) {
 	}
 }
 
+// at finds the parts of a state by its digest.
+func (s *sealedStates) at(state pbft.Digest) (receipt.StateParts, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.parts {
+		if p.Digest() == state {
+			return p, true
+		}
+	}
+	return receipt.StateParts{}, false
+}
+
 // last returns the last checkpoint that something can be proved under, or nil.
 func (s *sealedStates) last() *certifiedState {
 	s.mu.Lock()
@@ -131,6 +143,9 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	if !ok {
 		return nil, ErrNoQueries
 	}
+	if err := s.Serving(); err != nil {
+		return nil, err
+	}
 	c := s.runner.seals.last()
 	if c == nil {
 		return nil, ErrNotCertified
@@ -171,6 +186,8 @@ func (s *clientService) Certified(ctx context.Context, q *api.CertifiedRequest) 
 		return &api.CertifiedResponse{State: api.CertifiedResponse_STATE_PRUNED}, nil
 	case errors.Is(err, ErrStore):
 		return nil, status.Error(codes.Internal, "the state cannot be read")
+	case errors.Is(err, ErrStopped), errors.Is(err, ErrNotServing):
+		return nil, status.Error(codes.Unavailable, ErrNotServing.Error())
 	}
 	return nil, status.Error(codes.InvalidArgument, truncated(err.Error(), 256))
 }

@@ -54,6 +54,8 @@ func (s *clientService) Query(ctx context.Context, q *api.QueryRequest) (*api.Qu
 		return nil, status.Error(codes.Unimplemented, ErrNoQueries.Error())
 	case errors.Is(err, ErrStopped):
 		return nil, status.Error(codes.Unavailable, ErrStopped.Error())
+	case errors.Is(err, ErrNotServing):
+		return nil, status.Error(codes.Unavailable, ErrNotServing.Error())
 	case errors.Is(err, ErrHeightAhead):
 		r.State = api.QueryResponse_STATE_AHEAD
 	case errors.Is(err, ErrPruned):

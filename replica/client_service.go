@@ -188,6 +188,8 @@ func (s *clientService) Receipt(ctx context.Context, q *api.ReceiptRequest) (*ap
 		state = api.ReceiptResponse_STATE_UNKNOWN
 	case errors.Is(err, ErrNotCertified):
 		state = api.ReceiptResponse_STATE_NOT_CERTIFIED
+	case errors.Is(err, ErrStopped), errors.Is(err, ErrNotServing):
+		return nil, status.Error(codes.Unavailable, ErrNotServing.Error())
 	default:
 		return nil, status.Error(codes.Internal, "the receipt cannot be read")
 	}

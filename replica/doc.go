@@ -16,6 +16,7 @@
 //	store/      the log: a journal and a database
 //	snapshots/  the last snapshots, and what is being transferred
 //	state/      the state of an application that keeps it on the disk
+//	doctor.json the divergences that this replica has had: see [Server.Doctor]
 //
 // Without store a replica that has voted rejoins as a follower. Without state, or with
 // one that is behind, the application is restored from a snapshot.

@@ -66,7 +66,9 @@ func (h *nodeHost) Distrust(member pbft.ReplicaID) { h.stage.distrust(member) }
 func (h *nodeHost) Serve(v *Serving) {
 	s := (*Server)(h)
 	s.files.put(func() {
-		answers, err := v.answers(s.data.store, s.folder)
+		answers, err := v.answers(s.data.store, s.folder, func(request []byte) ([]byte, error) {
+			return s.runner.serveState(s.cfg.Machine, request)
+		})
 		if err != nil {
 			s.quiet.log(slog.LevelError, "cannot serve a peer", "peer", v.To, "asked", v.Ask.Kind(), "error", err)
 			if errors.Is(err, ErrStore) {
@@ -136,11 +138,27 @@ func (h *nodeHost) Evidence(e *pbft.Evidence) {
 
 func (h *nodeHost) Alarm(a pbft.Alarm) {
 	h.metrics.alarms.Inc()
-	h.logger.Error("ALARM: "+a.Reason, "halted", a.Halt)
-	if a.Halt {
-		h.halted.CompareAndSwap(nil, &a.Reason)
+	d := a.Divergence
+	h.logger.Error("ALARM: "+a.Reason, "diverged", d != nil)
+	if d == nil {
+		return
 	}
+	h.metrics.divergences.Inc()
+	if h.diverged.Swap(d) == nil {
+		h.runner.repair.stops.Add(1)
+	}
+	h.runner.jobs.put(runnerJob{stop: d})
 }
+
+func (h *nodeHost) Healed(d *pbft.Divergence) {
+	h.metrics.healed.Inc()
+	h.logger.Warn("HEALED: the state is the certified one again, this replica is back in service", "divergedAt", d.Height())
+	h.doctor.healed(h.cfg.Now())
+	h.diverged.Store(nil)
+	h.runner.jobs.put(runnerJob{resume: true})
+}
+
+func (h *nodeHost) Answered(from pbft.ReplicaID, m *pbft.State) { h.asks.answered(from, m) }
 
 // What follows runs the disk's part of a transfer on its goroutine.
 
@@ -222,7 +240,7 @@ func (s *Server) transferring(h pbft.Height) bool {
 
 // installed reports the end of an install, from the runner.
 func (s *Server) installed(b *pbft.Bundle, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrWhole) {
 		s.logger.Error("the transferred snapshot is damaged, transferring it again", "checkpoint", b.Height(), "error", err)
 	}
 	s.post(func(n *Node) { n.Installed(b, err) })

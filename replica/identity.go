@@ -18,7 +18,7 @@ import (
 
 // StorageFormat is the version of the data folder that this program reads and
 // writes.
-const StorageFormat = 2
+const StorageFormat = 3
 
 // The names within a data folder.
 const (

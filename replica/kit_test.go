@@ -31,8 +31,8 @@ type journal struct {
 	mu     sync.Mutex
 	ops    []string
 	digest crypto.Digest
-	pad    int // bytes of padding in a snapshot, for snapshots of many chunks
-	lie    atomic.Bool
+	pad    int         // bytes of padding in a snapshot, for snapshots of many chunks
+	lie    atomic.Bool // about the next digest
 	// refuses, if not nil, is why nothing can be restored.
 	refuses error
 }
@@ -50,7 +50,7 @@ func (j *journal) Apply(b statemachine.Block) []statemachine.Result {
 }
 
 func (j *journal) Digest() crypto.Digest {
-	if j.lie.Load() {
+	if j.lie.CompareAndSwap(true, false) {
 		return crypto.Hash("lie", j.digest[:])
 	}
 	return j.digest

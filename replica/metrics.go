@@ -32,6 +32,10 @@ type metrics struct {
 	executedOps      prometheus.Counter
 	alarms           prometheus.Counter
 	evidence         prometheus.Counter
+	divergences      prometheus.Counter
+	healed           prometheus.Counter
+	repairedKeys     prometheus.Counter
+	repairBytes      prometheus.Counter
 	stages           [Stages]prometheus.Observer
 	lastSync         atomic.Int64 // ns
 }
@@ -70,10 +74,14 @@ func newMetrics() *metrics {
 		executedOps:      counter("executed_operations_total", "Operations in executed blocks."),
 		alarms:           counter("alarms_total", "Things an operator must look at; see the log."),
 		evidence:         counter("evidence_total", "Proofs of misbehaviour stored."),
+		divergences:      counter("divergences_total", "Times that the state was found not to be the certified one; see GET /doctor."),
+		healed:           counter("healed_total", "Times that the state was repaired after that."),
+		repairedKeys:     counter("repaired_keys_total", "Keys of the application's state set or deleted by transfers of parts."),
+		repairBytes:      counter("repair_received_bytes_total", "Bytes of the application's state received in parts."),
 	}
 	m.registry.MustRegister(m.receivedMessages, m.receivedBytes, m.sentMessages, m.sentBytes, m.drops, m.malformedFrom,
 		m.rejectedRequests, m.refused, m.syncs, m.writes, m.batchRecords, m.groupCommit, m.blockRequests, m.blockBytes,
-		m.executedRequests, m.executedOps, m.alarms, m.evidence)
+		m.executedRequests, m.executedOps, m.alarms, m.evidence, m.divergences, m.healed, m.repairedKeys, m.repairBytes)
 	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "block_stage_seconds",
 		Help:    "Time of a block from the stage before to this one, where it was waited for, by stage.",
@@ -159,6 +167,7 @@ func newStateCollector(s *Server) *stateCollector {
 	add("suspects", "1 if this replica suspects the primary.")
 	add("follower", "1 if this replica signs nothing.")
 	add("halted", "1 if this replica stopped taking part.")
+	add("diverged", "1 while the state here is not the certified one.")
 	add("transfer_chunks", "Chunks of the state transfer that are here.")
 	add("queue_length", "What waits, by queue.", "queue")
 	add("core_dropped_total", "Messages that the protocol did not use, by kind and reason.", "kind", "reason")
@@ -219,7 +228,8 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge("open", flag(st.Open))
 	gauge("suspects", flag(st.Suspects))
 	gauge("follower", flag(st.Follower))
-	gauge("halted", flag(st.Halted != ""))
+	gauge("halted", flag(c.s.Err() != nil))
+	gauge("diverged", flag(c.s.diverged.Load() != nil))
 	gauge("transfer_chunks", float64(st.TransferChunks))
 	for name, n := range c.s.queueLengths() {
 		gauge("queue_length", float64(n), name)

@@ -26,6 +26,8 @@ type Node struct {
 	persisted uint64
 	// prunable are batches of the log writer with the snapshots that they name.
 	prunable []prunable
+	// still is the batch after which the core hears that the host stands still; 0 none.
+	still    uint64
 	now      pbft.Time
 	ticks    uint64
 	transfer transfer
@@ -59,9 +61,10 @@ type NodeConfig struct {
 	Verifier *pbft.Verifier
 	// Log yields all records of the log (see pbft.New).
 	Log iter.Seq[pbft.Record]
-	// Statements are checkpoints that execution passed during the replay and whose
-	// statements are not in the log yet.
+	// Statements are checkpoints that execution passed during the replay, which began with
+	// the state at Base.
 	Statements []pbft.CheckpointStatement
+	Base       pbft.Height
 	// Install is set if no local snapshot is usable and the log does not reach back
 	// to the beginning: the snapshot of this bundle, which is the log's own
 	// RecordSnapshot, is to be transferred before anything is executed.
@@ -71,6 +74,11 @@ type NodeConfig struct {
 	// CheckManifest tells whether data is the manifest that the bundle's state
 	// digest covers, and how many chunks it names. A pure function.
 	CheckManifest func(b *pbft.Bundle, data []byte) (chunks int, err error)
+	// PartChunks, if not nil, tells of how many of the first chunks of a checked manifest
+	// the executor's part of the snapshot consists: only those are transferred, and
+	// Host.Install gets the application's state from peers part by part. If it cannot, it
+	// reports ErrWhole, and all chunks are transferred.
+	PartChunks func(data []byte) int
 	// Serve bounds what one peer may ask for.
 	Serve ServeConfig
 }
@@ -111,8 +119,9 @@ func (n *Node) Start(now pbft.Time) {
 	n.now = now
 	n.core.Recover(&n.out)
 	n.core.Tick(now, &n.out)
-	for _, s := range n.cfg.Statements {
-		n.core.Checkpointed(s, &n.out)
+	if n.cfg.Install == nil {
+		// Before a divergence, if there was one, ends with it.
+		n.core.Rebuilt(n.cfg.Base, n.cfg.Statements, &n.out)
 	}
 	n.cfg.Statements = nil
 	n.Flush()
@@ -148,6 +157,10 @@ func (n *Node) Receive(v pbft.Verified) {
 		n.serveFile(v.From(), m)
 	case *pbft.GetChunk:
 		n.serveFile(v.From(), m)
+	case *pbft.GetState:
+		n.serveFile(v.From(), m)
+	case *pbft.State:
+		n.host.Answered(v.From(), m)
 	case *pbft.Manifest:
 		n.transfer.onManifest(v.From(), m)
 	case *pbft.Chunk:
@@ -266,6 +279,7 @@ func (n *Node) Persisted(seq uint64, own []pbft.Message) {
 		n.host.Prune(n.prunable[0].snapshot)
 		n.prunable = n.prunable[1:]
 	}
+	n.settleStill()
 	n.Own(own...)
 }
 
@@ -367,9 +381,7 @@ func (n *Node) Flush() {
 	for _, e := range out.Evidence {
 		n.host.Evidence(e)
 	}
-	for _, a := range out.Alarms {
-		n.host.Alarm(a)
-	}
+	n.reportDivergence(out)
 	for _, r := range out.Displaced {
 		n.host.Refused(r, pbft.DropDisplaced)
 	}

@@ -48,9 +48,18 @@ type Host interface {
 	// those of its blocks: older snapshots are not needed any more. Before that a crash
 	// could take the log back below it.
 	Prune(snapshot pbft.Height)
-	// Evidence reports a new proof, Alarm what an operator must hear.
+	// Evidence reports a new proof, Alarm what an operator must hear. With a Divergence
+	// the state here is wrong: nothing is answered from it any more, and what was written
+	// of it is neither used nor served; Execute and Install wait until the host stands
+	// still, which it reports with [Node.StandsStill].
 	Evidence(e *pbft.Evidence)
 	Alarm(a pbft.Alarm)
+	// Healed reports that the state is right again: blocks are executed, and clients
+	// answered.
+	Healed(d *pbft.Divergence)
+
+	// Answered takes a part of the state that a peer sent, if the host asked for it.
+	Answered(from pbft.ReplicaID, m *pbft.State)
 
 	// OpenTransfer looks for what an earlier attempt at the snapshot of this bundle
 	// has left, forgets all others, and reports with [Node.TransferOpened].
@@ -64,7 +73,8 @@ type Host interface {
 	// Install verifies the whole snapshot, makes it durable under its final name,
 	// and then replaces the application's state by it: nothing of the present state
 	// is touched before. Blocks given to Execute before are executed or skipped.
-	// Reports with [Node.Installed].
+	// Reports with [Node.Installed], or, if it stood still after an alarm with a
+	// Divergence, with [Node.Rebuilt].
 	Install(b *pbft.Bundle)
 	// CloseTransfer ends a transfer that is not wanted any more.
 	CloseTransfer(height pbft.Height)

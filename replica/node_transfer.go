@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"errors"
+
 	"github.com/parley-bft/parley/pbft"
 )
 
@@ -65,6 +67,8 @@ type transfer struct {
 	slow int
 	turn int // rotates among equal peers
 	wait int // ticks before the next attempt after a failed install
+	// whole: all chunks are wanted, though the host could do with the first.
+	whole bool
 }
 
 type transferPeer struct {
@@ -103,7 +107,7 @@ func (t *transfer) want(b *pbft.Bundle) {
 
 func (t *transfer) begin(b *pbft.Bundle) {
 	t.reset()
-	t.bundle, t.phase = b, transferOpening
+	t.bundle, t.phase, t.whole = b, transferOpening, false
 	for i := range t.peers {
 		t.peers[i] = transferPeer{poisoned: t.peers[i].poisoned}
 	}
@@ -142,12 +146,21 @@ func (n *Node) TransferOpened(height pbft.Height, manifest []byte, have []uint32
 	}
 	t.phase = transferManifest
 	if manifest != nil {
-		if total, err := n.cfg.CheckManifest(t.bundle, manifest); err == nil {
+		if total, err := t.chunks(manifest); err == nil {
 			t.collect(total, have)
 			return
 		}
 	}
 	t.askMore()
+}
+
+// chunks checks a manifest and tells how many chunks are wanted.
+func (t *transfer) chunks(manifest []byte) (int, error) {
+	total, err := t.n.cfg.CheckManifest(t.bundle, manifest)
+	if f := t.n.cfg.PartChunks; err == nil && f != nil && !t.whole {
+		total = min(total, max(f(manifest), 1))
+	}
+	return total, err
 }
 
 // collect starts asking for the chunks that are not there.
@@ -237,7 +250,7 @@ func (n *Node) ManifestSaved(height pbft.Height, data []byte) {
 	if n.failed || !t.is(height, transferSaving) || t.superseded() {
 		return
 	}
-	total, err := n.cfg.CheckManifest(t.bundle, data)
+	total, err := t.chunks(data)
 	if err != nil {
 		panic("replica: a manifest that was good is not any more: " + err.Error())
 	}
@@ -289,21 +302,36 @@ func (n *Node) Installed(b *pbft.Bundle, err error) {
 	}
 	if err != nil {
 		if !t.superseded() {
+			t.whole = t.whole || errors.Is(err, ErrWhole)
 			t.phase = transferOpening
 			t.missing, t.got, t.total = nil, 0, 0
 			n.host.OpenTransfer(b)
 		}
 		return
 	}
-	next := t.next
-	t.next = nil
-	t.reset()
+	next := t.end()
 	if b.Height() > n.core.ExecutedHeight() {
 		n.core.Installed(b, &n.out)
 	} else {
 		// It was overtaken by blocks, or it only repaired this replica's own state.
 		n.core.TransferFailed(b, &n.out)
 	}
+	t.goOn(b, next)
+}
+
+// ErrWhole, in [Node.Installed], says that the application's state cannot be had from
+// peers part by part: all chunks of the snapshot are wanted.
+var ErrWhole = errors.New("the whole snapshot is wanted")
+
+// end ends the transfer and returns what is wanted next.
+func (t *transfer) end() (next *pbft.Bundle) {
+	next, t.next = t.next, nil
+	t.reset()
+	return next
+}
+
+// goOn begins the transfer that was wanted while b was installed.
+func (t *transfer) goOn(b, next *pbft.Bundle) {
 	if next != nil && next.Height() > b.Height() {
 		t.begin(next)
 	}

@@ -18,7 +18,8 @@ type sender struct {
 // lane is the priority of a message: what is large must not hold up votes.
 func lane(k pbft.MessageKind) transport.Priority {
 	switch k {
-	case pbft.KindPrePrepare, pbft.KindBlocks, pbft.KindForward, pbft.KindChunk, pbft.KindManifest, pbft.KindEvidence:
+	case pbft.KindPrePrepare, pbft.KindBlocks, pbft.KindForward, pbft.KindChunk, pbft.KindManifest, pbft.KindEvidence,
+		pbft.KindGetState, pbft.KindState:
 		return transport.Bulk
 	}
 	return transport.Control

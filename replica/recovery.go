@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/snapshot"
 )
 
@@ -21,8 +22,9 @@ func gap(format string, args ...any) error {
 type recovered struct {
 	// executed is how far the core may take it that blocks are executed.
 	executed pbft.Height
-	// statements are of the checkpoints that the replay passed.
+	// statements are of the checkpoints that the replay passed, from base on.
 	statements []pbft.CheckpointStatement
+	base       pbft.Height
 	// install is set if the state must be transferred first; see NodeConfig.Install.
 	install *pbft.Bundle
 }
@@ -46,10 +48,16 @@ type recovered struct {
 //     the records of a later stable one are durable, so the newest that is left is
 //     not above the log's committed height.
 //   - Checkpoint votes are of statements in the log. The core compares them with
-//     what the replay comes to and halts if they differ.
+//     what the replay comes to: if they differ the state is wrong now or was before.
+//   - A snapshot that a certificate here contradicts is of a wrong state, and one above
+//     the last checkpoint that agreed may be, if the log says that this replica's state
+//     had been found wrong (RecordDiverged): such snapshots are deleted first.
 func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 	committed, bundle, err := committedState(r.store)
 	if err != nil {
+		return nil, err
+	}
+	if err := forgetUnconfirmed(r); err != nil {
 		return nil, err
 	}
 	candidates, err := r.folder.newest(committed)
@@ -97,6 +105,7 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 		return rec, nil
 	}
 	from := r.exec.Position().Height
+	rec.base = pbft.Height(from)
 	n, err := replay(r, committed, nil, func(s pbft.CheckpointStatement) { rec.statements = append(rec.statements, s) })
 	if err != nil {
 		return nil, fmt.Errorf("replay the log from block %d to %d: %w", from+1, committed, err)
@@ -107,6 +116,39 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 	rec.executed = committed
 	r.gate.raise(committed)
 	return rec, nil
+}
+
+// forgetUnconfirmed deletes the snapshots that are, or may be, of a wrong state.
+func forgetUnconfirmed(r *runner) error {
+	v, err := r.store.Get(pbft.RecordKey{Kind: pbft.RecordDiverged})
+	if err != nil {
+		return err
+	}
+	if v != nil {
+		d, err := pbft.DecodeRecordDiverged(v)
+		if err != nil {
+			return err
+		}
+		r.repair.due = true
+		return r.forgetWrong(d.Agreed)
+	}
+	all, err := r.folder.newest(^pbft.Height(0))
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		what, err := r.confirmed(h)
+		if err != nil {
+			return err
+		}
+		if what == isContradicted {
+			r.logger.Error("a snapshot is of a state that is not the certified one, deleting it", "height", h)
+			if err := r.folder.discard(h); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // restoreLocal loads a snapshot of this replica's own. Only the proof that its bytes are
@@ -124,6 +166,10 @@ func restoreLocal(r *runner, h pbft.Height) (damage, err error) {
 	}
 	if errors.Is(err, snapshot.ErrCorrupt) {
 		return err, nil
+	}
+	var halt statemachine.Halt
+	if errors.As(err, &halt) {
+		return nil, err // its own storage failed
 	}
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %d in %s is as it was written, and cannot be restored: was it made by another version of the application, or under other limits? %w",

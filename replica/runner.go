@@ -30,6 +30,7 @@ type runner struct {
 	executed     func(h pbft.Height)
 	checkpointed func(s pbft.CheckpointStatement)
 	installed    func(b *pbft.Bundle, err error)
+	rebuilt      func(b *pbft.Bundle, upTo pbft.Height, statements []pbft.CheckpointStatement)
 	fail         func(err error)
 	observe      func(b *pbft.Block)
 	trace        *tracer // nil notes nothing
@@ -49,13 +50,18 @@ type runner struct {
 	// replayTo is how far the log is to be replayed once the state is there.
 	replayTo pbft.Height
 	waiting  []*pbft.Block // for the state
+	repair   repair
+	parts    parts
 }
 
-// runnerJob is blocks to execute or a state to install.
+// runnerJob is blocks to execute, a state to install, or what an alarm with a
+// divergence and its end ask for.
 type runnerJob struct {
 	blocks  []*pbft.Block
 	install *pbft.Bundle
 	files   installable
+	stop    *pbft.Divergence
+	resume  bool
 }
 
 // installable is a transferred snapshot of which every chunk is here.
@@ -67,6 +73,7 @@ type installable interface {
 type snapshotJob struct {
 	info statemachine.CheckpointInfo
 	snap statemachine.Snapshot
+	life uint64 // of the state that it is of: repair.life
 }
 
 func (r *runner) start() {
@@ -100,6 +107,10 @@ func (r *runner) run() {
 // do does one job. Blocks for which there is no state yet wait for it.
 func (r *runner) do(j *runnerJob) error {
 	switch {
+	case j.stop != nil:
+		return r.stopFor(j.stop)
+	case j.resume:
+		return r.resume()
 	case j.install == nil && r.pending:
 		r.waiting = append(r.waiting, j.blocks...)
 		return nil
@@ -156,7 +167,11 @@ func (r *runner) apply(b *pbft.Block, deliver func(pbft.Height, []statemachine.R
 }
 
 func (r *runner) execute(blocks []*pbft.Block) error {
-	for _, b := range blocks {
+	for i, b := range blocks {
+		if r.repair.stops.Load() > 0 {
+			r.waiting = append(r.waiting, blocks[i:]...) // the state is wrong
+			return nil
+		}
 		if uint64(b.Height) <= r.exec.Position().Height {
 			continue // a snapshot that was installed meanwhile covers it
 		}
@@ -179,7 +194,7 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 		if err != nil {
 			return err
 		}
-		if !r.later(snapshotJob{info: *x.Checkpoint, snap: snap}) {
+		if !r.later(snapshotJob{info: *x.Checkpoint, snap: snap, life: r.repair.life}) {
 			_ = snap.Close()
 		}
 	}
@@ -213,13 +228,11 @@ func (r *runner) writeSnapshots() {
 				_ = j.snap.Close()
 				continue
 			}
-			root, err := r.writeSnapshot(j)
+			_, err := r.writeSnapshot(j, func(root pbft.Digest) { r.checkpointed(r.statement(&j.info, root)) })
 			if err != nil {
 				failed = true
 				r.fail(err)
-				continue
 			}
-			r.checkpointed(r.statement(&j.info, root))
 		}
 	}
 }
@@ -240,8 +253,15 @@ func (r *runner) certifiedSnapshot(h pbft.Height) {
 	}
 }
 
-func (r *runner) writeSnapshot(j *snapshotJob) (pbft.Digest, error) {
-	root, err := r.folder.write(pbft.Height(j.info.Height), j.snap)
+// writeSnapshot writes a snapshot and tells so, unless the state that it is of has been
+// found to be wrong.
+func (r *runner) writeSnapshot(j *snapshotJob, written func(root pbft.Digest)) (root pbft.Digest, err error) {
+	r.repair.writing.Lock()
+	defer r.repair.writing.Unlock()
+	if j.life != r.repair.life {
+		return root, j.snap.Close()
+	}
+	root, err = r.folder.write(pbft.Height(j.info.Height), j.snap)
 	if cerr := j.snap.Close(); err == nil {
 		err = cerr
 	}
@@ -249,12 +269,19 @@ func (r *runner) writeSnapshot(j *snapshotJob) (pbft.Digest, error) {
 		return root, storeFailure("write snapshot", r.folder.where(), err)
 	}
 	r.logger.Info("snapshot written", "height", j.info.Height, "root", root)
+	if written != nil {
+		written(root)
+	}
 	return root, nil
 }
 
 // install makes a transferred snapshot the state. Everything is on the disk and
 // checked before anything in memory is touched.
 func (r *runner) install(b *pbft.Bundle, files installable) error {
+	if p, ok := r.byParts(files); ok {
+		return r.installParts(b, p)
+	}
+	r.repair.stats = nil
 	if err := files.finish(); errors.Is(err, snapshot.ErrCorrupt) {
 		r.installed(b, err)
 		return nil
@@ -279,8 +306,17 @@ func (r *runner) adopt(b *pbft.Bundle) error {
 		}
 		r.seals.stable(b)
 	}
+	return r.adopted(b)
+}
+
+// adopted goes on with a state that is installed.
+func (r *runner) adopted(b *pbft.Bundle) error {
 	r.logger.Info("state installed", "height", b.Height())
 	r.gate.raise(b.Height())
+	r.parts.whole = false
+	if r.repair.due {
+		return r.rebuild(b)
+	}
 	r.installed(b, nil)
 	if r.pending {
 		r.pending = false
@@ -338,7 +374,7 @@ func replay(r *runner, to pbft.Height, done func(*pbft.Block, *statemachine.Exec
 				if err != nil {
 					return n, err
 				}
-				if root, err = r.writeSnapshot(&snapshotJob{info: *x.Checkpoint, snap: snap}); err != nil {
+				if root, err = r.writeSnapshot(&snapshotJob{info: *x.Checkpoint, snap: snap, life: r.repair.life}, nil); err != nil {
 					return n, err
 				}
 			}

@@ -166,8 +166,12 @@ type Status struct {
 	TransferTotal  int         `json:"transferTotal,omitempty"`
 
 	Peers []PeerInfo `json:"peers"`
-	// Halted says why the replica stopped taking part, empty if it did not.
+	// Halted says why the replica does not serve, empty if it does: it has failed, or its
+	// state is not the certified one and is being repaired.
 	Halted string `json:"halted,omitempty"`
+	// Diverged is the checkpoint at which the state here was found to be another than the
+	// certified one, 0 if it is not.
+	Diverged pbft.Height `json:"diverged,omitempty"`
 }
 
 // PeerInfo is the link to one peer.

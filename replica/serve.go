@@ -39,7 +39,7 @@ type servingPeer struct {
 // Serving is an answer to make from the disk, off the protocol goroutine.
 type Serving struct {
 	To  pbft.ReplicaID
-	Ask pbft.Message // *GetBlocks, *GetManifest or *GetChunk
+	Ask pbft.Message // *GetBlocks, *GetManifest, *GetChunk or *GetState
 
 	// For GetBlocks: what only the core knew when it was asked.
 	Held   []*pbft.PrePrepare // uncommitted blocks from the asked one down
@@ -124,7 +124,12 @@ type snapshotFiles interface {
 
 // answers are the messages to answer with, which may be some even after an error. Like
 // Blocks it may run on any goroutine.
-func (s *Serving) answers(store Store, files snapshotFiles) (all []pbft.Message, err error) {
+func (s *Serving) answers(store Store, files snapshotFiles, state func(request []byte) ([]byte, error)) (all []pbft.Message, err error) {
+	if ask, ok := s.Ask.(*pbft.GetState); ok {
+		// Also without data, so that the peer asks somebody else at once.
+		data, err := state(ask.Request)
+		return []pbft.Message{&pbft.State{ID: ask.ID, Data: data}}, err
+	}
 	if _, blocks := s.Ask.(*pbft.GetBlocks); blocks {
 		m, err := s.Blocks(store)
 		if m == nil {

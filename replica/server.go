@@ -73,11 +73,18 @@ type Server struct {
 
 	watch     sync.WaitGroup
 	stopWatch chan struct{}
+	// life ends when the replica is stopped.
+	life    context.Context
+	endLife context.CancelFunc
 
 	failure  atomic.Pointer[error]
 	failed   chan struct{} // closed with failure
 	failOnce sync.Once
-	halted   atomic.Pointer[string]
+	// diverged says how the state here is not the certified one, nil if it is. Written by
+	// the protocol goroutine.
+	diverged atomic.Pointer[pbft.Divergence]
+	asks     *stateAsks
+	doctor   *doctor
 	stopOnce sync.Once
 	stopErr  error
 	stopped  chan struct{}
@@ -138,11 +145,12 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		aggregate: newQueue[func()](), files: newQueue[func()](), transfers: newQueue[func()](),
 		stopWatch: make(chan struct{}), failed: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	s.life, s.endLife = context.WithCancel(context.Background())
 	s.quiet.logger = s.logger
 	s.trace = newTracer(cfg.TraceBlocks, s.traced)
 	s.cfg.trace = s.trace
 	s.metrics.registry.MustRegister(newStateCollector(s))
-	var undo []func()
+	undo := []func(){s.endLife}
 	defer func() {
 		if err != nil {
 			for i := len(undo) - 1; i >= 0; i-- {
@@ -161,7 +169,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 			"a new cluster's data folders must be made by 'parley init'", "folder", cfg.DataDir, "reason", s.data.reason)
 	}
 	if err := s.openMachine(ctx); err != nil {
-		return nil, err
+		return nil, s.adviseStorage(err)
 	}
 	undo = append(undo, func() { _ = s.closeMachine() })
 	node, err := s.recover()
@@ -237,6 +245,7 @@ func (s *Server) startGoroutines() {
 		members: s.cfg.Roster.N(), metrics: s.metrics,
 	}
 	s.outbox = startOutbox(s.sender)
+	s.asks.send = func(to pbft.ReplicaID, m pbft.Message) { s.outbox.queue.put(pbft.Envelope{To: to, Message: m}) }
 	s.writer = &logWriter{
 		store: s.data.store, metrics: s.metrics, trace: s.trace, now: time.Now, fail: s.fail,
 		release: func(b *Batch) []pbft.Message {
@@ -317,6 +326,7 @@ func (s *Server) closeInboxes() {
 
 // fail stops the replica for good: nothing is signed, written or sent any more.
 func (s *Server) fail(err error) {
+	err = s.adviseStorage(err)
 	s.failOnce.Do(func() {
 		s.failure.Store(&err)
 		s.post((*Node).Fail)
@@ -358,6 +368,7 @@ func (s *Server) Stop(ctx context.Context) error {
 			s.admin.stop(ctx)
 		}
 		close(s.stopWatch)
+		s.endLife()
 		s.watch.Wait()
 		// Inboxes first: a full one holds up the transport.
 		s.closeInboxes()

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"sync/atomic"
@@ -32,13 +33,26 @@ func (s *Server) recover() (*Node, error) {
 		executed:     func(h pbft.Height) { s.post(func(n *Node) { n.Executed(h) }) },
 		checkpointed: func(c pbft.CheckpointStatement) { s.post(func(n *Node) { n.Checkpointed(c) }) },
 		installed:    s.installed,
-		fail:         s.fail,
-		observe:      s.metrics.executed,
-		trace:        s.trace,
+		rebuilt: func(b *pbft.Bundle, upTo pbft.Height, statements []pbft.CheckpointStatement) {
+			s.post(func(n *Node) { n.Rebuilt(b, upTo, statements) })
+		},
+		fail:    s.fail,
+		observe: s.metrics.executed,
+		trace:   s.trace,
+	}
+	s.asks = &stateAsks{stop: s.life.Done()}
+	if s.doctor, err = openDoctor(s); err != nil {
+		return nil, err
+	}
+	s.runner.repair.still = func() { s.post((*Node).StandsStill) }
+	s.runner.repair.examine, s.runner.repair.repaired = s.doctor.examine, s.doctor.repaired
+	var partChunks func([]byte) int
+	if app, ok := cfg.Machine.(statemachine.PartedState); ok {
+		s.runner.parts.app, s.runner.parts.sync, partChunks = app, s.syncState, PartChunks
 	}
 	rec, err := recoverState(s.runner, s.logger)
 	if err != nil {
-		return nil, err
+		return nil, s.adviseStorage(err)
 	}
 	if err := s.runner.seals.stored(store); err != nil {
 		return nil, err
@@ -49,13 +63,49 @@ func (s *Server) recover() (*Node, error) {
 	}
 	log, fault := logSeq(store)
 	node, err := NewNode(NodeConfig{
-		Core: coreCfg, Verifier: s.verifier, Log: log, Statements: rec.statements, Install: rec.install,
-		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest,
+		Core: coreCfg, Verifier: s.verifier, Log: log, Statements: rec.statements, Base: rec.base, Install: rec.install,
+		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest, PartChunks: partChunks,
 	}, (*nodeHost)(s))
 	if ferr := fault(); ferr != nil {
 		return nil, ferr
 	}
-	return node, err
+	if err != nil {
+		return nil, err
+	}
+	if d := node.Core().Diverged(); d != nil {
+		s.logger.Warn("the state here was found not to be the certified one before the restart, it is being repaired", "height", d.Height())
+		s.diverged.Store(d)
+		s.runner.repair.stops.Store(1)
+	}
+	return node, nil
+}
+
+// syncState has an application get its state from the peers, part by part.
+func (s *Server) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
+	stats, err := app.SyncState(s.life, s.stateTarget(pbft.Height(h.Height), h.AppDigest))
+	s.metrics.repairedKeys.Add(float64(stats.Changed))
+	s.metrics.repairBytes.Add(float64(stats.Received))
+	if err != nil && s.life.Err() != nil {
+		err = errors.Join(errStopping, err)
+	}
+	return stats, err
+}
+
+// stateTarget names the application's state at a height, and everybody else as those who
+// may have it.
+func (s *Server) stateTarget(h pbft.Height, digest pbft.Digest) statemachine.StateTarget {
+	t := statemachine.StateTarget{Height: uint64(h), Digest: digest}
+	var ids []pbft.ReplicaID
+	for id := range pbft.ReplicaID(s.cfg.Roster.N()) {
+		if id != s.self {
+			ids = append(ids, id)
+			t.Peers = append(t.Peers, statePeer{s.asks, id})
+		}
+	}
+	t.Lied = func(peer int, err error) {
+		s.logger.Error("A PEER LIED about a part of the state: it is not asked again", "peer", ids[peer], "height", h, "error", err)
+	}
+	return t
 }
 
 // coreConfig also builds the verifier, which shares most of it.

@@ -181,7 +181,8 @@ func TestDamagedSnapshots(t *testing.T) {
 	c.agree(n+1, 0, 1, 2, 3)
 }
 
-// An application that is not deterministic halts the replica, with its reason.
+// A replica whose application is not deterministic finds that out, and says so. Its state is
+// repaired by a whole snapshot, since it has no parts, and it is back.
 func TestNonDeterministicApplication(t *testing.T) {
 	c := newTestCluster(t, 4, nil)
 	c.startAll()
@@ -190,12 +191,21 @@ func TestNonDeterministicApplication(t *testing.T) {
 	}
 	c.eventually("a stable checkpoint", func() bool { return c.servers[2].Status().Stable > 0 })
 	c.machines[2].lie.Store(true)
-	for n := 0; c.servers[2].Status().Halted == ""; n++ {
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
 		c.submit(0, fmt.Sprint("more ", n))
 	}
-	require.Contains(t, c.servers[2].Status().Halted, "not deterministic")
-	require.NotEmpty(t, c.servers[2].unhealthy())
-	c.submit(1, "the others go on")
+	for n := 0; c.servers[2].Doctor().Cases[0].Healed == nil; n++ {
+		require.NoError(t, c.servers[2].Err())
+		c.submit(n%2, fmt.Sprint("yet more ", n))
+	}
+	c.agree(c.submitted, 0, 1, 2, 3)
+	found := c.servers[2].Doctor().Cases
+	require.Len(t, found, 1)
+	require.Contains(t, found[0].Reason, "not deterministic")
+	require.Equal(t, []string{"application"}, found[0].Parts)
+	require.Contains(t, found[0].Note, "no parts")
+	require.True(t, found[0].Repairs[0].Whole)
+	c.submit(2, "back")
 }
 
 func TestDiskFullStopsCleanly(t *testing.T) {

@@ -42,10 +42,11 @@ type SimConfig struct {
 	// Executed, if not nil, gets every block that was executed, with the replies;
 	// not those of a replay.
 	Executed func(b *pbft.Block, replies []statemachine.Reply)
-	// Refused, Alarm and Evidence get what their namesakes of Host report; each may
-	// be nil.
+	// Refused, Alarm, Healed and Evidence get what their namesakes of Host report; each
+	// may be nil.
 	Refused  func(r *pbft.Request, why pbft.Drop)
 	Alarm    func(a pbft.Alarm)
+	Healed   func(d *pbft.Divergence)
 	Evidence func(e *pbft.Evidence)
 	// Hooks let the caller look closer.
 	Hooks SimHooks
@@ -91,6 +92,8 @@ type Sim struct {
 	stats   SimStats
 	// replies are of the block that is being executed.
 	replies []statemachine.Reply
+	// diverged: the state is known to be wrong.
+	diverged bool
 	// held is how many calls of Together are under way.
 	held int
 	// taken is for Take: memory to use again. taking says that it is in use.
@@ -148,9 +151,11 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		executed:     func(h pbft.Height) { s.node.Executed(h) },
 		checkpointed: s.checkpointed,
 		installed:    s.installed,
+		rebuilt:      s.rebuilt,
 		fail:         s.fail,
 		later:        s.writeLater,
 	}
+	s.runner.repair.still = func() { s.node.StandsStill() }
 	if f := cfg.Hooks.Applied; f != nil {
 		s.runner.applied = func(b *pbft.Block, x *statemachine.Execution) { f(s.runner.exec, b, x) }
 	}
@@ -168,7 +173,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	core.CheckCertificate = cfg.Verifier.CheckCertificate
 	log, fault := logSeq(cfg.Store)
 	s.node, err = NewNode(NodeConfig{
-		Core: core, Verifier: cfg.Verifier, Log: log, Statements: rec.statements, Install: rec.install,
+		Core: core, Verifier: cfg.Verifier, Log: log, Statements: rec.statements, Base: rec.base, Install: rec.install,
 		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest,
 	}, simHost{s})
 	if ferr := fault(); ferr != nil {
@@ -176,6 +181,10 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if s.node.Core().Diverged() != nil {
+		s.diverged = true
+		s.runner.repair.stops.Store(1)
 	}
 	return s, nil
 }
@@ -237,6 +246,9 @@ func (s *Sim) Offer(rs []*pbft.Request) {
 
 // Lookup answers a request that was executed already, from the session table.
 func (s *Sim) Lookup(r *pbft.Request) (statemachine.Reply, bool) {
+	if s.diverged {
+		return statemachine.Reply{}, false
+	}
 	return s.runner.exec.Lookup(r.Client, r.Seq, r.Digest())
 }
 

@@ -59,7 +59,9 @@ func (h simHost) Distrust(member pbft.ReplicaID) { h.s.stage.distrust(member) }
 
 func (h simHost) Serve(v *Serving) {
 	h.later(WorkFiles, func() error {
-		answers, err := v.answers(h.s.cfg.Store, h.s.cfg.Snapshots)
+		answers, err := v.answers(h.s.cfg.Store, h.s.cfg.Snapshots, func(request []byte) ([]byte, error) {
+			return h.s.runner.serveState(h.s.cfg.Machine, request)
+		})
 		if err != nil && !errors.Is(err, ErrStore) {
 			err = nil // the peer asks somebody else
 		}
@@ -110,10 +112,28 @@ func (h simHost) Evidence(e *pbft.Evidence) {
 }
 
 func (h simHost) Alarm(a pbft.Alarm) {
+	if d := a.Divergence; d != nil {
+		if r := h.s.runner; !h.s.diverged {
+			h.s.diverged = true
+			r.repair.stops.Add(1)
+		}
+		h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{stop: d}) })
+	}
 	if h.s.cfg.Alarm != nil {
 		h.s.cfg.Alarm(a)
 	}
 }
+
+func (h simHost) Healed(d *pbft.Divergence) {
+	h.s.diverged = false
+	h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{resume: true}) })
+	if h.s.cfg.Healed != nil {
+		h.s.cfg.Healed(d)
+	}
+}
+
+// Answered: a simulated replica asks nobody for parts of a state.
+func (h simHost) Answered(pbft.ReplicaID, *pbft.State) {}
 
 func (h simHost) OpenTransfer(b *pbft.Bundle) {
 	h.later(WorkTransfer, func() error {

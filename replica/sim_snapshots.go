@@ -26,8 +26,12 @@ type snapshotKeeper interface {
 	verify(h pbft.Height) error
 	// restore loads a snapshot into an executor.
 	restore(h pbft.Height, to *statemachine.Executor) error
-	// remove deletes a snapshot.
+	// remove deletes a snapshot, discard also from what is being served.
 	remove(h pbft.Height) error
+	discard(h pbft.Height) error
+	// state is the state digest of a snapshot as a checkpoint certifies it; false if there
+	// is none that can be read.
+	state(h pbft.Height) (pbft.Digest, bool)
 	// prune deletes all but the last snapshots up to a stable one.
 	prune(stable pbft.Height) error
 	// where names the place in errors.
@@ -219,6 +223,10 @@ func (s *MemorySnapshots) restore(h pbft.Height, to *statemachine.Executor) erro
 	return to.Restore(bytes.NewReader(s.held[h].data))
 }
 
+func (s *MemorySnapshots) discard(h pbft.Height) error { return s.remove(h) }
+
+func (s *MemorySnapshots) state(h pbft.Height) (pbft.Digest, bool) { return s.State(h) }
+
 func (s *MemorySnapshots) remove(h pbft.Height) error {
 	delete(s.held, h)
 	return nil
@@ -299,12 +307,12 @@ func (s *MemorySnapshots) save(h pbft.Height, manifest []byte) (ok bool, err err
 	if err := s.ask("write"); err != nil {
 		return false, storeFailure("save the manifest", s.where(), err)
 	}
-	_, _, m, err := decodeManifest(manifest)
+	m, err := decodeManifest(manifest)
 	if err != nil {
 		return false, err
 	}
 	t := s.transfer
-	t.manifest, t.parsed, t.chunks = manifest, m, make([][]byte, len(m.Chunks))
+	t.manifest, t.parsed, t.chunks = manifest, m.Manifest, make([][]byte, len(m.Chunks))
 	return true, nil
 }
 

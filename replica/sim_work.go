@@ -182,6 +182,18 @@ func (s *Sim) checkpointed(c pbft.CheckpointStatement) {
 	s.node.Checkpointed(c)
 }
 
+func (s *Sim) rebuilt(b *pbft.Bundle, upTo pbft.Height, statements []pbft.CheckpointStatement) {
+	if f := s.cfg.Hooks.Installed; f != nil {
+		f(s.runner.exec, b, nil)
+	}
+	if f := s.cfg.Hooks.Stated; f != nil {
+		for _, st := range statements {
+			f(st)
+		}
+	}
+	s.node.Rebuilt(b, upTo, statements)
+}
+
 func (s *Sim) installed(b *pbft.Bundle, err error) {
 	if f := s.cfg.Hooks.Installed; f != nil {
 		f(s.runner.exec, b, err)
@@ -198,10 +210,7 @@ func (s *Sim) writeLater(j snapshotJob) bool {
 			}
 			return waiting.take()()
 		}
-		root, err := s.runner.writeSnapshot(&j)
-		if err == nil {
-			s.checkpointed(statement(&j.info, root))
-		}
+		_, err := s.runner.writeSnapshot(&j, func(root pbft.Digest) { s.checkpointed(s.runner.statement(&j.info, root)) })
 		return err
 	})
 	return true

@@ -48,42 +48,6 @@ func openSnapshots(dir string, chunkSize int) (*snapshotFolder, error) {
 	return &snapshotFolder{dir: dir, store: s, chunkSize: chunkSize, open: make(map[uint64]*openSnapshot)}, nil
 }
 
-// What travels as a Manifest: the two digests that the certified state digest
-// covers beside the manifest's root, then the manifest.
-func encodeManifest(h *statemachine.Header, m *snapshot.Manifest) []byte {
-	b := append([]byte(nil), h.AppDigest[:]...)
-	b = append(b, h.SessionsDigest[:]...)
-	return append(b, m.Encode()...)
-}
-
-func decodeManifest(data []byte) (app, sessions crypto.Digest, m *snapshot.Manifest, err error) {
-	const head = 2 * crypto.DigestSize
-	if len(data) < head {
-		return app, sessions, nil, fmt.Errorf("%w: %d bytes", snapshot.ErrManifest, len(data))
-	}
-	copy(app[:], data)
-	copy(sessions[:], data[crypto.DigestSize:])
-	m, err = snapshot.DecodeManifest(data[head:])
-	return app, sessions, m, err
-}
-
-// CheckManifest tells whether data is the manifest of the snapshot at b's
-// checkpoint, that is whether b's certified state digest covers it, and how many
-// chunks it names.
-func CheckManifest(b *pbft.Bundle, data []byte) (chunks int, err error) {
-	app, sessions, m, err := decodeManifest(data)
-	if err != nil {
-		return 0, err
-	}
-	if m.Height != uint64(b.Height()) {
-		return 0, fmt.Errorf("%w: of height %d, wanted %d", snapshot.ErrManifest, m.Height, b.Height())
-	}
-	if got := statemachine.StateDigest(app, sessions, m.Root()); got != b.Checkpoint.State {
-		return 0, fmt.Errorf("%w: state digest %v, certified is %v", snapshot.ErrManifest, got, b.Checkpoint.State)
-	}
-	return len(m.Chunks), nil
-}
-
 // write makes a snapshot durable and returns its manifest's root.
 func (s *snapshotFolder) write(h pbft.Height, src io.WriterTo) (crypto.Digest, error) {
 	m, err := s.store.Write(uint64(h), src, s.chunkSize)
@@ -135,6 +99,32 @@ func (s *snapshotFolder) restore(h pbft.Height, to *statemachine.Executor) (err 
 }
 
 func (s *snapshotFolder) remove(h pbft.Height) error { return s.store.Remove(uint64(h)) }
+
+// discard is remove, also from those that are being served.
+func (s *snapshotFolder) discard(h pbft.Height) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.open[uint64(h)]; o != nil {
+		delete(s.open, uint64(h))
+		_ = o.file.Close()
+	}
+	return s.store.Remove(uint64(h))
+}
+
+// state is the state digest of a snapshot as a checkpoint certifies it, as far as its
+// files can be read.
+func (s *snapshotFolder) state(h pbft.Height) (pbft.Digest, bool) {
+	f, err := s.store.Open(uint64(h))
+	if err != nil {
+		return pbft.Digest{}, false
+	}
+	defer func() { _ = f.Close() }()
+	header, err := statemachine.ReadHeader(f.Reader())
+	if err != nil {
+		return pbft.Digest{}, false
+	}
+	return statemachine.StateDigest(header.AppDigest, header.SessionsDigest, f.Manifest().Root()), true
+}
 
 func (s *snapshotFolder) where() string { return s.dir }
 
@@ -286,9 +276,11 @@ func (s *snapshotFolder) begin(h pbft.Height, check func(manifest []byte) error)
 }
 
 func (i *incoming) receive(manifest []byte) (have []uint32, err error) {
-	if _, _, i.manifest, err = decodeManifest(manifest); err != nil {
+	p, err := decodeManifest(manifest)
+	if err != nil {
 		return nil, err
 	}
+	i.manifest = p.Manifest
 	if root, ok := i.folder.root(pbft.Height(i.height)); ok && root == i.manifest.Root() {
 		if i.folder.verify(pbft.Height(i.height)) == nil {
 			for k := range i.manifest.Chunks {
@@ -351,6 +343,35 @@ func (i *incoming) finish() error {
 		err = errors.Join(err, i.folder.store.Remove(i.height), i.folder.store.Abandon(i.height))
 	}
 	return err
+}
+
+// part implements partial.
+func (i *incoming) part() bool { return i.in != nil && i.in.Missing() > 0 }
+
+func (i *incoming) prefix() (io.ReadCloser, error) {
+	if i.in != nil {
+		return io.NopCloser(i.in.Prefix()), nil
+	}
+	f, err := i.folder.store.Open(i.height)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{f.Reader(), f}, nil
+}
+
+func (i *incoming) certifiedRoot() pbft.Digest { return i.manifest.Root() }
+
+// drop forgets the transfer.
+func (i *incoming) drop() error {
+	i.close()
+	err := os.Remove(i.folder.transferFile(i.height))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, i.folder.store.Abandon(i.height))
 }
 
 // close lets go of the files and keeps what was received.

@@ -94,7 +94,7 @@ func (s *Server) SubmitAll(ctx context.Context, ops [][]byte) ([]statemachine.Re
 			}
 			return nil, fmt.Errorf("%w: %v in block %d", ErrNotExecuted, r.Status, r.Height)
 		case <-again.C:
-			if r, ok := s.exec.Lookup(sub.request.Client, sub.request.Seq, sub.request.Digest()); ok {
+			if r, ok := s.Lookup(sub.request.Client, sub.request.Seq, sub.request.Digest()); ok {
 				return r.Results, nil
 			}
 			if s.stopping.Load() {

@@ -67,8 +67,8 @@ func (s *Server) feed(ctx context.Context, q []byte) (*store.FeedAnswer, error) 
 	if !ok {
 		return nil, ErrNoQueries
 	}
-	if err := s.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStopped, err)
+	if err := s.Serving(); err != nil {
+		return nil, err
 	}
 	s.runner.queryLock.RLock()
 	defer s.runner.queryLock.RUnlock()
@@ -174,7 +174,7 @@ func feedError(ctx context.Context, err error) error {
 		return status.Error(codes.Unimplemented, "the application has no feed of its changes")
 	case errors.Is(err, ErrStopped):
 		return status.Error(codes.Unavailable, ErrStopped.Error())
-	case errors.Is(err, ErrPruned):
+	case errors.Is(err, ErrPruned), errors.Is(err, ErrNotServing):
 		return status.Error(codes.Unavailable, "the state is being replaced; try again")
 	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrIncomplete):
 		return status.Error(codes.Unavailable, "the feed cannot be read")

@@ -30,6 +30,8 @@ type Executor struct {
 	tree   receipttree.Builder
 	broken error
 
+	ran ran // of the last blocks, which requests ran
+
 	// Scratch memory of Execute.
 	ops     []Op
 	started []started
@@ -115,6 +117,7 @@ func (e *Executor) Execute(b RequestBlock) (Execution, error) {
 		e.broken = err
 		return Execution{}, err
 	}
+	e.ran.add(b.Height, len(b.Requests), e.started)
 	e.complete(&b, x.Replies, results)
 	if b.Checkpoint {
 		if x.Checkpoint, err = e.Checkpoint(); err != nil {

@@ -25,44 +25,80 @@ import (
 // they answer from before.
 func (e *Executor) Restore(src io.Reader) error {
 	r := stream.NewReader(src)
+	p, err := e.readPart(r)
+	if err != nil {
+		return err
+	}
+	return e.adopt(p, func() error {
+		if err := e.app.Restore(r.Rest()); err != nil {
+			return fmt.Errorf("restoring the application: %w", err)
+		}
+		return snapshotError(r.End())
+	})
+}
+
+// RestorePart is Restore with the application's state from elsewhere: src need not have
+// more than [Header.AppAt] bytes, and sync makes the application's state the one whose
+// digest the header has. Errors also of sync.
+func (e *Executor) RestorePart(src io.Reader, sync func(h *Header) error) error {
+	p, err := e.readPart(stream.NewReader(src))
+	if err != nil {
+		return err
+	}
+	return e.adopt(p, func() error { return sync(&p.header) })
+}
+
+// executorPart is what a snapshot says beside the application's state.
+type executorPart struct {
+	header Header
+	table  *sessions
+	leaves []crypto.Digest
+}
+
+func (e *Executor) readPart(r *stream.Reader) (*executorPart, error) {
 	h := readHeader(r)
 	if want := e.limits.Digest(); r.Err() == nil && h.Limits != want {
-		return fmt.Errorf("%w: made under other limits: their digest is %v, here %v", ErrSnapshotFormat, h.Limits, want)
+		return nil, fmt.Errorf("%w: made under other limits: their digest is %v, here %v", ErrSnapshotFormat, h.Limits, want)
 	}
 	t, leaves := readSessions(r, e.limits, &h)
+	if r.Err() == nil && uint64(r.Read()) != h.AppAt {
+		r.Fail("the application's state begins at %d, not at %d", r.Read(), h.AppAt)
+	}
 	if r.Err() != nil {
-		return snapshotError(r.Err())
+		return nil, snapshotError(r.Err())
 	}
 	if got := t.digest(); got != h.SessionsDigest {
-		return &MismatchError{Part: "sessions", Want: h.SessionsDigest, Got: got}
+		return nil, &MismatchError{Part: "sessions", Want: h.SessionsDigest, Got: got}
 	}
-	if err := e.restoreApp(r, &h); err != nil {
+	return &executorPart{h, t, leaves}, nil
+}
+
+// adopt has the application's state restored and makes p the executor's.
+func (e *Executor) adopt(p *executorPart, restore func() error) error {
+	if err := e.restoreApp(&p.header, restore); err != nil {
 		e.broken = err
 		return err
 	}
-
-	e.leaves, e.broken = leaves, nil
+	e.leaves, e.broken = p.leaves, nil
 	e.tree.Reset()
-	for _, l := range leaves {
+	for _, l := range p.leaves {
 		e.tree.Add(l)
 	}
+	e.ran.clear()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.table, e.at = t, h.Position
+	e.table, e.at = p.table, p.header.Position
 	return nil
 }
 
-func (e *Executor) restoreApp(r *stream.Reader, h *Header) (err error) {
+func (e *Executor) restoreApp(h *Header, restore func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = e.panicked("Restore", nil, v)
 		}
 	}()
-	if err := e.app.Restore(r.Rest()); err != nil {
-		return fmt.Errorf("restoring the application: %w", err)
-	}
-	if err := r.End(); err != nil {
-		return snapshotError(err)
+	if err := restore(); err != nil {
+		return err
 	}
 	got, err := e.appDigest()
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 const (
 	snapshotMagic   = uint64(0x7061726c65792d73) // "parley-s"
-	snapshotVersion = uint32(1)
+	snapshotVersion = uint32(2)
 	maxOpsPerAnswer = 1 << 20
 )
 
@@ -34,7 +34,15 @@ type Header struct {
 	Limits         crypto.Digest // of the Limits in force
 	AppDigest      crypto.Digest
 	SessionsDigest crypto.Digest
+	// AppAt is how many bytes of the snapshot come before the application's.
+	AppAt uint64
 }
+
+// headerBytes is the length of an encoded Header, and of the counters after it.
+const (
+	headerBytes   = 8 + 4 + 8 + 8 + 8 + 4*crypto.DigestSize
+	countersBytes = 8 + 8 + 4 + 4
+)
 
 func (h *Header) write(w *stream.Writer) {
 	w.Uint64(snapshotMagic)
@@ -45,6 +53,7 @@ func (h *Header) write(w *stream.Writer) {
 	w.Fixed(h.Block[:])
 	w.Fixed(h.AppDigest[:])
 	w.Fixed(h.SessionsDigest[:])
+	w.Uint64(h.AppAt)
 }
 
 func readHeader(r *stream.Reader) (h Header) {
@@ -60,6 +69,7 @@ func readHeader(r *stream.Reader) (h Header) {
 	r.Fixed(h.Block[:])
 	r.Fixed(h.AppDigest[:])
 	r.Fixed(h.SessionsDigest[:])
+	h.AppAt = r.Uint64()
 	return h
 }
 
@@ -131,6 +141,7 @@ type frozen struct {
 // WriteTo writes the snapshot.
 func (f *frozen) WriteTo(dst io.Writer) (int64, error) {
 	w := stream.NewWriter(dst)
+	f.header.AppAt = f.size()
 	f.header.write(w)
 	w.Uint64(f.executed)
 	w.Uint64(uint64(f.forgottenUntil))
@@ -151,8 +162,30 @@ func (f *frozen) WriteTo(dst io.Writer) (int64, error) {
 	return n + m, err
 }
 
+// size is the length of everything before the application's bytes.
+func (f *frozen) size() uint64 {
+	n := headerBytes + countersBytes + len(f.leaves)*crypto.DigestSize
+	f.sessions.Scan(func(_ string, r *record) bool {
+		n += r.size()
+		return true
+	})
+	return uint64(n)
+}
+
 // Close releases what the application's snapshot holds.
 func (f *frozen) Close() error { return f.app.Close() }
+
+// size is how many bytes write writes.
+func (r *record) size() int {
+	n := len(r.client) + 8 + 8 + len(r.window) + 4
+	for _, a := range r.answers {
+		n += 8 + crypto.DigestSize + 8 + 8 + 4
+		for i := range a.results {
+			n += 4 + 4 + len(a.results[i].Data)
+		}
+	}
+	return n
+}
 
 func (r *record) write(w *stream.Writer) {
 	w.Fixed(r.client[:])

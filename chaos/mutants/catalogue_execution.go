@@ -17,8 +17,8 @@ var executionMutants = []Mutant{
 		Number: 18, Title: "the sessions are not part of the state that is transferred",
 		Sites: []Site{{
 			File: "statemachine/restore.go",
-			Old:  "	e.table, e.at = t, h.Position\n",
-			New:  "	e.table, e.at = mutant.Pick(ON, newSessions(e.limits), t), h.Position\n",
+			Old:  "	e.table, e.at = p.table, p.header.Position\n",
+			New:  "	e.table, e.at = mutant.Pick(ON, newSessions(e.limits), p.table), p.header.Position\n",
 		}},
 	},
 	{
@@ -53,6 +53,14 @@ var executionMutants = []Mutant{
 			File: "statemachine/sessions.go",
 			Old:  "		if s.used(r.Seq) {\n",
 			New:  "		if s.used(r.Seq) && !ON {\n",
+		}},
+	},
+	{
+		Number: 37, Title: "a replica whose state was repaired signs what it should have said (R23)",
+		Sites: []Site{{
+			File: "pbft/statements.go",
+			Old:  "	if old := c.statementAt(s.Height); old != nil {\n",
+			New:  "	if old := c.statementAt(s.Height); old != nil && !(ON && old.disowned) {\n",
 		}},
 	},
 }

@@ -112,6 +112,7 @@ var steering = map[int]func(*chaos.Options){
 
 // scenarios are for rules that ideal signatures hide.
 var scenarios = map[int]func(uint64) *chaos.Report{
-	8: func(seed uint64) *chaos.Report { return chaos.RunForgery(chaos.RogueKey, seed) },
-	9: func(seed uint64) *chaos.Report { return chaos.RunForgery(chaos.IdentityKey, seed) },
+	8:  func(seed uint64) *chaos.Report { return chaos.RunForgery(chaos.RogueKey, seed) },
+	9:  func(seed uint64) *chaos.Report { return chaos.RunForgery(chaos.IdentityKey, seed) },
+	37: chaos.RunDiverged,
 }

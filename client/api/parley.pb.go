@@ -1702,7 +1702,7 @@ type StatusResponse struct {
 	Oldest         uint64                 `protobuf:"varint,14,opt,name=oldest,proto3" json:"oldest,omitempty"`
 	Snapshot       uint64                 `protobuf:"varint,15,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	Pool           uint32                 `protobuf:"varint,16,opt,name=pool,proto3" json:"pool,omitempty"`         // requests waiting
-	Halted         string                 `protobuf:"bytes,17,opt,name=halted,proto3" json:"halted,omitempty"`      // why the replica stopped taking part, if it did
+	Halted         string                 `protobuf:"bytes,17,opt,name=halted,proto3" json:"halted,omitempty"`      // why the replica does not serve, if it does not: it has failed, or its state is being repaired
 	Transfer       uint64                 `protobuf:"varint,18,opt,name=transfer,proto3" json:"transfer,omitempty"` // height that a state transfer goes to, 0 if none
 	TransferChunks uint32                 `protobuf:"varint,19,opt,name=transfer_chunks,json=transferChunks,proto3" json:"transfer_chunks,omitempty"`
 	TransferTotal  uint32                 `protobuf:"varint,20,opt,name=transfer_total,json=transferTotal,proto3" json:"transfer_total,omitempty"`

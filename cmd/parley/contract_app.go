@@ -107,7 +107,7 @@ func (c localConfig) startEndpoint(ctx context.Context, cfg *replica.Config, ser
 		caller = cfg.LocalClient.Public()
 	}
 	e, err := endpoint.Start(ctx, endpoint.Config{
-		Machine: m, Submit: server, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
+		Machine: m, Submit: server, Serving: server.Serving, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
 		MaxRequestBytes: int(cfg.Roster.Cluster.Parameters.MaxOperationBytes), Version: "parley/" + readBuildInfo().short(), Logger: logger,
 	})
 	if err != nil {

@@ -34,7 +34,8 @@ const exitCodesHelp = `0  Success.
    its receipt could not be had or written (--receipt, 'load --receipts'). Do not
    repeat the operation for that.
 6  What was to be verified does not hold: 'verify-receipt' found a receipt that is
-   not valid, 'verify-load' a record that is missing or wrong. Where something
+   not valid, 'verify-load' a record that is missing or wrong, 'doctor' a state
+   that is not healthy. Where something
    could not be read and so was not verified, the code is 1.`
 
 // usageError is a mistake in the command line.

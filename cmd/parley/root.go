@@ -66,7 +66,7 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 			root.AddCommand(c)
 		}
 	}
-	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newTrace(), newBench(), newKeygen())
+	add("cluster", newClusterCommand(), newInit(), newStart(), newStatus(), newDoctor(), newTrace(), newBench(), newKeygen())
 	add("data", newPut(), newGet(), newDelete(), newSwap(), newRange(), newLoad(), newVerifyLoad())
 	add("apps", newLedger(), newRegistry(), newContract(), newAccess(), newWatch())
 	add("proof", newVerifyReceipt(), newCertified(), newVerifyState())

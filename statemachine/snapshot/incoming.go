@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -97,6 +98,16 @@ func (in *Incoming) Next(from int) int {
 		}
 	}
 	return -1
+}
+
+// Prefix reads the chunks that are there from the first on, up to one that is not. It is
+// of use until the Incoming is closed.
+func (in *Incoming) Prefix() io.Reader {
+	end := int64(in.manifest.Size)
+	if i := in.Next(0); i >= 0 {
+		end = in.manifest.Offset(i)
+	}
+	return io.NewSectionReader(in.f, 0, end)
 }
 
 // ErrIncomplete: Finish was called before all chunks were there.

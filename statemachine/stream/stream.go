@@ -79,6 +79,7 @@ func (w *Writer) Flush() (int64, error) {
 // never allocates much more than it has read, whatever a length claims.
 type Reader struct {
 	r   *bufio.Reader
+	n   int64
 	err error
 	buf [8]byte
 }
@@ -91,6 +92,9 @@ func NewReader(r io.Reader) *Reader {
 	}
 	return &Reader{r: bufio.NewReaderSize(r, 64<<10)}
 }
+
+// Read is the number of bytes decoded so far.
+func (r *Reader) Read() int64 { return r.n }
 
 // Rest is what has not been decoded yet.
 func (r *Reader) Rest() *bufio.Reader { return r.r }
@@ -120,7 +124,8 @@ func (r *Reader) Fixed(dst []byte) {
 		clear(dst)
 		return
 	}
-	if _, err := io.ReadFull(r.r, dst); err != nil {
+	n, err := io.ReadFull(r.r, dst)
+	if r.n += int64(n); err != nil {
 		clear(dst)
 		r.failed(err)
 	}

@@ -31,6 +31,10 @@ type Config struct {
 	// Submit takes transactions. Without it the endpoint only reads.
 	Submit Submitter
 
+	// Serving, if not nil, says why the state is not to be read now: it is wrong, or not all
+	// of it is here (replica.Server.Serving). Requests and new connections are refused then.
+	Serving func() error
+
 	// Listen is the address, 127.0.0.1:8545 by default. Whoever reaches it can use it:
 	// only loopback addresses are accepted unless Remote. Listener, if set, is used in
 	// its place.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -643,4 +644,28 @@ func TestConfig(t *testing.T) {
 	c.Close()
 	e.Stop()
 	e.Stop()
+}
+
+// While the replica's state is not to be read the endpoint says so, and to whom to go.
+func TestNotServing(t *testing.T) {
+	var why atomic.Pointer[error]
+	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) {
+		c.Serving = func() error {
+			if p := why.Load(); p != nil {
+				return *p
+			}
+			return nil
+		}
+	})
+	const call = `{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}`
+	status, _ := s.post(call, nil)
+	require.Equal(t, http.StatusOK, status)
+	bad := errors.New("the state is being repaired")
+	why.Store(&bad)
+	status, body := s.post(call, nil)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, "being repaired: ask another replica")
+	why.Store(nil)
+	status, _ = s.post(call, nil)
+	require.Equal(t, http.StatusOK, status)
 }

@@ -117,6 +117,12 @@ func (s *Server) guard() http.Handler {
 			http.Error(w, fmt.Sprintf("pages of %q may not use this endpoint: add that to %s", origin, originsSetting), http.StatusForbidden)
 			return
 		}
+		if s.cfg.Serving != nil {
+			if err := s.cfg.Serving(); err != nil {
+				http.Error(w, err.Error()+": ask another replica", http.StatusServiceUnavailable)
+				return
+			}
+		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			sockets.ServeHTTP(w, r)
 			return

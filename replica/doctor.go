@@ -1,0 +1,148 @@
+package replica
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/parley-bft/parley/internal/strictjson"
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// doctor keeps the record of divergences: what was found, and what was done. It is kept in
+// a file of the data folder too, for whoever comes later; nothing depends on it.
+type doctor struct {
+	s    *Server
+	file string
+
+	mu    sync.Mutex
+	cases []DoctorCase
+}
+
+// doctorFile is its name in the data folder.
+const doctorFile = "doctor.json"
+
+// maxCases bounds the record.
+const maxCases = 16
+
+// doctorRecord is the file's content.
+type doctorRecord struct {
+	Format int          `json:"format"`
+	Cases  []DoctorCase `json:"cases"`
+}
+
+const doctorFormat = 1
+
+// ReadDoctorFile reads the record of divergences in a replica's data folder, which need
+// not run. Without a file there were none.
+func ReadDoctorFile(dataDir string) ([]DoctorCase, error) {
+	path := filepath.Join(dataDir, doctorFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var r doctorRecord
+	if err := strictjson.Decode(b, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w: remove the file, nothing depends on it", path, err)
+	}
+	if r.Format != doctorFormat {
+		return nil, fmt.Errorf("%s: format is %d, this program reads %d: remove the file, nothing depends on it", path, r.Format, doctorFormat)
+	}
+	return r.Cases, nil
+}
+
+func openDoctor(s *Server) (*doctor, error) {
+	d := &doctor{s: s, file: filepath.Join(s.cfg.DataDir, doctorFile)}
+	var err error
+	if d.cases, err = ReadDoctorFile(s.cfg.DataDir); err != nil {
+		s.logger.Warn("the record of earlier divergences cannot be read", "error", err)
+	}
+	return d, nil
+}
+
+// change changes the record and has it written.
+func (d *doctor) change(f func(cases []DoctorCase) []DoctorCase) {
+	d.mu.Lock()
+	d.cases = f(d.cases)
+	d.cases = slices.Delete(d.cases, 0, max(0, len(d.cases)-maxCases))
+	d.mu.Unlock()
+	d.s.files.put(func() {
+		b, err := json.MarshalIndent(doctorRecord{doctorFormat, d.all()}, "", "  ")
+		if err == nil {
+			err = writeFile(d.file, append(b, '\n'), 0o600)
+		}
+		if err != nil {
+			d.s.logger.Warn("the record of divergences cannot be written", "error", err)
+		}
+	})
+}
+
+// present changes the case that is not over yet, if there is one.
+func (d *doctor) present(f func(c *DoctorCase)) {
+	d.change(func(cases []DoctorCase) []DoctorCase {
+		if n := len(cases); n > 0 && cases[n-1].Healed == nil {
+			// A copy, since others may be looking at what they were given.
+			c := cases[n-1]
+			c.Repairs = slices.Clone(c.Repairs)
+			f(&c)
+			cases = append(slices.Clone(cases[:n-1]), c)
+		}
+		return cases
+	})
+}
+
+func (d *doctor) all() []DoctorCase {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.cases)
+}
+
+// repaired notes an attempt. It is called by the runner.
+func (d *doctor) repaired(b *pbft.Bundle, replayed int, stats *statemachine.StateSyncStats) {
+	r := DoctorRepair{At: d.s.cfg.Now(), Base: b.Height(), Replayed: replayed, Whole: stats == nil}
+	if stats != nil {
+		r.Changed, r.Damaged, r.Received, r.Sent, r.Requests = stats.Changed, stats.Damaged, stats.Received, stats.Sent, stats.Requests
+	}
+	d.s.logger.Warn("the state was repaired", "checkpoint", r.Base, "replayed", r.Replayed, "whole", r.Whole,
+		"keys", r.Changed, "damaged", r.Damaged, "received", r.Received)
+	d.present(func(c *DoctorCase) { c.Repairs = append(c.Repairs, r) })
+}
+
+// healed notes that it is over, also what a repair had come to in between. It is called by
+// the protocol goroutine.
+func (d *doctor) healed(now time.Time) {
+	d.change(func(cases []DoctorCase) []DoctorCase {
+		cases = slices.Clone(cases)
+		for i := range cases {
+			if cases[i].Healed == nil {
+				cases[i].Healed = &now
+			}
+		}
+		return cases
+	})
+}
+
+// Doctor says what this replica knows of the health of its own state.
+func (s *Server) Doctor() DoctorReport {
+	r := DoctorReport{Replica: s.self, Name: s.cfg.Roster.Member(s.self).Name, Cases: s.doctor.all()}
+	if p := s.published.Load(); p != nil {
+		r.Executed, r.Stable = p.executed, p.stable
+	}
+	if d := s.diverged.Load(); d != nil {
+		r.Diverged = d.Height()
+	}
+	if err := s.Err(); err != nil {
+		r.Failed = err.Error()
+	}
+	return r
+}

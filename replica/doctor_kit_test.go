@@ -1,0 +1,241 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble"
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// accounts is an application on a store. "put KEY VALUE" sets a key, "copy FROM TO" a key to
+// another one's value, "share" gives each of some accounts a share of a pot, in the order
+// of their names, which a replica with the bug finds out by walking over a map.
+type accounts struct{ unstable *atomic.Bool }
+
+var shareholders = map[string]bool{"ann": true, "bob": true, "cy": true, "dan": true, "eve": true, "fay": true, "gus": true}
+
+func (h accounts) Apply(t store.Txn, _ *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	words := strings.Fields(string(op.Data))
+	switch words[0] {
+	case "put":
+		t.Set([]byte(words[1]), []byte(words[2]))
+	case "copy":
+		v, _ := t.Get([]byte(words[1]))
+		t.Set([]byte(words[2]), v)
+	case "share":
+		var names []string
+		for name := range shareholders {
+			names = append(names, name)
+		}
+		if !h.unstable.Load() {
+			slices.Sort(names)
+		}
+		for i, name := range names {
+			t.Set([]byte("account "+name), fmt.Append(nil, 100+i))
+		}
+	default:
+		return statemachine.Result{Code: 99}
+	}
+	return statemachine.OK(nil)
+}
+
+func (accounts) Query(_ context.Context, r store.Reader, q []byte) ([]byte, error) {
+	v, _ := r.Get(q)
+	return v, nil
+}
+
+// sickCluster is a cluster of replicas with applications on stores.
+type sickCluster struct {
+	*testCluster
+	unstable [4]atomic.Bool
+	deaf     atomic.Bool // nobody has parts of states
+	stopLoad func()
+}
+
+// storeMachine closes its store, and may not serve parts of it.
+type storeMachine struct {
+	*store.Machine
+	deaf *atomic.Bool
+}
+
+func (m storeMachine) Close() error { return m.Store().Close() }
+
+func (m storeMachine) ServeState(q []byte) ([]byte, error) {
+	if m.deaf.Load() {
+		return nil, nil
+	}
+	return m.Machine.ServeState(q)
+}
+
+func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
+	c := &sickCluster{stopLoad: func() {}}
+	c.testCluster = newTestCluster(t, 4, func(i int, cfg *Config) {
+		cfg.Machine = nil
+		cfg.OpenMachine = func(ctx context.Context, dir string) (statemachine.StateMachine, error) {
+			sc := store.DefaultConfig()
+			if onDisk {
+				sc.Dir = dir
+			}
+			s, err := store.Open(ctx, sc)
+			if err != nil {
+				return nil, err
+			}
+			m, err := store.NewMachine(s, accounts{&c.unstable[i]})
+			return storeMachine{m, &c.deaf}, err
+		}
+	})
+	t.Cleanup(func() { c.stopLoad() })
+	return c
+}
+
+func (c *sickCluster) stateFolder(i int) string { return filepath.Join(c.folder(i), StateDir) }
+
+// load submits operations through some replicas, each as soon as the one before ran.
+func (c *sickCluster) load(through ...int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for _, i := range through {
+		s := c.servers[i]
+		all.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				_, _ = s.Submit(ctx, fmt.Appendf(nil, "put load-%d-%d %d", i, n%20, n))
+			}
+		})
+	}
+	c.stopLoad = sync.OnceFunc(func() {
+		cancel()
+		all.Wait()
+	})
+}
+
+// healed waits until replica i has had and got over a number of divergences, and returns
+// the last.
+func (c *sickCluster) healed(i, n int) DoctorCase {
+	c.t.Helper()
+	var last DoctorCase
+	c.eventually("a replica that is healed", func() bool {
+		cases := c.servers[i].Doctor().Cases
+		if len(cases) < n || cases[n-1].Healed == nil {
+			return false
+		}
+		last = cases[n-1]
+		return c.servers[i].diverged.Load() == nil
+	})
+	return last
+}
+
+// inService demands that replica i executes and answers, and that all replicas come to
+// one certified state.
+func (c *sickCluster) inService(i int) {
+	c.t.Helper()
+	c.submit(i, "put proof "+fmt.Sprint(c.submitted))
+	c.stopLoad()
+	c.submit(i, "put last word")
+	c.eventually("an answer", func() bool {
+		v, _, err := c.servers[i].Query(c.context(), []byte("last"))
+		require.NoError(c.t, err)
+		return string(v) == "word"
+	})
+	c.eventually("one certified state", func() bool {
+		var first pbft.Digest
+		for k, s := range c.servers {
+			v, err := s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordStable})
+			require.NoError(c.t, err)
+			b, err := pbft.DecodeRecordBundle(v)
+			require.NoError(c.t, err)
+			if k == 0 {
+				first = b.Checkpoint.State
+			}
+			_, known := s.runner.seals.at(b.Checkpoint.State)
+			if !known || b.Checkpoint.State != first || b.Height() < s.runner.gate.height() {
+				return false // it has not come to that itself yet
+			}
+		}
+		return true
+	})
+	for _, s := range c.servers {
+		require.Empty(c.t, s.unhealthy())
+	}
+}
+
+// pokeStore changes the value of a key in the database of a store that is closed, beneath
+// everything that would notice.
+func pokeStore(t *testing.T, dir, key string, f func(record []byte)) {
+	db, _ := openStoreFiles(t, dir)
+	name := append([]byte("l"), key...)
+	v, done, err := db.Get(name)
+	require.NoError(t, err)
+	record := slices.Clone(v)
+	require.NoError(t, done.Close())
+	require.Greater(t, binary.BigEndian.Uint64(record), uint64(0))
+	f(record)
+	require.NoError(t, db.Set(name, record, pebble.Sync))
+	require.NoError(t, db.Close())
+}
+
+// openStoreFiles opens the database of a store that is closed.
+func openStoreFiles(t *testing.T, dir string) (db *pebble.DB, folder string) {
+	folders, err := filepath.Glob(filepath.Join(dir, "*", "CURRENT"))
+	require.NoError(t, err)
+	if len(folders) == 0 {
+		folders, err = filepath.Glob(filepath.Join(dir, "*", "*", "CURRENT"))
+		require.NoError(t, err)
+	}
+	require.Len(t, folders, 1)
+	folder = filepath.Dir(folders[0])
+	db, err = pebble.Open(folder, &pebble.Options{Logger: quietPebble{}, Levels: []pebble.LevelOptions{{Compression: pebble.NoCompression}}})
+	require.NoError(t, err)
+	return db, folder
+}
+
+// flipByte flips a bit of a value in the files of a store that is closed.
+func flipByte(t *testing.T, dir, value string) {
+	db, folder := openStoreFiles(t, dir)
+	require.NoError(t, db.Flush()) // out of the log, which has checksums that it is read with at once
+	require.NoError(t, db.Close())
+	files, err := filepath.Glob(filepath.Join(folder, "*.sst"))
+	require.NoError(t, err)
+	flipped := 0
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		if at := bytes.Index(b, []byte(value)); at >= 0 {
+			b[at] ^= 1
+			require.NoError(t, os.WriteFile(f, b, 0o600))
+			flipped++
+		}
+	}
+	require.Positive(t, flipped, "the value is in none of %d files", len(files))
+}
+
+type quietPebble struct{}
+
+func (quietPebble) Infof(string, ...any)  {}
+func (quietPebble) Fatalf(string, ...any) {}
+
+// metric is the value of a counter of replica i.
+func (c *sickCluster) metric(i int, name string) float64 {
+	all, err := c.servers[i].metrics.registry.Gather()
+	require.NoError(c.t, err)
+	for _, f := range all {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	require.FailNow(c.t, "no metric "+name)
+	return 0
+}

@@ -1,0 +1,124 @@
+package replica
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// DoctorReport is what a replica knows of the health of its own state.
+type DoctorReport struct {
+	Replica  pbft.ReplicaID `json:"replica"`
+	Name     string         `json:"name"`
+	Executed pbft.Height    `json:"executed"`
+	Stable   pbft.Height    `json:"stable"`
+	// Diverged is the checkpoint at which the state differs from the certified one now, 0
+	// if as far as is known it does not.
+	Diverged pbft.Height `json:"diverged,omitempty"`
+	// Failed is why the replica stopped, empty if it did not.
+	Failed string `json:"failed,omitempty"`
+	// Cases are the divergences that this replica has had, the oldest first: the last 16.
+	Cases []DoctorCase `json:"cases,omitempty"`
+}
+
+// DoctorCase is one divergence.
+type DoctorCase struct {
+	Found time.Time `json:"found"`
+	// Height is the checkpoint at which the state was another one, Agreed the last one
+	// before at which it was not: it became wrong in between.
+	Height pbft.Height `json:"height"`
+	Agreed pbft.Height `json:"agreed"`
+	Reason string      `json:"reason"`
+	// Parts are those of the state that differ: application, sessions, results, snapshot.
+	Parts []string `json:"parts,omitempty"`
+	// Keys are the first keys of the application's state that differ, and how.
+	Keys     []DoctorKey `json:"keys,omitempty"`
+	MoreKeys bool        `json:"moreKeys,omitempty"`
+	// Note says why something is not known.
+	Note string `json:"note,omitempty"`
+	// Repairs are the attempts to repair the state, Healed is when that was done.
+	Repairs []DoctorRepair `json:"repairs,omitempty"`
+	Healed  *time.Time     `json:"healed,omitempty"`
+}
+
+// DoctorKey is a key whose value differs.
+type DoctorKey struct {
+	Key   DoctorBytes  `json:"key"`
+	Here  *DoctorBytes `json:"here,omitempty"`  // nil: no such key here
+	There *DoctorBytes `json:"there,omitempty"` // nil: there should be no such key
+	// Damaged: the storage changed the value, no operation did.
+	Damaged bool `json:"damaged,omitempty"`
+	// Written is the height of the block that wrote the key here last, 0 if unknown.
+	Written pbft.Height `json:"written,omitempty"`
+	// Operation is the one that did, nil if it is not known or there was none.
+	Operation *DoctorOperation `json:"operation,omitempty"`
+}
+
+// DoctorOperation names an operation.
+type DoctorOperation struct {
+	Block   pbft.Height `json:"block"`
+	Digest  string      `json:"digest"` // of the block, in hex
+	Client  string      `json:"client"` // key, in hex
+	Seq     uint64      `json:"seq"`
+	Index   int         `json:"index"`   // in its request; -1: the beginning or end of the block
+	Request string      `json:"request"` // digest, in hex
+	Data    DoctorBytes `json:"data"`
+}
+
+// DoctorRepair is one attempt.
+type DoctorRepair struct {
+	At time.Time `json:"at"`
+	// Base is the checkpoint whose state was installed, Replayed how many blocks above it
+	// were executed again.
+	Base     pbft.Height `json:"base"`
+	Replayed int         `json:"replayed"`
+	// Whole: all of the snapshot was transferred, or a local copy of it used. Otherwise
+	// only what differs was: Changed keys, of which Damaged had been changed by the
+	// storage, in so many bytes and requests.
+	Whole    bool  `json:"whole,omitempty"`
+	Changed  int   `json:"changed"`
+	Damaged  int   `json:"damaged"`
+	Received int64 `json:"received"`
+	Sent     int64 `json:"sent"`
+	Requests int   `json:"requests"`
+}
+
+// maxShownBytes is how much of a value a report has.
+const maxShownBytes = 256
+
+// DoctorBytes are bytes in a report: text if they are printable, hexadecimal otherwise,
+// and of long ones only the beginning.
+type DoctorBytes struct {
+	Text string `json:"text,omitempty"`
+	Hex  string `json:"hex"`
+	Size int    `json:"size"`
+}
+
+func doctorBytes(b []byte) DoctorBytes {
+	d := DoctorBytes{Size: len(b)}
+	if len(b) > maxShownBytes {
+		b = b[:maxShownBytes]
+	}
+	d.Hex = hex.EncodeToString(b)
+	if q := strconv.QuoteToASCII(string(b)); len(b) > 0 && len(q) == len(b)+2 {
+		d.Text = string(b)
+	}
+	return d
+}
+
+func (d DoctorBytes) String() string {
+	text := d.Text
+	if text == "" && d.Size > 0 {
+		text = "0x" + d.Hex
+	}
+	if d.Size > maxShownBytes {
+		return fmt.Sprintf("%s... (%d bytes)", text, d.Size)
+	}
+	if text == "" {
+		return `""`
+	}
+	return text
+}

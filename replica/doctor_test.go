@@ -1,0 +1,217 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+)
+
+// An application that walks over a map on one replica, under load: the replica finds it
+// out, names a key and the operation, gets what differs, and is back in service.
+func TestDoctorMapOrder(t *testing.T) {
+	c := newSickCluster(t, false)
+	c.startAll()
+	c.load(0, 1)
+	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
+	c.unstable[2].Store(true)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "share")
+	}
+	found := c.healed(2, 1)
+	require.Equal(t, []string{"application"}, found.Parts)
+	require.NotEmpty(t, found.Keys, "%s", found.Note)
+	for _, k := range found.Keys {
+		require.Contains(t, k.Key.Text, "account ")
+		require.NotEqual(t, k.Here, k.There)
+		require.False(t, k.Damaged)
+		require.NotNil(t, k.Operation, "%s", found.Note)
+		require.Equal(t, "share", k.Operation.Data.Text)
+		require.Greater(t, k.Operation.Block, found.Agreed)
+		require.LessOrEqual(t, k.Operation.Block, found.Height)
+	}
+	last := found.Repairs[len(found.Repairs)-1]
+	require.False(t, last.Whole)
+	require.Positive(t, last.Received)
+	c.unstable[2].Store(false)
+	c.eventually("nothing more of it", func() bool { return c.servers[2].diverged.Load() == nil })
+	c.inService(2)
+	stored, err := ReadDoctorFile(c.folder(2))
+	require.NoError(t, err)
+	require.NotEmpty(t, stored)
+}
+
+// A byte that flips in a file of the database is found by its checksums: the replica
+// stops and says what to do. Without the damaged state it makes it anew.
+func TestDoctorFlippedByteOfAFile(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	c.submit(0, "put source right")
+	c.load(0, 1)
+	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
+	c.stop(2)
+	flipByte(t, c.stateFolder(2), "right")
+	s, err := Start(context.Background(), c.config(2))
+	if err == nil {
+		c.servers[2] = s
+		for n := 0; s.Err() == nil; n++ {
+			c.submit(n%2, "copy source target")
+		}
+		err = s.Err()
+		require.Contains(t, s.unhealthy(), "doctor --heal")
+		c.stop(2)
+	}
+	require.ErrorContains(t, err, "parley doctor --heal "+c.folder(2))
+	found, err := DiscardState(c.folder(2))
+	require.NoError(t, err)
+	require.True(t, found)
+	c.start(2)
+	c.submit(0, "copy source target")
+	c.inService(2)
+	v, _, err := c.servers[2].Query(c.context(), []byte("target"))
+	require.NoError(t, err)
+	require.Equal(t, "right", string(v))
+	_, err = DiscardState(c.folder(2))
+	require.ErrorIs(t, err, ErrLocked)
+	_, err = DiscardState(t.TempDir())
+	require.ErrorContains(t, err, "no replica's data folder")
+}
+
+// A value that the storage changed is not noticed until an operation reads it: then what
+// that wrote is named, with the operation, and the damage is repaired.
+func TestDoctorFlippedValue(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	c.submit(0, "put source right")
+	c.load(0, 1)
+	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
+	c.stop(2)
+	pokeStore(t, c.stateFolder(2), "source", func(record []byte) { record[len(record)-1] ^= 1 })
+	c.start(2)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "copy source target")
+	}
+	found := c.healed(2, 1)
+	keys := map[string]DoctorKey{}
+	for _, k := range found.Keys {
+		keys[k.Key.Text] = k
+	}
+	target := keys["target"]
+	require.NotNil(t, target.Here, "%+v", found)
+	require.Equal(t, "righu", target.Here.Text)
+	require.NotNil(t, target.Operation, "%s", found.Note)
+	require.Equal(t, "copy source target", target.Operation.Data.Text)
+	require.True(t, keys["source"].Damaged)
+	require.Nil(t, keys["source"].Operation)
+	require.Positive(t, found.Repairs[len(found.Repairs)-1].Damaged)
+	c.inService(2)
+	v, _, err := c.servers[2].Query(c.context(), []byte("source"))
+	require.NoError(t, err)
+	require.Equal(t, "right", string(v))
+}
+
+// If nobody has the parts of the state any more the whole snapshot is transferred. Which
+// keys differed is not known then, and the report says why.
+func TestDoctorWithoutParts(t *testing.T) {
+	c := newSickCluster(t, false)
+	c.startAll()
+	c.deaf.Store(true)
+	c.load(0, 1)
+	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
+	c.unstable[2].Store(true)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "share")
+	}
+	found := c.healed(2, 1)
+	require.Equal(t, []string{"application"}, found.Parts)
+	require.Empty(t, found.Keys)
+	require.Contains(t, found.Note, "cannot be compared")
+	require.True(t, found.Repairs[len(found.Repairs)-1].Whole)
+	c.unstable[2].Store(false)
+	c.eventually("nothing more of it", func() bool { return c.servers[2].diverged.Load() == nil })
+	c.inService(2)
+}
+
+// A replica that is restarted while its state is wrong does not begin with it.
+func TestDoctorRestart(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	for n := 0; c.servers[2].Status().Snapshot == 0; n++ {
+		c.submit(n%2, fmt.Sprint("put key ", n))
+	}
+	c.unstable[2].Store(true)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "share")
+	}
+	c.stop(2)
+	c.unstable[2].Store(false)
+	c.start(2)
+	c.eventually("a replica that is healed", func() bool {
+		r := c.servers[2].Doctor()
+		return r.Diverged == 0 && len(r.Cases) > 0 && r.Cases[len(r.Cases)-1].Healed != nil
+	})
+	c.inService(2)
+}
+
+// A replica that was away for long gets what differs of the state, and not all of it.
+func TestLaggingReplicaGetsParts(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	for n := range 100 {
+		c.submit(n%3, fmt.Sprintf("put stays-%d %d", n, n))
+	}
+	c.stop(3)
+	executed := c.servers[0].Status().Executed
+	for n := 0; c.servers[0].Status().Oldest < executed+20; n++ {
+		c.submit(n%3, fmt.Sprint("put changes ", n))
+	}
+	c.start(3)
+	c.inService(3)
+	keys := c.metric(3, "parley_repaired_keys_total")
+	require.Positive(t, keys, "the state was transferred part by part")
+	require.Less(t, keys, 50.0, "and only what differs")
+	require.Zero(t, c.metric(3, "parley_divergences_total"))
+}
+
+// While its state is wrong a replica answers nobody, serves nothing of it, and says so.
+func TestDivergedReplicaDoesNotServe(t *testing.T) {
+	c := newSickCluster(t, false)
+	c.startAll()
+	s := c.servers[2]
+	d := &pbft.Divergence{Mine: pbft.CheckpointStatement{Height: 7}, Other: pbft.CheckpointStatement{Height: 7}, Certified: true}
+	c.submit(0, "put a b")
+	s.diverged.Store(d)
+	s.runner.repair.stops.Add(1)
+	_, _, err := s.Query(c.context(), []byte("a"))
+	require.ErrorIs(t, err, ErrNotServing)
+	_, _, err = s.QueryAt(c.context(), 1, []byte("a"))
+	require.True(t, errors.Is(err, ErrNotServing) || errors.Is(err, ErrNoHistory), "%v", err)
+	_, err = s.Certified(c.context(), []byte("a"))
+	require.ErrorIs(t, err, ErrNotServing)
+	_, err = s.ReceiptAt(c.context(), 1, pbft.Digest{}, 0)
+	require.ErrorIs(t, err, ErrNotServing)
+	answer, err := s.runner.serveState(s.cfg.Machine, []byte{askState, 1, 2, 3})
+	require.NoError(t, err)
+	require.Empty(t, answer)
+	require.Contains(t, s.unhealthy(), "diverged")
+	require.Equal(t, pbft.Height(7), s.Status().Diverged)
+	require.Equal(t, pbft.Height(7), s.Doctor().Diverged)
+	s.diverged.Store(nil)
+	s.runner.repair.stops.Add(-1)
+}
+
+func TestDoctorFileIsOptional(t *testing.T) {
+	dir := t.TempDir()
+	cases, err := ReadDoctorFile(dir)
+	require.NoError(t, err)
+	require.Empty(t, cases)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, doctorFile), []byte(`{"format": 9}`), 0o600))
+	_, err = ReadDoctorFile(dir)
+	require.ErrorContains(t, err, "remove the file")
+}

@@ -1,0 +1,67 @@
+package replica
+
+import "github.com/parley-bft/parley/pbft"
+
+// What a node does about a state that is not the certified one. The core decides; this is
+// about the order in which the host hears of it:
+//
+//	Host.Alarm         with a Divergence: execution stops, nobody is answered
+//	Node.StandsStill   it has; the core asks for a state once the records are written
+//	Host.Install       of a certified state at or below what was executed
+//	Node.Rebuilt       it is installed, and the log above it was executed again
+//	Host.Healed        execution goes on; or Host.Alarm again
+
+// StandsStill reports, after an alarm with a Divergence, that no block is executed any
+// more.
+func (n *Node) StandsStill() {
+	if n.failed {
+		return
+	}
+	// The blocks that were executed are in batches up to this one, and a repair reads them
+	// from the log.
+	n.still = max(n.seq, 1)
+	n.settleStill()
+}
+
+func (n *Node) settleStill() {
+	if n.still != 0 && (n.persisted >= n.still || n.seq == 0) {
+		n.still = 0
+		n.core.StandsStill(&n.out)
+	}
+}
+
+// reportDivergence tells the host of alarms and of divergences that are over, whatever
+// was last at last.
+func (n *Node) reportDivergence(out *pbft.Output) {
+	healed := func() {
+		for _, d := range out.Healed {
+			n.host.Healed(d)
+		}
+	}
+	if n.core.Diverged() != nil {
+		healed()
+		healed = func() {}
+	}
+	for _, a := range out.Alarms {
+		n.host.Alarm(a)
+	}
+	healed()
+}
+
+// Rebuilt reports the end of a Host.Install that made the state anew: that of b is
+// installed, and the log above it was executed again up to a height, with these
+// statements at its checkpoints.
+func (n *Node) Rebuilt(b *pbft.Bundle, upTo pbft.Height, statements []pbft.CheckpointStatement) {
+	t := &n.transfer
+	if n.failed || !t.is(b.Height(), transferInstalling) {
+		return
+	}
+	next := t.end()
+	if b.Height() > n.core.ExecutedHeight() {
+		n.core.Installed(b, &n.out)
+	} else {
+		n.Executed(upTo)
+		n.core.Rebuilt(b.Height(), statements, &n.out)
+	}
+	t.goOn(b, next)
+}

@@ -1,0 +1,266 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// What a runner does when its state is found to be another one than a quorum certified:
+//
+//  1. whoever hears of it first calls stops.Add(1): no further block is executed
+//  2. stopFor: nothing is written of the state any more (life), what was written of it is
+//     deleted, and the node hears that the runner stands still
+//  3. install, of a certified state, then rebuild: the log above it is executed again, and
+//     what that came to goes to the node
+//  4. resume, or stopFor again
+
+// repair is a runner's part in getting over a divergence.
+type repair struct {
+	// stops is above 0 while the state is known to be wrong.
+	stops atomic.Int32
+	// writing is held while a snapshot is written, with the report of it, or deleted.
+	writing sync.Mutex
+	// life counts the states: what was begun with an earlier one is of no use. Only the
+	// runner's goroutine changes it, and holds writing for that: so what is reported of an
+	// earlier state is reported before the runner stands still.
+	life uint64
+	// due: the state that is installed next is a repaired one.
+	due bool
+	// still reports that the runner stands still.
+	still func()
+	// examine, if not nil, finds out what differs, before anything is changed.
+	examine func(d *pbft.Divergence)
+	// repaired, if not nil, hears what a repair took.
+	repaired func(b *pbft.Bundle, replayed int, stats *statemachine.StateSyncStats)
+	// stats are of the last installation by parts, nil if all chunks were transferred.
+	stats *statemachine.StateSyncStats
+}
+
+// stopFor begins to stand still. The node may ask for it again, after a repair that came
+// to a wrong state once more.
+func (r *runner) stopFor(d *pbft.Divergence) error {
+	if !r.pending {
+		r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
+	}
+	r.repair.due = true
+	r.repair.writing.Lock()
+	r.repair.life++
+	r.repair.writing.Unlock()
+	if err := r.forgetWrong(d.Agreed); err != nil {
+		return err
+	}
+	if r.repair.examine != nil {
+		r.repair.examine(d)
+	}
+	r.repair.still()
+	return nil
+}
+
+// resume goes on with the blocks that have waited.
+func (r *runner) resume() error {
+	if r.repair.stops.Add(-1) > 0 {
+		return nil
+	}
+	r.pending, r.repair.due, r.parts.whole = false, false, false
+	waiting := r.waiting
+	r.waiting = nil
+	return r.execute(waiting)
+}
+
+// forgetWrong deletes the snapshots above a height that no certificate confirms. They are
+// of a state that was wrong, or may have been: nobody gets them, and no restart begins
+// with one.
+func (r *runner) forgetWrong(agreed pbft.Height) error {
+	r.repair.writing.Lock()
+	defer r.repair.writing.Unlock()
+	all, err := r.folder.newest(^pbft.Height(0))
+	if err != nil {
+		return storeFailure("list the snapshots", r.folder.where(), err)
+	}
+	for _, h := range all {
+		if h <= agreed {
+			continue
+		}
+		if certified, err := r.confirmed(h); err != nil {
+			return err
+		} else if certified == isCertified {
+			continue
+		}
+		r.logger.Warn("deleting a snapshot of a state that was not the certified one", "height", h)
+		if err := r.folder.discard(h); err != nil {
+			return storeFailure("delete a snapshot", r.folder.where(), err)
+		}
+	}
+	return nil
+}
+
+// confirmation is what certificates say of a snapshot.
+type confirmation uint8
+
+const (
+	isUncertified confirmation = iota // no certificate of its height is here
+	isCertified
+	isContradicted
+)
+
+// confirmed compares a snapshot of this replica's with the certificate of its height.
+func (r *runner) confirmed(h pbft.Height) (confirmation, error) {
+	state, ok := r.folder.state(h)
+	if !ok {
+		return isUncertified, nil // damaged, which is found when it is read
+	}
+	var certified *pbft.CheckpointCertificate
+	b, err := storedSnapshot(r.store)
+	switch {
+	case err != nil:
+		return isUncertified, err
+	case b != nil && b.Height() == h:
+		certified = b.Checkpoint
+	default:
+		v, err := r.store.GetHost(HostKey{HostCertified, h})
+		if err != nil {
+			return isUncertified, err
+		}
+		if v != nil {
+			if certified, err = pbft.DecodeCheckpointCertificate(v); err != nil {
+				return isUncertified, err
+			}
+		}
+	}
+	switch {
+	case certified == nil:
+		return isUncertified, nil
+	case certified.State == state:
+		return isCertified, nil
+	}
+	return isContradicted, nil
+}
+
+// rebuild executes the log above the installed state again. Nobody is answered: what the
+// blocks come to was answered by others.
+func (r *runner) rebuild(b *pbft.Bundle) error {
+	var statements []pbft.CheckpointStatement
+	n, err := replay(r, r.replayTo, nil, func(s pbft.CheckpointStatement) { statements = append(statements, s) })
+	if err != nil {
+		return fmt.Errorf("execute the log above checkpoint %d again: %w", b.Height(), err)
+	}
+	if r.repair.repaired != nil {
+		r.repair.repaired(b, n, r.repair.stats)
+	}
+	upTo := pbft.Height(r.exec.Position().Height)
+	r.gate.raise(upTo)
+	r.rebuilt(b, upTo, statements)
+	return nil
+}
+
+// parts is what a runner needs to get an application's state part by part.
+type parts struct {
+	app statemachine.PartedState // nil if the application's state has no parts
+	// sync makes the application's state that of the header.
+	sync func(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error)
+	// installing is above 0 while the state is no state.
+	installing atomic.Int32
+	// whole: peers did not have the parts, so once all of the snapshot is here that is what
+	// the state is restored from.
+	whole bool
+}
+
+// partial is an installable of which perhaps only the first chunks are here.
+type partial interface {
+	installable
+	part() bool
+	// prefix reads the chunks that are here, from the beginning.
+	prefix() (io.ReadCloser, error)
+	// certifiedRoot is the root of the manifest.
+	certifiedRoot() pbft.Digest
+	// drop forgets the transfer, close only lets go of its files.
+	drop() error
+	close()
+}
+
+// byParts tells whether the application gets its state part by part. A state that is to be
+// repaired does, also where the whole snapshot is here: what is damaged may lie beneath
+// what an application compares when it restores one.
+func (r *runner) byParts(files installable) (partial, bool) {
+	p, ok := files.(partial)
+	return p, ok && r.parts.app != nil && (p.part() || r.repair.due && !r.parts.whole)
+}
+
+// installParts makes the state that of a snapshot of which only the executor's part is
+// needed: the application gets its own from peers, and only what differs from what
+// it has. The snapshot's file is then written from the state.
+func (r *runner) installParts(b *pbft.Bundle, files partial) error {
+	stats, err := r.syncParts(files)
+	var halt statemachine.Halt
+	switch {
+	case err == nil:
+	case errors.As(err, &halt), errors.Is(err, errStopping), errors.Is(err, ErrStore):
+		return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
+	default:
+		r.logger.Warn("the state cannot be had part by part, the whole snapshot will be transferred", "checkpoint", b.Height(), "error", err)
+		if !r.pending {
+			// What is there now is no state.
+			r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
+		}
+		r.parts.whole = true
+		files.close()
+		r.installed(b, ErrWhole)
+		return nil
+	}
+	if !files.part() {
+		if err := files.finish(); err != nil {
+			return storeFailure("install a snapshot", r.folder.where(), err)
+		}
+	} else if err := r.writePart(b, files); err != nil {
+		return err
+	}
+	r.logger.Info("state transferred part by part", "checkpoint", b.Height(), "keys", stats.Changed, "damaged", stats.Damaged,
+		"received", stats.Received, "requests", stats.Requests)
+	r.repair.stats = &stats
+	return r.adopted(b)
+}
+
+func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, err error) {
+	src, err := files.prefix()
+	if err != nil {
+		return stats, storeFailure("read the transferred part of a snapshot", r.folder.where(), err)
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	r.parts.installing.Add(1)
+	defer r.parts.installing.Add(-1)
+	r.queryLock.Lock()
+	defer r.queryLock.Unlock()
+	err = r.exec.RestorePart(src, func(h *statemachine.Header) (err error) {
+		stats, err = r.parts.sync(r.parts.app, h)
+		return err
+	})
+	return stats, err
+}
+
+// writePart writes the snapshot whose state is there now.
+func (r *runner) writePart(b *pbft.Bundle, files partial) error {
+	snap, err := r.exec.Snapshot()
+	if err != nil {
+		return err
+	}
+	r.repair.writing.Lock()
+	root, err := r.folder.write(b.Height(), snap)
+	r.repair.writing.Unlock()
+	want := files.certifiedRoot()
+	if err = errors.Join(err, snap.Close(), files.drop()); err != nil {
+		return storeFailure("write snapshot", r.folder.where(), err)
+	}
+	if root != want {
+		return fmt.Errorf("the state of checkpoint %d has the certified digest, but its snapshot is another one: what Snapshot.WriteTo writes depends on more than the state", b.Height())
+	}
+	return nil
+}
+
+// errStopping: the replica is being stopped.
+var errStopping = errors.New("the replica is stopping")
