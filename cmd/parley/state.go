@@ -24,6 +24,8 @@ type stateConfig struct {
 	FlushMiB int `json:"flushMiB,omitempty"`
 	// Heights is how many heights below the last one can be read: 128. -1: none.
 	Heights int64 `json:"heights,omitempty"`
+	// FeedMiB bounds what is kept of the last changes for 'parley watch': 64. -1: none.
+	FeedMiB int `json:"feedMiB,omitempty"`
 }
 
 const maxStateMiB = 1 << 20
@@ -33,6 +35,7 @@ func defaultStateConfig() stateConfig {
 	d := store.DefaultConfig()
 	return stateConfig{
 		CacheMiB: int((d.CacheBytes + d.DatabaseCacheBytes) >> 20), FlushMiB: int(d.FlushBytes >> 20), Heights: int64(d.Keep),
+		FeedMiB: int(d.FeedBytes >> 20),
 	}
 }
 
@@ -42,6 +45,8 @@ func (c *stateConfig) validate() error {
 		return fmt.Errorf("state.cacheMiB is %d: write 2 to %d", c.CacheMiB, maxStateMiB)
 	case c.FlushMiB < 0 || c.FlushMiB > 4<<10:
 		return fmt.Errorf("state.flushMiB is %d: write 1 to %d", c.FlushMiB, 4<<10)
+	case c.FeedMiB < -1 || c.FeedMiB > maxStateMiB:
+		return fmt.Errorf("state.feedMiB is %d: write 1 to %d, or -1 for none", c.FeedMiB, maxStateMiB)
 	case c.Heights < -1 || c.Heights > 1<<32:
 		return fmt.Errorf("state.heights is %d: write a number of heights up to %d, or -1 for none", c.Heights, int64(1<<32))
 	}
@@ -60,6 +65,12 @@ func (c *stateConfig) store(dir string, logger *slog.Logger) store.Config {
 		s.FlushBytes = int64(c.FlushMiB) << 20
 	}
 	switch {
+	case c.FeedMiB > 0:
+		s.FeedBytes = int64(c.FeedMiB) << 20
+	case c.FeedMiB < 0:
+		s.FeedBytes = 0
+	}
+	switch {
 	case c.Heights > 0:
 		s.Keep = uint64(c.Heights)
 	case c.Heights < 0:
@@ -74,6 +85,7 @@ func (c *stateConfig) flags(cmd *cobra.Command) {
 	f.IntVar(&c.CacheMiB, "state-cache", 0, "MiB of the application's state to keep in memory, where it is on the disk (default 256)")
 	f.IntVar(&c.FlushMiB, "state-flush", 0, "MiB of changes to gather before they are written to it (default 8)")
 	f.Int64Var(&c.Heights, "state-heights", 0, "heights below the last one that can be read, -1 for none (default 128)")
+	f.IntVar(&c.FeedMiB, "state-feed", 0, "MiB of the last changes to keep for 'parley watch', -1 for none (default 64)")
 }
 
 // override puts the flags that were given in the place of what replica.json says.
@@ -87,6 +99,9 @@ func (c *stateConfig) override(cmd *cobra.Command, flags *stateConfig) error {
 	}
 	if set("state-heights") {
 		c.Heights = flags.Heights
+	}
+	if set("state-feed") {
+		c.FeedMiB = flags.FeedMiB
 	}
 	if err := flags.validate(); err != nil {
 		return usagef(cmd, "%v", err)

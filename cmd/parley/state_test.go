@@ -116,15 +116,21 @@ func TestStateSettings(t *testing.T) {
 	refused(t, exitFailed, []string{"start", "--dir", replicaDir(plain, 0), "--state-cache", "64"}, "keeps its state in memory: leave it out")
 	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-cache", "1"}, "state.cacheMiB is 1: write 2 to ")
 	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-heights", "-2"}, "state.heights is -2: ")
+	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-feed", "-2"}, "state.feedMiB is -2: ")
 	edit(t, replicaConfigPath(replicaDir(stored, 0)), `"flushMiB": 8`, `"flushMiB": 9999`)
 	refused(t, exitFailed, []string{"start", "--dir", replicaDir(stored, 0)}, "replica.json", "state.flushMiB is 9999: write 1 to ")
 
-	c := stateConfig{CacheMiB: 64, FlushMiB: 8, Heights: -1}
+	c := stateConfig{CacheMiB: 64, FlushMiB: 8, Heights: -1, FeedMiB: 9}
 	s := c.store("somewhere", nil)
 	require.NoError(t, s.Validate())
 	require.EqualValues(t, 64<<20, s.CacheBytes+s.DatabaseCacheBytes)
 	require.EqualValues(t, 8<<20, s.FlushBytes)
 	require.Zero(t, s.Keep)
+	require.EqualValues(t, 9<<20, s.FeedBytes)
+	c.FeedMiB = -1
+	require.Zero(t, c.store("", nil).FeedBytes)
+	c.FeedMiB = 0
+	require.EqualValues(t, 64<<20, c.store("", nil).FeedBytes)
 	require.Equal(t, "somewhere", s.Dir)
 }
 

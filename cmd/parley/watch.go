@@ -30,7 +30,7 @@ func newWatch() *cobra.Command {
 		Short: "Follow what changes",
 		Long: `Print what changes in the state, as it comes: of each block that changed something the
 keys, in ascending order, with their new values. For clusters whose application is on
-the authenticated store: ledger, registry and contract. Keys are as the store has them.
+the authenticated store: all but kv (kv-store is). Keys are as the store has them.
 
 Each change is certified by a quorum, and checked to be all that changed: a replica that
 forges, leaves out or withholds something is named on standard error, and another one is
@@ -39,7 +39,8 @@ asked. Changes come when a checkpoint covers them, normally within a second.
 It begins now, or with --from at a cursor, or at the word "beginning". When it ends, by
 Ctrl-C or --count, it prints on standard error the cursor to go on from: nothing is lost
 then and nothing comes twice. With --json each change has its own. Replicas keep the
-changes of the last blocks, 64 MiB by default; a cursor that is older is refused.`,
+changes of the last blocks, 64 MiB by default (state.feedMiB in replica.json); a cursor
+that is older is refused.`,
 		Example: `  parley watch --dir demo
   parley watch --dir demo --from beginning --prefix r/ --json
   parley watch --dir demo --from 1234-5f0c... --count 10`,
