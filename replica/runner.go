@@ -97,7 +97,9 @@ func (r *runner) run() {
 	for jobs, ok := r.jobs.takeAll(nil); ok; jobs, ok = r.jobs.takeAll(jobs) {
 		for i := range jobs {
 			if err := r.do(&jobs[i]); err != nil {
-				r.fail(err)
+				if !errors.Is(err, errStopping) {
+					r.fail(err)
+				}
 				return
 			}
 		}

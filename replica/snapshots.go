@@ -100,7 +100,8 @@ func (s *snapshotFolder) restore(h pbft.Height, to *statemachine.Executor) (err 
 
 func (s *snapshotFolder) remove(h pbft.Height) error { return s.store.Remove(uint64(h)) }
 
-// discard is remove, also from those that are being served.
+// discard is remove, also from those that are being served, and for good: a power cut does
+// not bring it back.
 func (s *snapshotFolder) discard(h pbft.Height) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +109,10 @@ func (s *snapshotFolder) discard(h pbft.Height) error {
 		delete(s.open, uint64(h))
 		_ = o.file.Close()
 	}
-	return s.store.Remove(uint64(h))
+	if err := s.store.Remove(uint64(h)); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
 }
 
 // state is the state digest of a snapshot as a checkpoint certifies it, as far as its
