@@ -96,6 +96,17 @@ func (j *journal) Restore(r io.Reader) error {
 	return nil
 }
 
+// rot changes the state as a disk or a cosmic ray may: the last operation is another one.
+func (j *journal) rot() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ops[len(j.ops)-1] = "rotten"
+	j.digest = crypto.Digest{}
+	for _, op := range j.ops {
+		j.digest = crypto.Hash("journal", j.digest[:], []byte(op))
+	}
+}
+
 func (j *journal) Query(context.Context, []byte) ([]byte, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
