@@ -121,3 +121,53 @@ func TestSimCrashDuringARepair(t *testing.T) {
 	require.Greater(t, crashes, 5)
 	require.Positive(t, alarms)
 }
+
+// Snapshots that were written of a wrong state before anybody knew are deleted when it is
+// known, also by a replica that crashed right after it had learned it.
+func TestSimWrongSnapshotsAreForgotten(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		c := newSickSim(t, 0)
+		for i := range 10 {
+			c.put(fmt.Sprint(i))
+		}
+		hidden := true // replica 3 hears nothing of what is certified
+		c.tamper = func(m simMail) []byte {
+			if k := pbft.KindOf(m.raw); m.to == 3 && hidden && (k == pbft.KindCheckpointVote || k == pbft.KindBundle) {
+				return nil
+			}
+			return m.raw
+		}
+		c.apps[3].rot()
+		wrong := func() (found []pbft.Height) {
+			for _, h := range c.disks[3].snaps.Heights() {
+				own, _ := c.disks[3].snaps.State(h)
+				if right, ok := c.disks[0].snaps.State(h); ok && own != right {
+					found = append(found, h)
+				}
+			}
+			return found
+		}
+		for i := 10; len(wrong()) == 0; i++ {
+			require.Less(t, i, 40)
+			c.put(fmt.Sprint(i))
+		}
+		// Now it hears of them, and the work of its executor waits: it only learns.
+		hidden = false
+		c.stuck = func(i int, w Work) bool { return i == 3 && w == WorkExecute && c.sims[3].Node().Core().Diverged() != nil }
+		c.until("it has learned it", 500, func() bool { return c.sims[3].Node().Core().Diverged() != nil })
+		c.round() // its records are written
+		require.NotEmpty(t, wrong(), "the work that would delete it waits")
+		c.stuck = nil
+		if crash {
+			c.crash(3, false)
+			c.begin(3)
+			require.Empty(t, wrong(), "a start begins with deleting them")
+		} else {
+			for c.sims[3].Do(WorkExecute) {
+			}
+			require.Empty(t, wrong())
+		}
+		c.until("all are level and healthy", 3000, c.everybody)
+		require.Equal(t, c.apps[0].list(), c.apps[3].list())
+	}
+}
