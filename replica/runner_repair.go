@@ -223,6 +223,10 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 	r.logger.Info("state transferred part by part", "checkpoint", b.Height(), "keys", stats.Changed, "damaged", stats.Damaged,
 		"received", stats.Received, "requests", stats.Requests)
 	r.repair.stats = &stats
+	if err := r.sealRestored(b.Height()); err != nil {
+		return err
+	}
+	r.seals.stable(b)
 	return r.adopted(b)
 }
 
