@@ -229,6 +229,7 @@ func (w *Watcher) begin() {
 // rewind forgets what was received after the cursor.
 func (w *Watcher) rewind() {
 	w.links, w.pieces, w.changes = nil, nil, nil
+	w.until = checkpoint{} // not everything up to there was returned
 	w.skip = w.cursor.Taken
 }
 

@@ -89,6 +89,14 @@ func (a *watchAsks) good() {
 	}
 }
 
+// proved is the height of the newest checkpoint that a replica has shown.
+func (a *watchAsks) proved() (height uint64) {
+	for i := range a.replicas {
+		height = max(height, a.replicas[i].height)
+	}
+	return height
+}
+
 // verdict is what the replicas that have nothing good come to, and waits for a while if
 // all were asked in vain.
 func (a *watchAsks) verdict(ctx context.Context) error {
@@ -356,6 +364,12 @@ func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Po
 			return false, err
 		}
 		more, got = next.More, next.Links
+	}
+	if len(links) == 0 && at.height < a.proved() {
+		// Good would make the others' word that more happened, and what, be forgotten: one
+		// replica could hide for ever that the cursor is compacted, by its answer of long ago.
+		a.failed(fmt.Errorf("its certified state is that of height %d", at.height))
+		return false, nil
 	}
 	a.good()
 	if w.client.cfg.Now().Sub(at.time) > w.opts.MaxAge {

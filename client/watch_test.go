@@ -390,6 +390,65 @@ func TestWatchCompacted(t *testing.T) {
 	require.Equal(t, last, end)
 }
 
+// One replica that shows its answer of long ago does not hide what all others say: that
+// the cursor is compacted.
+func TestWatchCompactedBesideAnOldAnswer(t *testing.T) {
+	w := newWatched(t, func(c *store.Config) { c.FeedBlocks = 4 })
+	w.block("k=1")
+	w.certify()
+	old, _ := w.at(0)
+	q := &api.WatchRequest{Chain: feedBeginning()}
+	m, err := w.answer(old, q)
+	require.NoError(t, err)
+	ls, err := feed.DecodeLinks(m.Links)
+	require.NoError(t, err)
+	from := client.Cursor{Position: feed.Beginning().Next(&ls[0])}
+	m.Links, m.Pieces = nil, nil
+	w.set(w.first, func(r *fakeReplica) {
+		r.watch = func(context.Context, *api.WatchRequest) (*api.WatchResponse, error) { return m, nil }
+	})
+	for i := range 10 {
+		w.block(fmt.Sprintf("k=%d", 10+i))
+	}
+	w.certify()
+	w.pass(time.Minute)
+	watcher := w.client.Watch(client.WatchOptions{From: from, MaxAge: 10 * time.Millisecond})
+	_, err = watcher.Next(testContext(t))
+	require.ErrorIs(t, err, client.ErrCompacted)
+}
+
+// What nobody has the changes of was not shown: no progress event says that it was.
+func TestWatchTellsNoProgressOfWhatItGaveUp(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	var mu sync.Mutex
+	have := false
+	for i := range w.replicas {
+		w.set(i, func(r *fakeReplica) {
+			r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+				m, err := w.history.watch(0)(ctx, q)
+				if err == nil {
+					m.Pieces = nil
+				}
+				return m, err
+			}
+			r.changes = func(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if have {
+					return w.history.changes(ctx, q)
+				}
+				have = i == (w.first+3)%4 // the last to be asked
+				return &api.ChangesResponse{State: api.WatchState_WATCH_STATE_COMPACTED}, nil
+			}
+		})
+	}
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning(), Progress: true})
+	want := w.certified()
+	got, _ := read(t, testContext(t), watcher, len(want))
+	require.Equal(t, want, got)
+}
+
 func TestWatchFromACursorOfAnotherHistory(t *testing.T) {
 	w := newWatched(t, nil)
 	fill(w.history)
