@@ -135,8 +135,8 @@
 //
 // A replica keeps the changes of the last blocks (64 MiB by default), and after it got its
 // state from others only those since. A cursor that no replica can serve ends in
-// [ErrCompacted], with the oldest one that they can: between them the reader misses
-// changes, and has to read the state instead. [WatchOptions.Progress] moves a cursor on
+// [ErrCompacted], with one that more of them name than may be faulty, or that is proved:
+// between them the reader misses changes, and has to read the state instead. [WatchOptions.Progress] moves a cursor on
 // also when nothing happens that is wanted, before it gets that old.
 //
 // # Many clients in one process

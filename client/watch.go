@@ -123,13 +123,14 @@ var (
 // Between the cursor and there it misses changes: what the state became meanwhile is to be
 // read.
 type CompactedError struct {
-	// Oldest is the lowest that a replica claims which is not beaten by more than may be
-	// faulty. A watch from there checks whether it is right.
+	// Oldest is the lowest place that more replicas name, exactly so, than may be faulty. If
+	// there is none, as when they let go of changes all the time, it is the place of the
+	// newest certified checkpoint that one has shown.
 	Oldest Cursor
 }
 
 func (e *CompactedError) Error() string {
-	return fmt.Sprintf("%v: replicas keep those after height %d", ErrCompacted, e.Oldest.Height)
+	return fmt.Sprintf("%v: a watch can begin after height %d", ErrCompacted, e.Oldest.Height)
 }
 
 // Unwrap returns ErrCompacted.

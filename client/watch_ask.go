@@ -26,8 +26,9 @@ const watchPoll = 4 * time.Second
 type watchAsks struct {
 	w        *Watcher
 	replicas []watchReplica
-	at       int // whom is asked next
-	failures int // in a row
+	at       int           // whom is asked next
+	failures int           // in a row
+	head     feed.Position // of the chain, at the newest checkpoint that was shown
 	pause    time.Duration
 }
 
@@ -101,16 +102,18 @@ func (a *watchAsks) proved() (height uint64) {
 // all were asked in vain.
 func (a *watchAsks) verdict(ctx context.Context) error {
 	c := a.w.client
-	refused, compacted, unknown := crypto.NewBitmap(len(a.replicas)), crypto.NewBitmap(len(a.replicas)), crypto.NewBitmap(len(a.replicas))
+	refused, unknown := crypto.NewBitmap(len(a.replicas)), crypto.NewBitmap(len(a.replicas))
+	none := crypto.NewBitmap(len(a.replicas)) // those that say compacted or unknown
 	for i := range a.replicas {
 		r := &a.replicas[i]
 		switch {
 		case r.refused:
 			refused.Set(r.link.id)
 		case r.compacted != nil:
-			compacted.Set(r.link.id)
+			none.Set(r.link.id)
 		case r.unknown:
 			unknown.Set(r.link.id)
+			none.Set(r.link.id)
 		}
 	}
 	switch {
@@ -120,10 +123,10 @@ func (a *watchAsks) verdict(ctx context.Context) error {
 		return a.over(fmt.Errorf("%w: %s", ErrNoWatch, a.problems()))
 	case a.failures < len(a.replicas): // whoever has it is asked before that is given up
 		return nil
-	case c.quorums.IsQuorum(compacted):
-		return a.over(&CompactedError{Oldest: a.oldest()})
-	case c.quorums.IsQuorum(unknown):
+	case c.quorums.IsQuorum(none) && c.quorums.IsBlocking(unknown): // an honest one knows better than those that say compacted
 		return a.over(fmt.Errorf("%w of this cluster's: %s", ErrCursor, a.problems()))
+	case c.quorums.IsQuorum(none):
+		return a.over(&CompactedError{Oldest: a.oldest()})
 	case a.failures%len(a.replicas) != 0:
 		return nil
 	}
@@ -174,22 +177,22 @@ func (a *watchAsks) problems() string {
 	return strings.Join(all, "; ")
 }
 
-// oldest is the lowest of the positions that replicas claim to have which an honest one
-// cannot be above of: those claiming less, with it, weigh more than may be faulty.
+// oldest is the lowest position that is claimed, exactly so, by more than may be faulty,
+// or else where the newest proved checkpoint is: no single replica chooses it.
 func (a *watchAsks) oldest() Cursor {
-	var found Cursor
+	found := Cursor{Position: a.head}
 	for i := range a.replicas {
 		c := a.replicas[i].compacted
-		if c == nil {
+		if c == nil || c.Height >= found.Height {
 			continue
 		}
-		low := crypto.NewBitmap(len(a.replicas))
+		same := crypto.NewBitmap(len(a.replicas))
 		for j := range a.replicas {
-			if o := a.replicas[j].compacted; o != nil && o.Height <= c.Height {
-				low.Set(a.replicas[j].link.id)
+			if o := a.replicas[j].compacted; o != nil && *o == *c {
+				same.Set(a.replicas[j].link.id)
 			}
 		}
-		if a.w.client.quorums.IsBlocking(low) && (found == Cursor{} || c.Height < found.Height) {
+		if a.w.client.quorums.IsBlocking(same) {
 			found = *c
 		}
 	}
@@ -272,6 +275,9 @@ func (w *Watcher) ask(ctx context.Context, wait time.Duration) (done bool, err e
 	if err != nil {
 		a.forged(a.at, err)
 		return false, nil
+	}
+	if at.height > a.proved() {
+		a.head = end
 	}
 	a.observe(at, now)
 	switch {

@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/client/internal/testcluster"
+	"github.com/parley-bft/parley/client/receipt"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -388,6 +390,68 @@ func TestWatchCompacted(t *testing.T) {
 	got, end := read(t, testContext(t), watcher, 10)
 	require.Equal(t, rich.certified(), got)
 	require.Equal(t, last, end)
+}
+
+// compactedAfter is the answer of a replica that keeps the changes after a position.
+func compactedAfter(p feed.Position) func(*api.WatchResponse) {
+	return func(m *api.WatchResponse) {
+		m.State, m.OldestHeight, m.OldestChain = api.WatchState_WATCH_STATE_COMPACTED, p.Height, p.Chain[:]
+	}
+}
+
+// What replicas come to that have nothing for a cursor: however they say so, there is a
+// verdict, and no replica alone chooses where it says that a watch can begin.
+func TestWatchVerdict(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	unknown := func(m *api.WatchResponse) { m.State = api.WatchState_WATCH_STATE_UNKNOWN }
+	at := func(h uint64) func(*api.WatchResponse) {
+		return compactedAfter(feed.Position{Height: h, Chain: crypto.Digest{byte(h)}})
+	}
+	s, _ := w.at(0)
+	proof, err := w.answer(s, &api.WatchRequest{})
+	require.NoError(t, err)
+	end, err := receipt.DecodeState(proof.Proof)
+	require.NoError(t, err)
+	head, err := feed.DecodePosition(end.Proof.Value)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name   string
+		says   []func(*api.WatchResponse)
+		err    error
+		oldest uint64
+	}{
+		{"all the same", []func(*api.WatchResponse){at(3), at(3), at(3), at(3)}, client.ErrCompacted, 3},
+		{"one lower", []func(*api.WatchResponse){at(3), at(1), at(3), at(3)}, client.ErrCompacted, 3},
+		{"two and two", []func(*api.WatchResponse){at(4), at(3), at(4), at(3)}, client.ErrCompacted, 3},
+		{"all others", []func(*api.WatchResponse){at(1), at(2), at(3), at(4)}, client.ErrCompacted, head.Height},
+		{"one does not know it", []func(*api.WatchResponse){at(3), unknown, at(3), at(1)}, client.ErrCompacted, 3},
+		{"two do not know it", []func(*api.WatchResponse){unknown, at(3), at(3), unknown}, client.ErrCursor, 0},
+		{"nobody knows it", []func(*api.WatchResponse){unknown, unknown, unknown, unknown}, client.ErrCursor, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for i := range w.replicas {
+				w.set((w.first+i)%4, func(r *fakeReplica) {
+					r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+						m, err := w.history.watch(0)(ctx, q)
+						if err == nil {
+							c.says[i](m)
+						}
+						return m, err
+					}
+				})
+			}
+			_, err := w.client.Watch(client.WatchOptions{From: client.FromBeginning()}).Next(testContext(t))
+			require.ErrorIs(t, err, c.err)
+			var compacted *client.CompactedError
+			if errors.As(err, &compacted) {
+				require.Equal(t, c.oldest, compacted.Oldest.Height)
+				if c.oldest == head.Height {
+					require.Equal(t, client.Cursor{Position: head}, compacted.Oldest)
+				}
+			}
+		})
+	}
 }
 
 // One replica that shows its answer of long ago does not hide what all others say: that
