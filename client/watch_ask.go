@@ -22,6 +22,13 @@ const maxWatchLinks = 1 << 20
 // watchPoll is how long a replica is to wait for something to change, at most.
 const watchPoll = 4 * time.Second
 
+// watchPaging bounds how long a replica may take to hand out all links, however many.
+const watchPaging = time.Minute
+
+// watchSlow is how long one call for changes may take while the watcher is behind, before
+// another replica is asked for the next.
+const watchSlow = time.Second
+
 // watchAsks is which replica is asked, and what each has said.
 type watchAsks struct {
 	w        *Watcher
@@ -343,12 +350,14 @@ func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Po
 	var links []feed.Link
 	more, got := m.More, m.Links
 	after := w.cursor.Position
+	paging, cancel := context.WithTimeout(ctx, watchPaging)
+	defer cancel()
 	for {
 		page, err := feed.DecodeLinks(got)
 		if err == nil {
 			links = append(links, page...)
-			if after, err = feed.Follow(after, page, at.height); err == nil && more && (len(page) == 0 || len(links) > maxWatchLinks) {
-				err = fmt.Errorf("%d links and no end", len(links))
+			if after, err = feed.Follow(after, page, at.height); err == nil && more && (len(page) != feed.MaxLinks || len(links) > maxWatchLinks) {
+				err = fmt.Errorf("%d links of %d, and no end", len(page), len(links))
 			}
 		}
 		if err == nil && !more && after.Chain != end.Chain {
@@ -365,7 +374,7 @@ func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Po
 		if !more {
 			break
 		}
-		next, err := w.page(ctx, after, at.height)
+		next, err := w.page(ctx, paging, after, at.height)
 		if err != nil || next == nil {
 			return false, err
 		}
@@ -393,10 +402,10 @@ func (w *Watcher) proceed(ctx context.Context, m *api.WatchResponse, end feed.Po
 }
 
 // page gets further links from the same replica, up to a height. It returns nil if there
-// are none.
-func (w *Watcher) page(ctx context.Context, after feed.Position, until uint64) (*api.WatchResponse, error) {
+// are none. Calls end with paging, which ends no later than ctx.
+func (w *Watcher) page(ctx, paging context.Context, after feed.Position, until uint64) (*api.WatchResponse, error) {
 	a := &w.asks
-	calling, cancel := a.call(ctx, 0)
+	calling, cancel := a.call(paging, 0)
 	defer cancel()
 	m, err := a.replicas[a.at].link.line.api.Watch(calling, &api.WatchRequest{Height: after.Height, Chain: after.Chain[:], Until: until})
 	switch {
@@ -416,6 +425,7 @@ func (w *Watcher) receive(ctx context.Context) error {
 	q := &api.ChangesRequest{Height: w.links[0].Height, Piece: w.piece, Until: w.links[len(w.links)-1].Height}
 	for range a.replicas {
 		calling, cancel := a.call(ctx, 0)
+		began := w.client.cfg.Now()
 		m, err := a.replicas[a.at].link.line.api.Changes(calling, q)
 		cancel()
 		switch {
@@ -425,6 +435,11 @@ func (w *Watcher) receive(ctx context.Context) error {
 			}
 		case m.State == api.WatchState_WATCH_STATE_FOUND && len(m.Pieces) > 0:
 			w.pieces, w.from = m.Pieces, a.at
+			// Whoever hands out a little at a time, each just before it would be silent, could
+			// keep the watcher for ever behind.
+			if now := w.client.cfg.Now(); now.Sub(began) > watchSlow && now.Sub(w.until.time) > w.opts.MaxAge {
+				a.next()
+			}
 			return nil
 		default:
 			a.failed(errors.New("it does not have what changed"))

@@ -138,6 +138,59 @@ func remade(t require.TestingT, piece []byte, edit func([]feed.Change) []feed.Ch
 	return pieces[0]
 }
 
+// firstLink makes of an answer one with its first link only, and more to be asked for.
+func firstLink(t *testing.T) func(*watched, *api.WatchRequest, *api.WatchResponse) *api.WatchResponse {
+	return func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
+		ls, err := feed.DecodeLinks(m.Links)
+		require.NoError(t, err)
+		if len(ls) > 1 {
+			m.Links, m.More = feed.AppendLinks(nil, ls[:1]), true
+		}
+		return m
+	}
+}
+
+// More blocks than one answer names, and a replica that takes long for every piece of what
+// they changed: others are asked for most.
+func TestWatchFarBehind(t *testing.T) {
+	w := newWatched(t, func(c *store.Config) { c.FlushBytes = 1 << 20 })
+	for i := range feed.MaxLinks + 10 {
+		w.block(fmt.Sprint("k=", i))
+	}
+	w.certify()
+	w.pass(time.Minute)
+	asked := make([]int, 4)
+	for i := range w.replicas {
+		w.set(i, func(r *fakeReplica) {
+			r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+				m, err := w.history.watch(0)(ctx, q)
+				if err == nil {
+					m.Pieces = nil
+				}
+				return m, err
+			}
+			r.changes = func(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
+				m, err := w.history.changes(ctx, q)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				asked[i]++
+				if i == (w.first+1)%4 { // the first is left since it is old
+					w.pass(4 * time.Second)
+					m.Pieces = m.Pieces[:1]
+				}
+				return m, err
+			}
+		})
+	}
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning()})
+	want := w.certified()
+	got, _ := read(t, testContext(t), watcher, len(want))
+	require.Equal(t, want, got)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	require.Equal(t, 1, asked[(w.first+1)%4])
+}
+
 func lies(t *testing.T) []lie {
 	links := func(edit func([]feed.Link) []feed.Link) func(*watched, *api.WatchRequest, *api.WatchResponse) *api.WatchResponse {
 		return func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
@@ -199,6 +252,7 @@ func lies(t *testing.T) []lie {
 			}
 			return m
 		}},
+		{name: "gives links one by one", kind: client.FaultForged, watch: firstLink(t)},
 		{name: "proves nothing", kind: client.FaultForged, watch: func(_ *watched, _ *api.WatchRequest, m *api.WatchResponse) *api.WatchResponse {
 			m.Proof = nil
 			return m

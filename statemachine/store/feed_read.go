@@ -39,7 +39,7 @@ type Links struct {
 }
 
 // MaxLinks is how many links [Store.Links] returns at most.
-const MaxLinks = 8192
+const MaxLinks = feed.MaxLinks
 
 // Links returns the blocks that changed something after a position, up to a height, and
 // with prove a proof of where the chain is at that height, which the digest must have been

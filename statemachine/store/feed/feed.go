@@ -92,6 +92,9 @@ const (
 	LinkBytes     = 8 + 8 + crypto.DigestSize
 )
 
+// MaxLinks is how many links a replica returns at once: exactly as many, if there are more.
+const MaxLinks = 8192
+
 // Append appends the encoding: height, chain.
 func (p Position) Append(b []byte) []byte {
 	return append(canon.AppendUint64(b, p.Height), p.Chain[:]...)
