@@ -14,8 +14,13 @@ import (
 type ReservedKeyError struct{ Key []byte }
 
 func (e *ReservedKeyError) Error() string {
-	return fmt.Sprintf("store: key %q is reserved: keys that begin with %q are the store's own", e.Key, feed.Reserved)
+	// The text becomes a result, which must be the same on all replicas, and short: %q would
+	// depend on the tables of Unicode that each was built with.
+	return fmt.Sprintf("store: key %x is reserved: keys that begin with \"\\xffparley/\" are the store's own", e.Key[:min(len(e.Key), maxErrorKey)])
 }
+
+// maxErrorKey is how much of a key an error shows.
+const maxErrorKey = 32
 
 // isReserved tells whether a key is the store's own: handlers cannot write to it, and do
 // not see it.

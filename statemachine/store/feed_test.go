@@ -605,3 +605,13 @@ func FuzzFeed(f *testing.F) {
 		}
 	})
 }
+
+// The text becomes a result: short, and of nothing that a version of Go decides on.
+func TestReservedKeyErrorIsShort(t *testing.T) {
+	e := &ReservedKeyError{[]byte(feed.Reserved + strings.Repeat("\u00e9", 4000))}
+	require.Less(t, len(e.Error()), 256)
+	for _, r := range e.Error() {
+		require.Less(t, r, rune(0x7f))
+	}
+	require.Contains(t, (&ReservedKeyError{[]byte(feed.Reserved)}).Error(), "key ff7061726c65792f is")
+}
