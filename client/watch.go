@@ -82,6 +82,7 @@ type Watcher struct {
 	client *Client
 	opts   WatchOptions
 	asks   watchAsks
+	wrong  error // with the options
 
 	// cursor is the place after what Next returned, or passed over.
 	cursor Cursor
@@ -141,7 +142,10 @@ func (e *CompactedError) Unwrap() error { return ErrCompacted }
 func (c *Client) Watch(opts WatchOptions) *Watcher {
 	orDefault(&opts.MaxAge, 10*time.Second)
 	opts.Prefix = bytes.Clone(opts.Prefix)
-	w := &Watcher{client: c, opts: opts, cursor: opts.From}
+	w := &Watcher{client: c, opts: opts, cursor: opts.From, wrong: opts.From.check()}
+	if opts.MaxAge < 0 {
+		w.wrong = fmt.Errorf("watch: MaxAge is %v: set a positive duration, or 0 for 10s", opts.MaxAge)
+	}
 	w.asks = newWatchAsks(w)
 	w.rewind()
 	return w
@@ -166,8 +170,12 @@ func (w *Watcher) All(ctx context.Context) iter.Seq2[Event, error] {
 // may be called again, and goes on where it was.
 //
 // Errors: a *[CompactedError]; [ErrNoWatch]; [ErrCursor], if a quorum says that the cursor
-// is none of its history's; [ErrUnavailable] with the context's error; [ErrClosed].
+// is none of its history's, or none at all; one that says what is wrong with the options,
+// every time; [ErrUnavailable] with the context's error; [ErrClosed].
 func (w *Watcher) Next(ctx context.Context) (Event, error) {
+	if w.wrong != nil {
+		return Event{}, w.wrong
+	}
 	for {
 		if len(w.changes) > 0 {
 			if e, wanted := w.take(); wanted {

@@ -65,12 +65,24 @@ func ParseCursor(text string) (c Cursor, err error) {
 	if err == nil {
 		err = c.Chain.UnmarshalText([]byte(chain))
 	}
+	if err == nil {
+		err = c.check()
+	}
 	// There is one text for each: what is written otherwise is a mistake.
 	if !ok || err != nil || c.String() != text {
 		return Cursor{}, fmt.Errorf("%w: %q: want \"now\", \"beginning\", or a height, perhaps + and a number, - and %d hexadecimal digits",
 			ErrCursor, text, 2*crypto.DigestSize)
 	}
 	return c, nil
+}
+
+// check refuses what is no place in any history: the zero chain, with which a replica would
+// be asked for no changes.
+func (c Cursor) check() error {
+	if c != (Cursor{}) && c.Chain.IsZero() {
+		return fmt.Errorf("%w: a chain of zeros at height %d, taken %d: begin at what an event gave, \"now\" or \"beginning\"", ErrCursor, c.Height, c.Taken)
+	}
+	return nil
 }
 
 // MarshalText returns [Cursor.String].

@@ -725,11 +725,24 @@ func TestCursorText(t *testing.T) {
 	for _, text := range []string{
 		"", "7", "-", "7-", "07-" + strings.Repeat("0a", 32), "7+0-" + strings.Repeat("0a", 32), "7+-" + strings.Repeat("0a", 32),
 		"7-" + strings.Repeat("0A", 32), "7-" + strings.Repeat("0a", 33), "-7-" + strings.Repeat("0a", 32), "+7-" + strings.Repeat("0a", 32),
-		"Now", "0-" + strings.Repeat("00", 32),
+		"Now", "0-" + strings.Repeat("00", 32), "4-" + strings.Repeat("00", 32), "4+2-" + strings.Repeat("00", 32), "0+2-" + strings.Repeat("00", 32),
 	} {
 		_, err := client.ParseCursor(text)
 		require.ErrorIs(t, err, client.ErrCursor, text)
 	}
+}
+
+// Options that make no sense are refused, and no replica is asked, let alone accused.
+func TestWatchRefusesOptions(t *testing.T) {
+	w := newWatched(t, nil)
+	fill(w.history)
+	for _, from := range []client.Cursor{{Taken: 3}, {Position: feed.Position{Height: 4}}} {
+		_, err := w.client.Watch(client.WatchOptions{From: from, Fault: w.fault}).Next(testContext(t))
+		require.ErrorIs(t, err, client.ErrCursor)
+	}
+	_, err := w.client.Watch(client.WatchOptions{MaxAge: -1}).Next(testContext(t))
+	require.ErrorContains(t, err, "MaxAge")
+	require.Empty(t, w.faults())
 }
 
 func FuzzParseCursor(f *testing.F) {

@@ -155,7 +155,7 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	// As a query, so that whoever decides on queries decides on this one.
 	encoded, err := querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
 	switch {
-	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof):
+	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof), errors.Is(err, store.ErrFuture):
 		return nil, fmt.Errorf("%w: %w", ErrPruned, err)
 	case err != nil:
 		return nil, err
@@ -186,6 +186,8 @@ func (s *clientService) Certified(ctx context.Context, q *api.CertifiedRequest) 
 		return &api.CertifiedResponse{State: api.CertifiedResponse_STATE_PRUNED}, nil
 	case errors.Is(err, ErrStore):
 		return nil, status.Error(codes.Internal, "the state cannot be read")
+	case unreadable(err): // its text names folders
+		return nil, status.Error(codes.Unavailable, "the state cannot be read")
 	case errors.Is(err, ErrStopped), errors.Is(err, ErrNotServing):
 		return nil, status.Error(codes.Unavailable, ErrNotServing.Error())
 	}

@@ -70,18 +70,19 @@ func (c *clientTestCluster) request(key *ed25519.PrivateKey, seq uint64, ops ...
 
 // fakeBackend is a replica that does what a test says.
 type fakeBackend struct {
-	mu       sync.Mutex
-	executed map[pbft.Digest]statemachine.Reply
-	known    map[string]bool // by encoding
-	onOffer  func([]*pbft.Request)
-	offered  chan *pbft.Request
-	query    func(context.Context, []byte) ([]byte, pbft.Height, error)
-	queryAt  func(context.Context, pbft.Height, []byte) ([]byte, pbft.Height, error)
-	await    func(context.Context, pbft.Height) error
-	index    func() (pbft.Height, error)
-	receipt  func(context.Context, pbft.Height, pbft.Digest, int) (*receiptParts, error)
-	links    func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error)
-	pieces   func(context.Context, *store.PiecesQuery) (*store.FeedAnswer, error)
+	certified func(key []byte) (*receipt.State, error)
+	mu        sync.Mutex
+	executed  map[pbft.Digest]statemachine.Reply
+	known     map[string]bool // by encoding
+	onOffer   func([]*pbft.Request)
+	offered   chan *pbft.Request
+	query     func(context.Context, []byte) ([]byte, pbft.Height, error)
+	queryAt   func(context.Context, pbft.Height, []byte) ([]byte, pbft.Height, error)
+	await     func(context.Context, pbft.Height) error
+	index     func() (pbft.Height, error)
+	receipt   func(context.Context, pbft.Height, pbft.Digest, int) (*receiptParts, error)
+	links     func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error)
+	pieces    func(context.Context, *store.PiecesQuery) (*store.FeedAnswer, error)
 }
 
 var _ backend = (*fakeBackend)(nil)
@@ -134,7 +135,10 @@ func (b *fakeBackend) ReadIndex(context.Context) (pbft.Height, error) {
 	return b.index()
 }
 
-func (b *fakeBackend) Certified(context.Context, []byte) (*receipt.State, error) {
+func (b *fakeBackend) Certified(_ context.Context, key []byte) (*receipt.State, error) {
+	if b.certified != nil {
+		return b.certified(key)
+	}
 	return nil, ErrNotCertified
 }
 

@@ -100,6 +100,9 @@ func (s *clientService) Watch(ctx context.Context, q *api.WatchRequest) (*api.Wa
 	default:
 		return nil, status.Errorf(codes.InvalidArgument, "digest of the chain of %d bytes, want %d", len(q.Chain), crypto.DigestSize)
 	}
+	if len(q.Chain) > 0 && after.Chain.IsZero() { // which the store takes for none
+		return nil, status.Error(codes.InvalidArgument, "a digest of the chain that is zero: leave it out for the proof only")
+	}
 	// Of the time that the call has, enough must be left to answer.
 	wait, cancel := context.WithTimeout(ctx, min(time.Duration(q.WaitMs)*time.Millisecond, maxWatchWait, s.limits.CallTimeout/2))
 	defer cancel()
@@ -165,6 +168,11 @@ func watchState(s store.FeedState) api.WatchState {
 	return api.WatchState_WATCH_STATE_UNKNOWN
 }
 
+// unreadable tells whether an error of the application says that its store cannot be read.
+func unreadable(err error) bool {
+	return errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrIncomplete)
+}
+
 // feedError is an error of the backend in the words of gRPC.
 func feedError(ctx context.Context, err error) error {
 	switch {
@@ -176,7 +184,7 @@ func feedError(ctx context.Context, err error) error {
 		return status.Error(codes.Unavailable, ErrStopped.Error())
 	case errors.Is(err, ErrPruned), errors.Is(err, ErrNotServing):
 		return status.Error(codes.Unavailable, "the state is being replaced; try again")
-	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrIncomplete):
+	case unreadable(err):
 		return status.Error(codes.Unavailable, "the feed cannot be read")
 	}
 	// The application's words to its own client, and nothing of ours.

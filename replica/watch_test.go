@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -353,7 +354,7 @@ func TestWatchesHaveLimits(t *testing.T) {
 	defer group.Wait()
 	defer cancel()
 	start := func(p api.ParleyClient) {
-		group.Go(func() { _, _ = p.Watch(ctx, &api.WatchRequest{Chain: make([]byte, 32), WaitMs: 1 << 30}) })
+		group.Go(func() { _, _ = p.Watch(ctx, &api.WatchRequest{Chain: bytes.Repeat([]byte{1}, 32), WaitMs: 1 << 30}) })
 		<-waiting
 	}
 	start(alice)
@@ -372,13 +373,15 @@ func TestWatchCalls(t *testing.T) {
 	b := fedBackend()
 	s := startClientServer(t, c, b, func(l *ClientLimits) { l.CallTimeout = 100 * time.Millisecond })
 	p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(1)))
-	chain := make([]byte, crypto.DigestSize)
+	chain := bytes.Repeat([]byte{1}, crypto.DigestSize)
 
 	m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain, WaitMs: 1 << 30})
 	require.NoError(t, err, "the wait ends before the call must")
 	require.Equal(t, api.WatchState_WATCH_STATE_FOUND, m.State)
 	_, err = p.Watch(testContext(t), &api.WatchRequest{Chain: chain[1:]})
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	_, err = p.Watch(testContext(t), &api.WatchRequest{Height: 4, Chain: make([]byte, crypto.DigestSize)})
+	require.Equal(t, codes.InvalidArgument, status.Code(err), "zero stands for no chain")
 
 	for want, err := range map[codes.Code]error{
 		codes.Unimplemented: ErrNoQueries, codes.Unavailable: store.ErrFailed, codes.InvalidArgument: errors.New("not for you"),
@@ -412,6 +415,24 @@ func TestWatchCalls(t *testing.T) {
 	r, err := p.Changes(testContext(t), &api.ChangesRequest{})
 	require.NoError(t, err)
 	require.Equal(t, api.WatchState_WATCH_STATE_COMPACTED, r.State)
+}
+
+// What is wrong with a store is told to its operator, not to clients: its errors name
+// folders.
+func TestCertifiedReadOfAStoreThatFails(t *testing.T) {
+	c := newClientTestCluster(t, nil)
+	b := newFakeBackend()
+	s := startClientServer(t, c, b, nil)
+	p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(1)))
+	for _, reason := range []error{store.ErrFailed, store.ErrCorrupt, store.ErrClosed, store.ErrIncomplete} {
+		b.certified = func([]byte) (*receipt.State, error) { return nil, fmt.Errorf("open /secret/folder: %w", reason) }
+		_, err := p.Certified(testContext(t), &api.CertifiedRequest{})
+		require.Equal(t, codes.Unavailable, status.Code(err), reason)
+		require.NotContains(t, err.Error(), "folder")
+	}
+	b.certified = func([]byte) (*receipt.State, error) { return nil, errors.New("not for you") }
+	_, err := p.Certified(testContext(t), &api.CertifiedRequest{})
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
 }
 
 // A certificate may be here before the state is, or after: only of both something can be
