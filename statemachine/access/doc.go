@@ -15,12 +15,16 @@
 // (consortium) or nothing (private). Members have roles; a [Role] lists kinds of
 // operations that it may submit and kinds of queries that it may read, by name or by the
 // beginning of one. In mode open the roles give nothing that is not given anyway, but
-// they still have quotas; suspended members may nothing in any mode. A [Quota] bounds the
+// they still have quotas; suspended members may nothing in any mode: what one of them signed is refused also
+// when another hands it in ([Cosigned]). A [Quota] bounds the
 // operations and bytes that a client submits in a window of block time; of several roles
 // the most generous counts.
 //
 // What is an operation's kind says the application, in a [Classifier]; whose it is, if it
-// is not the client's who submits it, in a [Principal]. Reads that go
+// is not the client's who submits it, in a [Principal]. Then the quotas of both count, that
+// of the owner only for what ran: a gateway that hands in the transactions of others
+// needs a role without a quota, and a client with many keys of the application is bounded
+// by the quota of the one with which it submits. Reads that go
 // through the log are submitted, cost as much, and count towards the quota; whether they
 // are permitted is a matter of reading.
 //

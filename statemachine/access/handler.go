@@ -25,11 +25,21 @@ type Classifier func(data []byte) (kind string, read bool)
 
 // Principal is implemented by applications whose operations say themselves whose they
 // are, as signed transactions do that anybody may hand in: the policy then decides about
-// that key, in place of the one that signed the request.
+// that key, in place of the one that signed the request. The quotas of both count: of who
+// handed it in always, for he alone decides how often; of whose it is only if it ran, for
+// bytes that were public once can be handed in again by anybody.
 type Principal interface {
 	// Principal returns whose operation it is; false leaves it the client's. It is called
 	// before Apply, with the same operation.
 	Principal(op *statemachine.Op) (crypto.PublicKey, bool)
+}
+
+// Cosigned is implemented by applications whose operations may carry signatures of others
+// than the client: nothing that a suspended member signed is run, whoever hands it in.
+type Cosigned interface {
+	// Cosigners returns the keys that an operation says have signed it; whether they did
+	// need not be checked. It is called before Apply, with the same operation.
+	Cosigners(op *statemachine.Op) []crypto.PublicKey
 }
 
 // The names of the store's own queries. Whoever may read one of them may read everything:
@@ -47,6 +57,7 @@ type Handler struct {
 	founder  store.Founder
 	checker  store.Checker
 	owner    Principal // nil: operations are their clients'
+	cosigned Cosigned  // nil: nobody but the client signs
 	classify Classifier
 	chain    crypto.Digest
 	policy   Policy
@@ -75,6 +86,7 @@ func Wrap(app store.Handler, classify Classifier, chain crypto.Digest, p Policy)
 	h.founder, _ = app.(store.Founder)
 	h.checker, _ = app.(store.Checker)
 	h.owner, _ = app.(Principal)
+	h.cosigned, _ = app.(Cosigned)
 	return h, nil
 }
 
@@ -214,9 +226,35 @@ func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op)
 		t.Commit()
 		return why.encode()
 	}
+	if who == op.Client {
+		res, _ := h.applyApp(t, b, op)
+		t.Commit()
+		return res
+	}
+	paid := t.Begin()
+	defer paid.Discard()
+	if why := charge(store.Prefix(paid, prefix), who, b.Time, len(op.Data)); why != nil {
+		paid.Discard()
+		note(own, who, kind, why, b.Time)
+		t.Commit()
+		return why.encode()
+	}
+	res, ran := h.applyApp(paid, b, op)
+	if ran {
+		paid.Commit()
+	} else {
+		paid.Discard()
+	}
+	t.Commit()
+	return res
+}
+
+// applyApp runs an operation of the application in a transaction of its own, and tells
+// whether that was kept.
+func (h *Handler) applyApp(t store.Txn, b *statemachine.Block, op *statemachine.Op) (res statemachine.Result, kept bool) {
 	in := &inner{Txn: t.Begin()}
 	defer in.Discard()
-	res := h.app.Apply(store.Prefix(in, AppPrefix), b, op)
+	res = h.app.Apply(store.Prefix(in, AppPrefix), b, op)
 	switch {
 	case in.ended:
 	case res.Code == statemachine.CodeOK:
@@ -224,18 +262,17 @@ func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op)
 	default:
 		in.Discard()
 	}
-	t.Commit()
-	return res
+	return res, in.kept
 }
 
 // inner is the application's transaction, which it may end itself.
 type inner struct {
 	store.Txn
-	ended bool
+	ended, kept bool
 }
 
 func (i *inner) Commit() {
-	i.ended = true
+	i.ended, i.kept = true, true
 	i.Txn.Commit()
 }
 
@@ -266,8 +303,8 @@ func (h *Handler) principal(op *statemachine.Op) crypto.PublicKey {
 	return op.Client
 }
 
-// admit decides about an operation of a key, in the transaction of which the quota is
-// charged.
+// admit decides about an operation of a key, and charges the quota of the client who
+// handed it in.
 func (h *Handler) admit(own store.Txn, b *statemachine.Block, op *statemachine.Op, who crypto.PublicKey, kind string, read bool) *Refusal {
 	now := reading{own}
 	if IsOperation(op.Data) && now.administrates(op.Client) {
@@ -279,7 +316,31 @@ func (h *Handler) admit(own store.Txn, b *statemachine.Block, op *statemachine.O
 			return why
 		}
 	}
-	return charge(own, who, b.Time, len(op.Data))
+	if why := h.suspended(now, op, who); why != nil {
+		return why
+	}
+	return charge(own, op.Client, b.Time, len(op.Data))
+}
+
+// suspended returns the refusal of an application's operation that a suspended member has
+// handed in or signed; about who was decided.
+func (h *Handler) suspended(now reading, op *statemachine.Op, who crypto.PublicKey) *Refusal {
+	if IsOperation(op.Data) {
+		return nil
+	}
+	var keys []crypto.PublicKey
+	if who != op.Client {
+		keys = append(keys, op.Client)
+	}
+	if h.cosigned != nil {
+		keys = append(keys, h.cosigned.Cosigners(op)...)
+	}
+	for _, k := range keys {
+		if m, ok := now.member(k); ok && m.Suspended {
+			return refuse(RuleSuspended, "%s is suspended", k.Hex())
+		}
+	}
+	return nil
 }
 
 // applyOwn runs an operation about access.

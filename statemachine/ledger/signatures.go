@@ -22,27 +22,44 @@ func (h *Handler) checkSignatures(b *statemachine.Block) {
 	clear(h.verified)
 	var claims []claim
 	for i := range b.Ops {
-		data := b.Ops[i].Data
-		if len(data) == 0 || data[0] != opSubmit {
-			continue
-		}
-		r := canon.NewReader(data[1:])
-		body := r.Bytes(maxBody)
-		n := r.Count(h.cfg.Limits.MaxSignatures, crypto.PublicKeySize+crypto.SignatureSize)
-		if n == 0 {
-			continue
-		}
-		d := digestOf(body)
-		for range n {
-			c := claim{digest: d}
-			r.Copy(c.signature.Key[:])
-			r.Copy(c.signature.Sig[:])
-			claims = append(claims, c)
-		}
+		claims = append(claims, h.claims(b.Ops[i].Data)...)
 	}
 	if len(claims) > 1 {
 		h.check(claims)
 	}
+}
+
+// claims are the detached signatures that an operation carries.
+func (h *Handler) claims(data []byte) []claim {
+	if len(data) == 0 || data[0] != opSubmit {
+		return nil
+	}
+	r := canon.NewReader(data[1:])
+	body := r.Bytes(maxBody)
+	n := r.Count(h.cfg.Limits.MaxSignatures, crypto.PublicKeySize+crypto.SignatureSize)
+	if n == 0 {
+		return nil
+	}
+	claims := make([]claim, n)
+	d := digestOf(body)
+	for i := range claims {
+		c := &claims[i]
+		c.digest = d
+		r.Copy(c.signature.Key[:])
+		r.Copy(c.signature.Sig[:])
+	}
+	return claims
+}
+
+// Cosigners is access.Cosigned: those who have signed a transaction that a client
+// submits.
+func (h *Handler) Cosigners(op *statemachine.Op) []crypto.PublicKey {
+	claims := h.claims(op.Data)
+	keys := make([]crypto.PublicKey, len(claims))
+	for i := range claims {
+		keys[i] = claims[i].signature.Key
+	}
+	return keys
 }
 
 // check checks claims, and remembers the answers until the next block.
