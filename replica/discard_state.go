@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // What an application keeps on the disk ([Config.OpenMachine]) is worth no more than time:
@@ -57,8 +59,11 @@ func (s *Server) adviseStorage(err error) error {
 
 func adviseStorage(err error, dataDir string) error {
 	var halt statemachine.Halt
-	if !errors.As(err, &halt) && !errors.Is(err, statemachine.ErrHalted) || errors.Is(err, syscall.ENOSPC) {
+	switch {
+	case !errors.As(err, &halt) && !errors.Is(err, statemachine.ErrHalted):
 		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission):
+		return err // nothing is damaged, and the error says what to do
 	}
 	return fmt.Errorf("%w: the files of the application's state may be damaged: run 'parley doctor --heal %s' and start the replica again, which makes the state anew from its last snapshot or from the other replicas", err, dataDir)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -37,6 +38,9 @@ func (p *patient) scrub(ctx context.Context) {
 	r := new(scrubResult)
 	p.Scrub = r
 	if err := r.read(ctx, dir); err != nil {
+		if errors.Is(err, store.ErrCorrupt) {
+			err = fmt.Errorf("%w: run 'parley doctor --heal %s' and start the replica, which makes its state anew", err, p.Data)
+		}
 		r.Error = plain(err.Error())
 	}
 	if r.Error != "" || len(r.Damaged) > 0 {

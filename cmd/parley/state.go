@@ -127,9 +127,6 @@ func (c *stateConfig) useApplication(cluster *crypto.Cluster, cfg *replica.Confi
 	cfg.OpenMachine = func(ctx context.Context, dir string) (statemachine.StateMachine, error) {
 		open.store = c.store(dir, cfg.Logger)
 		m, err := a.machine(ctx, open)
-		if errors.Is(err, store.ErrFailed) {
-			err = fmt.Errorf("%w: move the folder away and start again: the state is made anew from a snapshot", err)
-		}
 		if err != nil {
 			return nil, a.failed(err)
 		}

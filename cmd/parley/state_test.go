@@ -96,8 +96,11 @@ func TestStateOnDisk(t *testing.T) {
 	// A state that cannot be read is said to be one, with what to do.
 	p.stop(3)
 	require.NoError(t, os.WriteFile(filepath.Join(stateDir(dir, 3), "CURRENT"), []byte("x"), 0o600))
-	refusedAfterLog(t, []string{"start", "--dir", replicaDir(dir, 3)}, stateDir(dir, 3), "damaged", "move the folder away")
-	require.NoError(t, os.Rename(stateDir(dir, 3), stateDir(dir, 3)+".bad"))
+	refusedAfterLog(t, []string{"start", "--dir", replicaDir(dir, 3)}, stateDir(dir, 3), "damaged", "parley doctor --heal "+filepath.Join(replicaDir(dir, 3), dataDirName))
+	o := parley(t, "doctor", "--data", replicaDir(dir, 3))
+	require.Equal(t, exitInvalid, o.code)
+	require.Contains(t, o.out, "parley doctor --heal "+filepath.Join(replicaDir(dir, 3), dataDirName))
+	must(t, "doctor", "--heal", replicaDir(dir, 3))
 	p.start(3)
 	check(3)
 }

@@ -134,12 +134,13 @@ func (s *Store) fail(op string, err error) error {
 	return s.failed.Load()
 }
 
-// remedy says what to do about damage.
+// remedy says what to do about damage, as far as it is a matter of the store: who runs it
+// knows where else the state is to be had.
 func (s *Store) remedy() string {
 	if s.cfg.Dir == "" {
-		return "get the state from other replicas or from a snapshot"
+		return "the memory of this machine may be bad"
 	}
-	return fmt.Sprintf("check the disk of %s; a synchronisation with other replicas repairs what is there; or stop, empty the folder (Discard), and restore a snapshot", s.cfg.Dir)
+	return fmt.Sprintf("check the disk that has %s", s.cfg.Dir)
 }
 
 // stop is fail for where no error can be returned.

@@ -1,0 +1,22 @@
+package replica
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/statemachine/store"
+)
+
+// Only what may be damaged is to be deleted: not a state that another process has open,
+// or that this one may not read.
+func TestAdviceIsForDamage(t *testing.T) {
+	for _, cause := range []error{store.ErrLocked, syscall.ENOSPC, fs.ErrPermission} {
+		require.NotContains(t, adviseStorage(&store.Failure{Op: "open", Err: cause}, "here").Error(), "--heal", cause.Error())
+	}
+	require.ErrorContains(t, adviseStorage(&store.Failure{Op: "open", Err: store.ErrCorrupt}, "here"), "parley doctor --heal here")
+	require.NotContains(t, adviseStorage(errors.New("other"), "here").Error(), "--heal")
+}
