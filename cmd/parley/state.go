@@ -43,12 +43,12 @@ func (c *stateConfig) validate() error {
 	switch {
 	case c.CacheMiB < 0 || c.CacheMiB > maxStateMiB || c.CacheMiB == 1:
 		return fmt.Errorf("state.cacheMiB is %d: write 2 to %d", c.CacheMiB, maxStateMiB)
-	case c.FlushMiB < 0 || c.FlushMiB > 4<<10:
-		return fmt.Errorf("state.flushMiB is %d: write 1 to %d", c.FlushMiB, 4<<10)
+	case c.FlushMiB < 0 || c.FlushMiB > store.MaxFlushBytes>>20:
+		return fmt.Errorf("state.flushMiB is %d: write 1 to %d", c.FlushMiB, store.MaxFlushBytes>>20)
 	case c.FeedMiB < -1 || c.FeedMiB > maxStateMiB:
 		return fmt.Errorf("state.feedMiB is %d: write 1 to %d, or -1 for none", c.FeedMiB, maxStateMiB)
-	case c.Heights < -1 || c.Heights > 1<<32:
-		return fmt.Errorf("state.heights is %d: write a number of heights up to %d, or -1 for none", c.Heights, int64(1<<32))
+	case c.Heights < -1 || c.Heights > store.MaxKeep:
+		return fmt.Errorf("state.heights is %d: write a number of heights up to %d, or -1 for none", c.Heights, store.MaxKeep)
 	}
 	return nil
 }

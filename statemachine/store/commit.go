@@ -77,8 +77,7 @@ func (s *Store) commit(height uint64, at *statemachine.Time) {
 		s.pend.setLast(c.key, c.now)
 		if keep {
 			s.pend.addHistory(c.key, height, c.was)
-			j := s.pend.journal(height)
-			j.keys = append(j.keys, c.key)
+			s.pend.noteKey(height, c.key)
 		}
 	}
 	if fed != nil {
@@ -114,7 +113,7 @@ func (s *Store) prune() {
 			s.discard(&j.nodes[i])
 		}
 	}
-	s.pend.journals = slices.Delete(s.pend.journals, 0, n)
+	s.pend.dropJournals(n)
 	// The last seal stays: it is what the next tree is made of.
 	n = 0
 	for ; n+1 < len(s.tree.seals) && s.tree.seals[n].height < oldest; n++ {

@@ -38,6 +38,15 @@ type Config struct {
 	disks func(cfg Config, broken func(error)) (disks, error)
 }
 
+const (
+	// MaxKeep is the largest [Config.Keep]: every flush writes the root of each height that
+	// is kept, some 60 bytes.
+	MaxKeep = 100_000
+	// MaxFlushBytes is the largest [Config.FlushBytes]: it is written in one batch, of
+	// which the database bears 4 GiB, and one block may come on top.
+	MaxFlushBytes = 1 << 30
+)
+
 // MaxFeedBlocks is the largest [Config.FeedBlocks].
 const MaxFeedBlocks = 1 << 20
 
@@ -56,12 +65,12 @@ func (c Config) Validate() error {
 	switch {
 	case c.syncBytes == 0:
 		return fmt.Errorf("%w: it is not one that DefaultConfig made: begin with that", ErrConfig)
-	case c.Keep > 1<<32:
-		return fmt.Errorf("%w: Keep is %d: set 0 to %d", ErrConfig, c.Keep, 1<<32)
+	case c.Keep > MaxKeep:
+		return fmt.Errorf("%w: Keep is %d: set 0 to %d", ErrConfig, c.Keep, MaxKeep)
 	case c.CacheBytes < 1<<20 || c.CacheBytes > 1<<40:
 		return fmt.Errorf("%w: CacheBytes is %d: set %d to %d", ErrConfig, c.CacheBytes, 1<<20, 1<<40)
-	case c.FlushBytes < 1<<10 || c.FlushBytes > 1<<32:
-		return fmt.Errorf("%w: FlushBytes is %d: set %d to %d", ErrConfig, c.FlushBytes, 1<<10, 1<<32)
+	case c.FlushBytes < 1<<10 || c.FlushBytes > MaxFlushBytes:
+		return fmt.Errorf("%w: FlushBytes is %d: set %d to %d", ErrConfig, c.FlushBytes, 1<<10, MaxFlushBytes)
 	case c.FeedBytes < 0 || c.FeedBytes > 1<<40:
 		return fmt.Errorf("%w: FeedBytes is %d: set 0 to %d", ErrConfig, c.FeedBytes, 1<<40)
 	case c.FeedBlocks < 1 || c.FeedBlocks > MaxFeedBlocks:

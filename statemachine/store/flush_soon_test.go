@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -11,11 +13,22 @@ import (
 // slowDisk is a database whose syncs end when a test says so.
 type slowDisk struct {
 	*memoryDB
-	began chan struct{}
-	end   chan error
+	began   chan struct{}
+	end     chan error
+	waiting atomic.Bool // a sync has not ended
+	ahead   atomic.Bool // a batch was made meanwhile
+}
+
+func (d *slowDisk) newBatch() batch {
+	if d.waiting.Load() {
+		d.ahead.Store(true)
+	}
+	return d.memoryDB.newBatch()
 }
 
 func (d *slowDisk) sync() error {
+	d.waiting.Store(true)
+	defer d.waiting.Store(false)
 	d.began <- struct{}{}
 	return <-d.end
 }
@@ -27,7 +40,7 @@ type slowDisks struct {
 
 func (d *slowDisks) current() (database, error) {
 	_, err := d.inMemory.current()
-	d.disk = &slowDisk{d.inUse, make(chan struct{}, 1), make(chan error)}
+	d.disk = &slowDisk{memoryDB: d.inUse, began: make(chan struct{}, 1), end: make(chan error)}
 	return d.disk, err
 }
 
@@ -64,12 +77,12 @@ func TestBlocksDoNotWaitForTheDisk(t *testing.T) {
 
 	done := make(chan error)
 	go func() { done <- fill(3) }()
-	select {
-	case <-disk.began:
-		t.Fatal("a second batch is under way")
-	case disk.end <- nil: // the first is durable now
-	}
+	// Long enough for a block that does not wait to write its batch; one that waits is
+	// never found to have.
+	require.Never(t, disk.ahead.Load, 100*time.Millisecond, time.Millisecond, "a second batch is under way")
+	disk.end <- nil // the first is durable now
 	<-disk.began
+	require.False(t, disk.ahead.Load(), "a second batch was under way")
 	require.NoError(t, <-done)
 	require.EqualValues(t, 1, s.Durable())
 	closed := make(chan error)

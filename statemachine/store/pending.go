@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	"github.com/tidwall/btree"
 )
 
@@ -67,6 +69,38 @@ func (p *pending) dropNode(id *nodeID) bool {
 		p.bytes -= len(n) + nodeBytes
 	}
 	return ok
+}
+
+// journalBytes is about what an entry of a journal takes in memory, beside its key.
+const journalBytes = 64
+
+func (j *journal) size() int {
+	n := journalBytes * (len(j.keys) + len(j.nodes))
+	for _, k := range j.keys {
+		n += len(k)
+	}
+	return n
+}
+
+// noteKey and noteNodes add to the journal of a height, which is not below the last one.
+func (p *pending) noteKey(height uint64, key string) {
+	j := p.journal(height)
+	j.keys = append(j.keys, key)
+	p.bytes += journalBytes + len(key)
+}
+
+func (p *pending) noteNodes(height uint64, nodes []nodeID) {
+	j := p.journal(height)
+	j.nodes = append(j.nodes, nodes...)
+	p.bytes += journalBytes * len(nodes)
+}
+
+// dropJournals forgets the first n.
+func (p *pending) dropJournals(n int) {
+	for _, j := range p.journals[:n] {
+		p.bytes -= j.size()
+	}
+	p.journals = slices.Delete(p.journals, 0, n)
 }
 
 // journal returns that of a height, which is not below the last one.

@@ -74,8 +74,7 @@ func (s *Store) seal() {
 	t.seals = append(t.seals, seal{s.last, t.version, root})
 	s.pend.addNodes(u.made)
 	if len(u.stale) > 0 {
-		j := s.pend.journal(s.last)
-		j.nodes = append(j.nodes, u.stale...)
+		s.pend.noteNodes(s.last, u.stale)
 	}
 	s.prune()
 }
