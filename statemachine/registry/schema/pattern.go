@@ -40,7 +40,9 @@ func compilePattern(text string) (*pattern, error) {
 	if states > maxWeights/stateWeight {
 		return nil, fmt.Errorf("pattern %s repeats too much: it has %d states, at most %d", quote(text), states, maxWeights/stateWeight)
 	}
-	re, err := regexp.Compile(t.text)
+	// In a group, for the library's other matcher, which it has for programs that begin with
+	// the beginning of the text, keeps a table of each state and range: many times the weight.
+	re, err := regexp.Compile("(" + t.text + ")")
 	if err != nil {
 		return nil, fmt.Errorf("pattern %s is none", quote(text))
 	}

@@ -2,6 +2,8 @@ package schema
 
 import (
 	"encoding/json"
+	"reflect"
+	"regexp"
 	"regexp/syntax"
 	"strings"
 	"testing"
@@ -97,7 +99,13 @@ func programStates(t testing.TB, text string) int {
 	require.NoError(t, err)
 	prog, err := syntax.Compile(tree.Simplify())
 	require.NoError(t, err)
-	return len(prog.Inst)
+	states := 0
+	for i := range prog.Inst {
+		if prog.Inst[i].Op != syntax.InstCapture { // the matcher is never in one
+			states++
+		}
+	}
+	return states
 }
 
 // The states that are counted are those of the matcher: never fewer than a few less than it
@@ -113,6 +121,17 @@ func TestPatternStates(t *testing.T) {
 		require.GreaterOrEqual(t, p.states+2, states, pattern)
 		require.LessOrEqual(t, p.states, 2*states+4, pattern)
 	}
+}
+
+// The library makes no second program of a pattern, which no weight would count.
+func TestPatternsHaveOneProgram(t *testing.T) {
+	for _, text := range []string{`^abc$`, `^[a-z]*$`, `^\w{1,900}$`, `^(a|b)c$`, `^(?:[^x]y)+$`} {
+		p, err := compilePattern(text)
+		require.NoError(t, err, text)
+		require.True(t, reflect.ValueOf(p.re).Elem().FieldByName("onepass").IsNil(), text)
+	}
+	plain := regexp.MustCompile(`^[a-z]*$`)
+	require.False(t, reflect.ValueOf(plain).Elem().FieldByName("onepass").IsNil(), "the library has become another: look again")
 }
 
 // A pattern that is taken is one for the library, and has no more states there than are
