@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -65,17 +66,21 @@ func NewHandler(cfg Config) (*Handler, error) {
 func (h *Handler) CheckState(r store.Reader) error {
 	have, _ := r.Get(limitsKey)
 	if want := h.cfg.identity(); string(have) != string(want[:]) {
-		return fmt.Errorf("%w: the state is that of a ledger with other limits, or of another cluster: use those that it was made with", ErrLimits)
+		return fmt.Errorf("%w: the state is that of a ledger with other limits, of another cluster, or of another version of this program: use those that it was made with", ErrLimits)
 	}
 	return nil
 }
 
 const domainIdentity = crypto.Domain("parley/ledger")
 
-// identity is that of the limits and the cluster.
+// stateFormat is that of keys and values in the state. Whoever changes what an earlier
+// program has written makes it one more.
+const stateFormat = 1
+
+// identity is that of the format, the limits and the cluster.
 func (c *Config) identity() crypto.Digest {
 	l := c.Limits.Digest()
-	return crypto.Hash(domainIdentity, l[:], c.Cluster[:])
+	return crypto.Hash(domainIdentity, canon.AppendUint32(nil, stateFormat), l[:], c.Cluster[:])
 }
 
 // Handler is the ledger as the store's machine sees it. It keeps no state but answers

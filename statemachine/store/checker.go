@@ -3,8 +3,8 @@ package store
 import "fmt"
 
 // Checker is implemented by handlers that can tell whether a state is theirs. [NewMachine]
-// asks them about what the store holds: that of an earlier version of the program, or
-// under another configuration, they refuse, and nothing is changed.
+// asks them about what the store holds, and [Machine.Restore] about what it has restored: that of an earlier version of the program, or
+// under another configuration, they refuse. NewMachine changes nothing then.
 type Checker interface {
 	// CheckState returns what is wrong with a state.
 	CheckState(r Reader) error
@@ -25,7 +25,7 @@ func (m *Machine) check() error {
 		return err
 	}
 	if wrong != nil {
-		return fmt.Errorf("the state that is there: %w", wrong)
+		return fmt.Errorf("the state that is there, or was restored: %w", wrong)
 	}
 	return nil
 }

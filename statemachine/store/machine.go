@@ -172,13 +172,14 @@ func (m *Machine) Snapshot() (statemachine.Snapshot, error) {
 	return m.store.Snapshot()
 }
 
-// Restore is the store's.
+// Restore is the store's. A state that a [Checker] refuses is an error, after which the
+// machine has that state, and must be given another.
 func (m *Machine) Restore(r io.Reader) error {
-	err := m.store.Restore(r)
-	if err == nil {
-		m.stale.Store(false)
+	if err := m.store.Restore(r); err != nil {
+		return err
 	}
-	return err
+	m.stale.Store(false)
+	return m.check()
 }
 
 // Query answers a [ProofQuery], a [LinksQuery] and a [PiecesQuery] itself and leaves all
