@@ -224,3 +224,35 @@ func TestRelapsesArePaced(t *testing.T) {
 	}
 	require.Greater(t, waits[len(waits)-1], waits[0])
 }
+
+// If no replica's state is the certified one, because all run the same wrong application,
+// no primary is better than another: views do not follow each other at every tick, neither
+// with a certified snapshot nor without.
+func TestDivergedClusterDoesNotRotateForEver(t *testing.T) {
+	for _, snapshot := range []bool{false, true} {
+		w := newWorld(equalWeights(4), 1, func(c *Config) { c.CheckpointEvery = 2 })
+		w.tick()
+		if snapshot {
+			for seq := range uint64(3) {
+				w.nodes[0].submit(w.request(1, seq+1, "op"))
+				w.run(2, nil)
+			}
+			require.NotNil(t, w.nodes[0].core.snapshot)
+		}
+		for _, n := range w.nodes {
+			var out Output
+			n.core.diverge(Divergence{
+				Mine:      CheckpointStatement{Height: n.core.Committed() + 1, State: crypto.Hash("mine")},
+				Other:     CheckpointStatement{Height: n.core.Committed() + 1, State: crypto.Hash("certified")},
+				Certified: true,
+			}, &out)
+		}
+		w.nodes[1].submit(w.request(1, 9, "op"))
+		const ticks = 600
+		w.run(ticks, nil)
+		for _, n := range w.nodes {
+			require.Positive(t, n.core.View(), "they abdicate")
+			require.Less(t, n.core.View(), View(ticks/10), "%s", w.describe())
+		}
+	}
+}

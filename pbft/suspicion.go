@@ -81,7 +81,7 @@ func (c *Core) progressed(fresh bool) {
 	if fresh {
 		// Only a new block shows that the timeout is long enough. The base proves
 		// nothing: its second vote is small, the first new block may be large (R11).
-		c.timers.failed, c.timers.stalled = 0, false
+		c.timers.failed, c.timers.stalled, c.timers.fresh = 0, false, true
 		c.timers.pace.committedNow(c.ticks)
 	}
 	c.withdraw(CauseProgress, CauseIdle, CauseOthers, CauseLink)

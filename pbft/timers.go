@@ -22,7 +22,8 @@ type timers struct {
 	sentNewView  View
 	lastSift     uint64
 	forkAlarm    View   // view whose claims gave rise to an alarm: once is enough
-	stalled      bool   // the progress timer ran out in this view or the link to its primary was lost, and nothing new was committed since
+	stalled      bool   // the progress timer ran out in this view, the link to its primary was lost or it is this replica and its state is wrong, and nothing new was committed since
+	fresh        bool   // a block that was proposed in this view was committed
 	suspected    uint64 // the last tick at which a suspicion was held
 
 	pace pace
@@ -37,7 +38,7 @@ func (t *timers) restartProgress(now uint64) { t.progressFrom = now }
 // entered restarts what is counted within a view.
 func (t *timers) entered(now uint64) {
 	t.progressFrom, t.heardPrimary = now, now
-	t.changeRunning, t.stalled = false, false
+	t.changeRunning, t.stalled, t.fresh = false, false, false
 }
 
 // timeout is R11: T = T0 * min(2^k, 8) * 2^floor(k / length of a rotation). A full
@@ -84,7 +85,7 @@ var timerTable = [...]struct {
 	{func(*Core) bool { return true }, (*Core).watchPace},
 	{(*Core).clockDue, func(c *Core, out *Output) { c.suspect(CauseClock, out) }},
 	{(*Core).rejoinRotationDue, (*Core).rotateToRejoin},
-	{(*Core).abdicationDue, func(c *Core, out *Output) { c.suspect(CauseAbdication, out) }},
+	{(*Core).abdicationDue, (*Core).abdicate},
 	{(*Core).changeRepeatDue, (*Core).sendViewChange},
 	{(*Core).heartbeatDue, (*Core).sendHeartbeat},
 	{(*Core).statusIntervalDue, func(c *Core, out *Output) { c.sendStatus(Everyone, false, out) }},
@@ -94,9 +95,23 @@ func (c *Core) clockDue() bool { return c.suspicion.lateBlocks >= lateBlocksLimi
 
 // abdicationDue: a primary that was restarted in its view proposes nothing (R6), nor does
 // one whose state is wrong (R24), so it asks for the next one, also if the view opens
-// only now.
+// only now. If nobody's state is right, because all have the same bad application, no next
+// one is better: a diverged primary goes at once only if no view failed just before, and
+// else stays for a timeout, which grows as views fail (R11). So it goes at once but once in
+// a rotation that commits nothing; else views would change at every tick for ever.
 func (c *Core) abdicationDue() bool {
-	return c.open && c.isPrimary() && (c.diverged != nil || c.barred && c.barredView == c.durable.View)
+	if !c.open || !c.isPrimary() {
+		return false
+	}
+	return c.barred && c.barredView == c.durable.View ||
+		c.diverged != nil && (c.timers.failed == 0 || c.ticks >= c.timers.openSince+c.timeout())
+}
+
+// abdicate asks for the next primary. A view in which this one committed nothing new has
+// failed.
+func (c *Core) abdicate(out *Output) {
+	c.timers.stalled = c.timers.stalled || c.diverged != nil && !c.timers.fresh
+	c.suspect(CauseAbdication, out)
 }
 
 // watchWork starts the progress timer when work becomes known, and forgets failed
