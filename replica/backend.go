@@ -70,10 +70,26 @@ func (s *Server) Serving() error {
 	if d := s.diverged.Load(); d != nil {
 		return fmt.Errorf("%w: %v; it is being repaired", ErrNotServing, d)
 	}
-	if s.runner.parts.installing.Load() > 0 {
+	if s.runner.parts.missing.Load() {
 		return fmt.Errorf("%w: it is being transferred", ErrNotServing)
 	}
 	return nil
+}
+
+// reading is Serving for whoever reads the state next, and keeps it as it is until done. It
+// does not wait for a state that is being installed, which may take minutes.
+func (s *Server) reading() (done func(), err error) {
+	if err := s.Serving(); err != nil {
+		return nil, err
+	}
+	if !s.runner.queryLock.TryRLock() {
+		return nil, fmt.Errorf("%w: it is being transferred", ErrNotServing)
+	}
+	if err := s.Serving(); err != nil {
+		s.runner.queryLock.RUnlock()
+		return nil, err
+	}
+	return s.runner.queryLock.RUnlock, nil
 }
 
 func (s *Server) deliver(h pbft.Height, replies []statemachine.Reply) {
@@ -106,11 +122,11 @@ func (s *Server) Query(ctx context.Context, q []byte) ([]byte, pbft.Height, erro
 	if !ok {
 		return nil, 0, ErrNoQueries
 	}
-	if err := s.Serving(); err != nil {
+	done, err := s.reading()
+	if err != nil {
 		return nil, 0, err
 	}
-	s.runner.queryLock.RLock()
-	defer s.runner.queryLock.RUnlock()
+	defer done()
 	h := s.runner.gate.height()
 	answer, err := querier.Query(ctx, q)
 	return answer, h, err
@@ -130,11 +146,11 @@ func (s *Server) QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, 
 		}
 		return nil, s.runner.gate.height(), ErrNoHistory
 	}
-	if err := s.Serving(); err != nil {
+	done, err := s.reading()
+	if err != nil {
 		return nil, 0, err
 	}
-	s.runner.queryLock.RLock()
-	defer s.runner.queryLock.RUnlock()
+	defer done()
 	if now := s.runner.gate.height(); h > now {
 		return nil, now, ErrHeightAhead
 	}

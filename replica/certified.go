@@ -143,15 +143,15 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	if !ok {
 		return nil, ErrNoQueries
 	}
-	if err := s.Serving(); err != nil {
+	done, err := s.reading()
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	c := s.runner.seals.last()
 	if c == nil {
 		return nil, ErrNotCertified
 	}
-	s.runner.queryLock.RLock()
-	defer s.runner.queryLock.RUnlock()
 	// As a query, so that whoever decides on queries decides on this one.
 	encoded, err := querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
 	switch {

@@ -101,6 +101,7 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 		}
 		logger.Error("no local snapshot is usable: the state will be transferred", "checkpoint", bundle.Height())
 		r.pending, r.replayTo = true, committed
+		r.parts.missing.Store(true)
 		rec.install, rec.executed = bundle, bundle.Height()
 		return rec, nil
 	}

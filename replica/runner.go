@@ -296,13 +296,14 @@ func (r *runner) install(b *pbft.Bundle, files installable) error {
 // adopt makes a snapshot that is among the others the state.
 func (r *runner) adopt(b *pbft.Bundle) error {
 	if uint64(b.Height()) > r.exec.Position().Height || r.pending {
-		r.queryLock.Lock()
+		done := r.touch()
 		err := r.folder.restore(b.Height(), r.exec)
-		r.queryLock.Unlock()
+		done()
 		if err != nil {
 			// The bytes are the certified ones: it is the application that cannot.
 			return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
 		}
+		r.parts.missing.Store(false)
 		if err := r.sealRestored(b.Height()); err != nil {
 			return err
 		}

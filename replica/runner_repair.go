@@ -164,8 +164,9 @@ type parts struct {
 	app statemachine.PartedState // nil if the application's state has no parts
 	// sync makes the application's state that of the header.
 	sync func(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error)
-	// installing is above 0 while the state is no state.
-	installing atomic.Int32
+	// missing is set while what is there is no state: from before an installation changes
+	// it until one ends well. Nobody is answered from it, and nobody may begin to ask.
+	missing atomic.Bool
 	// whole: peers did not have the parts, so once all of the snapshot is here that is what
 	// the state is restored from.
 	whole bool
@@ -204,8 +205,7 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 		return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
 	default:
 		r.logger.Warn("the state cannot be had part by part, the whole snapshot will be transferred", "checkpoint", b.Height(), "error", err)
-		if !r.pending {
-			// What is there now is no state.
+		if r.parts.missing.Load() && !r.pending {
 			r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
 		}
 		r.parts.whole = true
@@ -236,15 +236,29 @@ func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, er
 		return stats, storeFailure("read the transferred part of a snapshot", r.folder.where(), err)
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	r.parts.installing.Add(1)
-	defer r.parts.installing.Add(-1)
-	r.queryLock.Lock()
-	defer r.queryLock.Unlock()
+	done := func() {}
+	defer func() { done() }()
 	err = r.exec.RestorePart(src, func(h *statemachine.Header) (err error) {
+		done = r.touch()
 		stats, err = r.parts.sync(r.parts.app, h)
 		return err
 	})
+	if err == nil {
+		r.parts.missing.Store(false)
+	}
 	return stats, err
+}
+
+// touch begins to change the state to another one, and returns what ends that. In between
+// nobody reads it, and no snapshot of the one that was is written any more: it may read
+// what is being changed.
+func (r *runner) touch() (done func()) {
+	r.parts.missing.Store(true)
+	r.repair.writing.Lock()
+	r.repair.life++
+	r.repair.writing.Unlock()
+	r.queryLock.Lock()
+	return r.queryLock.Unlock
 }
 
 // writePart writes the snapshot whose state is there now.

@@ -39,11 +39,16 @@ func (r *runner) serveState(app statemachine.StateMachine, request []byte) ([]by
 		return encodeParts(p), nil
 	case askState:
 		parted, ok := app.(statemachine.PartedState)
-		if !ok || r.repair.stops.Load() > 0 || r.parts.installing.Load() > 0 {
+		if !ok || r.repair.stops.Load() > 0 || r.parts.missing.Load() {
 			return nil, nil
 		}
-		r.queryLock.RLock()
+		if !r.queryLock.TryRLock() {
+			return nil, nil // it is being installed, which may take minutes
+		}
 		defer r.queryLock.RUnlock()
+		if r.parts.missing.Load() {
+			return nil, nil
+		}
 		answer, err := parted.ServeState(rest)
 		if len(answer) > pbft.MaxStateAnswer {
 			return nil, nil // one value that is longer than what travels: the asker takes the snapshot

@@ -67,11 +67,11 @@ func (s *Server) feed(ctx context.Context, q []byte) (*store.FeedAnswer, error) 
 	if !ok {
 		return nil, ErrNoQueries
 	}
-	if err := s.Serving(); err != nil {
+	done, err := s.reading()
+	if err != nil {
 		return nil, err
 	}
-	s.runner.queryLock.RLock()
-	defer s.runner.queryLock.RUnlock()
+	defer done()
 	answer, err := querier.Query(ctx, q)
 	switch {
 	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof), errors.Is(err, store.ErrFuture):

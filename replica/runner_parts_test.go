@@ -1,0 +1,118 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// partedJournal is a journal whose state is had in parts; the runner's sync says how.
+type partedJournal struct{ *journal }
+
+func (partedJournal) ServeState([]byte) ([]byte, error) { return []byte("a part"), nil }
+func (partedJournal) SyncState(context.Context, statemachine.StateTarget) (s statemachine.StateSyncStats, err error) {
+	return s, errors.ErrUnsupported
+}
+
+func (partedJournal) CompareState(context.Context, statemachine.StateTarget, int) ([]statemachine.StateDifference, bool, error) {
+	return nil, false, errors.ErrUnsupported
+}
+
+func (partedJournal) Rerun(context.Context, statemachine.Block, [][]byte) ([]statemachine.StateWrite, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// prefixFiles is a transferred snapshot of which the first chunks are here.
+type prefixFiles struct {
+	data []byte
+	root pbft.Digest
+}
+
+func (f *prefixFiles) finish() error                  { return errors.ErrUnsupported }
+func (f *prefixFiles) part() bool                     { return true }
+func (f *prefixFiles) prefix() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(f.data)), nil }
+func (f *prefixFiles) certifiedRoot() pbft.Digest     { return f.root }
+func (f *prefixFiles) drop() error                    { return nil }
+func (f *prefixFiles) close()                         {}
+
+// partsRunner is a runner of an application with parts, a certified snapshot and how its
+// installation is reported.
+type partsRunner struct {
+	*runner
+	app      partedJournal
+	bundle   *pbft.Bundle
+	files    *prefixFiles
+	reported []error
+}
+
+func newPartsRunner(t *testing.T) *partsRunner {
+	c := newSimCluster(t, 4, 8)
+	c.startAll()
+	for i := 0; c.sims[0].Node().Core().SnapshotHeight() == 0; i++ {
+		c.put(fmt.Sprint(i))
+	}
+	b := c.sims[0].Node().Core().SnapshotBundle()
+	held := c.disks[0].snaps.held[b.Height()]
+	p := &partsRunner{
+		runner: c.sims[3].runner, app: partedJournal{c.apps[3]}, bundle: b,
+		files: &prefixFiles{held.data, held.manifest.Root()},
+	}
+	p.runner.parts.app = p.app
+	p.runner.installed = func(_ *pbft.Bundle, err error) { p.reported = append(p.reported, err) }
+	return p
+}
+
+// served tells whether a peer or client may be answered from the state.
+func (p *partsRunner) served(t *testing.T) bool {
+	answer, err := p.serveState(p.app, []byte{askState})
+	require.NoError(t, err)
+	return len(answer) > 0
+}
+
+// What an installation by parts left half done is no state: nobody is answered from it
+// until one ended well.
+func TestHalfInstalledStateIsNotServed(t *testing.T) {
+	p := newPartsRunner(t)
+	require.True(t, p.served(t))
+	life := p.repair.life
+	p.parts.sync = func(statemachine.PartedState, *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		// Snapshots of the state that was are not written any more, and nobody waits for
+		// the end of this, which may take minutes.
+		require.Greater(t, p.repair.life, life)
+		require.False(t, p.queryLock.TryRLock())
+		require.False(t, p.served(t))
+		return s, errors.New("no peer has it")
+	}
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.ErrorIs(t, p.reported[0], ErrWhole)
+	require.True(t, p.pending)
+	require.False(t, p.served(t))
+	p.parts.sync = func(app statemachine.PartedState, h *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		return s, app.Restore(bytes.NewReader(p.files.data[h.AppAt:]))
+	}
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.NoError(t, p.reported[1])
+	require.True(t, p.served(t))
+}
+
+// An installation that fails before anything was touched leaves the state as it was.
+func TestStateBeforeAnInstallationIsKept(t *testing.T) {
+	p := newPartsRunner(t)
+	p.parts.sync = func(statemachine.PartedState, *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		require.Fail(t, "it is not asked for")
+		return s, nil
+	}
+	p.files.data = p.files.data[:len(p.files.data)/4]
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.ErrorIs(t, p.reported[0], ErrWhole)
+	require.False(t, p.pending)
+	require.True(t, p.served(t))
+}
