@@ -36,12 +36,14 @@ type prefixFiles struct {
 	root pbft.Digest
 }
 
-func (f *prefixFiles) finish() error                  { return errors.ErrUnsupported }
-func (f *prefixFiles) part() bool                     { return true }
-func (f *prefixFiles) prefix() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(f.data)), nil }
-func (f *prefixFiles) certifiedRoot() pbft.Digest     { return f.root }
-func (f *prefixFiles) drop() error                    { return nil }
-func (f *prefixFiles) close()                         {}
+func (f *prefixFiles) finish() error { return errors.ErrUnsupported }
+func (f *prefixFiles) part() bool    { return true }
+func (f *prefixFiles) prefix() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(f.data)), nil
+}
+func (f *prefixFiles) certifiedRoot() pbft.Digest { return f.root }
+func (f *prefixFiles) drop() error                { return nil }
+func (f *prefixFiles) close()                     {}
 
 // partsRunner is a runner of an application with parts, a certified snapshot and how its
 // installation is reported.

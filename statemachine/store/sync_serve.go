@@ -10,9 +10,10 @@ import (
 // Serve answers a request that another store's [Store.Sync] or [Store.Compare] made, from
 // the state at the height that it names. The answer is bounded by about a megabyte, or one value
 // that is longer, and what is read for it by 16 MiB, or one such value. A state that is not
-// there any more is answered too, with nothing. An error says that the request is
-// malformed, which no honest peer's is, or is a *[Failure], also where a value is not the
-// one of its digest.
+// there any more is answered too, with nothing, and so is what the storage damaged: sent,
+// it would make this replica a liar. That somebody asked does not fail the store, though:
+// the next to read the damaged part does, and a scrub finds it. An error says that the
+// request is malformed, which no honest peer's is, or is a *[Failure].
 func (s *Store) Serve(req []byte) (answer []byte, err error) {
 	q, err := decodeRequest(req)
 	if err != nil {
@@ -23,6 +24,7 @@ func (s *Store) Serve(req []byte) (answer []byte, err error) {
 		return nil, serveError(err)
 	}
 	defer release()
+	v.quiet = true // a peer's question must not stop this replica
 	t, err := v.seal()
 	if d, derr := v.Digest(); err != nil || derr != nil || d != q.digest {
 		return nil, serveError(err)
@@ -36,11 +38,22 @@ func (s *Store) Serve(req []byte) (answer []byte, err error) {
 			answer = v.answer(answer, t.root, &q.asks[n], &cost)
 		}
 	})
-	if failed != nil {
+	if failed != nil && isDamage(failed) {
+		s.damaged(failed)
+		failed = nil
+	}
+	if failed != nil || n == 0 {
 		return nil, serveError(failed)
 	}
 	answer[2], answer[3] = byte(n>>8), byte(n)
 	return answer, nil
+}
+
+// damaged says that a part of the state was not what its digest says.
+func (s *Store) damaged(err error) {
+	if l := s.cfg.Logger; l != nil {
+		l.Error("a part of the state that a peer asks for is damaged, it gets nothing: stop the replica and run 'parley doctor --data'", "error", err)
+	}
 }
 
 // serveError drops errors that are no fault of this store.
@@ -94,8 +107,7 @@ func (v *View) answer(b []byte, c *child, a *ask, cost *int) []byte {
 	return appendNodeAnswer(b, n, values)
 }
 
-// valueOf returns the value of a leaf. One that the storage changed fails the store, as
-// anything that it finds wrong does: sent, it would make this replica a liar.
+// valueOf returns the value of a leaf, unless the storage changed it.
 func (v *View) valueOf(leaf *child) []byte {
 	r := v.find(leaf.name)
 	if r.deleted || proof.ValueDigest(r.value) != leaf.digest {

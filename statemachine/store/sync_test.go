@@ -296,3 +296,23 @@ func TestSyncGoesOn(t *testing.T) {
 	require.Equal(t, content(t, small), content(t, d))
 	require.NoError(t, b.Close())
 }
+
+// A peer that asks for what the storage changed gets nothing of it, and does not stop the
+// replica that it asks: others have it.
+func TestServeDamaged(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(300, "there"))
+	healthy := storeOf(t, memory(3), 9, numbered(300, "there"))
+	want := wants(t, a, honest(a), honest(healthy))
+	want.Lied = func(peer int, err error) { require.Fail(t, "an honest peer is called a liar", "%d: %v", peer, err) }
+	require.NoError(t, a.Flush())
+	poke(t, a, lastKey("key 7"), flipLast)
+	poke(t, a, lastKey("key 8"), func([]byte) []byte { return []byte("no record") })
+	b := storeOf(t, memory(3), 2, nil)
+	_, err := b.Sync(context.Background(), want)
+	require.NoError(t, err)
+	require.Equal(t, content(t, healthy), content(t, b))
+	require.NoError(t, a.err())
+	report, err := a.Scrub(context.Background(), 9)
+	require.NoError(t, err)
+	require.Len(t, report.Damages, 2)
+}
