@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/parley-bft/parley/crypto"
@@ -11,43 +12,44 @@ import (
 )
 
 // What travels as a Manifest: the two digests that the certified state digest
-// covers beside the manifest's root, where the application's bytes begin (nothing
-// vouches for that: it only says what to ask for first), then the manifest.
+// covers beside the manifest's root, then the manifest. The certificate vouches for all of it.
 func encodeManifest(h *statemachine.Header, m *snapshot.Manifest) []byte {
 	b := append([]byte(nil), h.AppDigest[:]...)
 	b = append(b, h.SessionsDigest[:]...)
-	b = canon.AppendUint64(b, h.AppAt)
 	return append(b, m.Encode()...)
 }
 
 type manifestParts struct {
 	app, sessions crypto.Digest
-	appAt         uint64
 	*snapshot.Manifest
 }
 
 func decodeManifest(data []byte) (p manifestParts, err error) {
-	const head = 2*crypto.DigestSize + 8
+	const head = 2 * crypto.DigestSize
 	if len(data) < head {
 		return p, fmt.Errorf("%w: %d bytes", snapshot.ErrManifest, len(data))
 	}
 	r := canon.NewReader(data[:head])
 	r.Copy(p.app[:])
 	r.Copy(p.sessions[:])
-	p.appAt = r.Uint64()
 	p.Manifest, err = snapshot.DecodeManifest(data[head:])
 	return p, err
 }
 
 // PartChunks tells of how many of the first chunks the executor's part of a snapshot
-// consists, for NodeConfig.PartChunks. The manifest was checked.
-func PartChunks(data []byte) int {
+// consists, for NodeConfig.PartChunks. The manifest was checked, and the first chunk
+// against it: it begins with the header, which says where the application's bytes do.
+func PartChunks(data, first []byte) int {
 	m, err := decodeManifest(data)
 	if err != nil || m.ChunkSize == 0 {
 		return 0
 	}
-	n := m.appAt / uint64(m.ChunkSize)
-	if m.appAt%uint64(m.ChunkSize) > 0 {
+	h, err := statemachine.ReadHeader(bytes.NewReader(first))
+	if err != nil {
+		return 0
+	}
+	n := h.AppAt / uint64(m.ChunkSize)
+	if h.AppAt%uint64(m.ChunkSize) > 0 {
 		n++
 	}
 	return int(min(uint64(len(m.Chunks)), n))

@@ -74,11 +74,12 @@ type NodeConfig struct {
 	// CheckManifest tells whether data is the manifest that the bundle's state
 	// digest covers, and how many chunks it names. A pure function.
 	CheckManifest func(b *pbft.Bundle, data []byte) (chunks int, err error)
-	// PartChunks, if not nil, tells of how many of the first chunks of a checked manifest
-	// the executor's part of the snapshot consists: only those are transferred, and
+	// PartChunks, if not nil, tells of how many of the first chunks the executor's part of
+	// a snapshot consists, by its manifest and its first chunk, which were checked: only
+	// those are transferred, the first chunk before the others, and
 	// Host.Install gets the application's state from peers part by part. If it cannot, it
 	// reports ErrWhole, and all chunks are transferred.
-	PartChunks func(data []byte) int
+	PartChunks func(manifest, first []byte) int
 	// Serve bounds what one peer may ask for.
 	Serve ServeConfig
 }

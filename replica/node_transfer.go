@@ -61,6 +61,10 @@ type transfer struct {
 	missing []uint32 // chunks to ask for, the next one last
 	total   int
 	got     int
+	all     int    // chunks of the snapshot, of which total are wanted
+	there   []bool // chunks that are here
+	// manifest and first, the first chunk, are kept until it is known how many are wanted.
+	manifest, first []byte
 	// checking are chunks that the host has and has not reported.
 	checking int
 	// slow doubles the deadline: rounds in which nothing came.
@@ -119,6 +123,7 @@ func (t *transfer) reset() {
 	t.bundle, t.phase = nil, transferIdle
 	t.asked, t.missing = t.asked[:0], nil
 	t.total, t.got, t.checking, t.slow, t.wait = 0, 0, 0, 0, 0
+	t.manifest, t.first = nil, nil
 }
 
 // superseded goes on with a bundle that came meanwhile, once the host is free.
@@ -146,30 +151,22 @@ func (n *Node) TransferOpened(height pbft.Height, manifest []byte, have []uint32
 	}
 	t.phase = transferManifest
 	if manifest != nil {
-		if total, err := t.chunks(manifest); err == nil {
-			t.collect(total, have)
+		if total, err := t.n.cfg.CheckManifest(t.bundle, manifest); err == nil {
+			t.collect(manifest, total, have)
 			return
 		}
 	}
 	t.askMore()
 }
 
-// chunks checks a manifest and tells how many chunks are wanted.
-func (t *transfer) chunks(manifest []byte) (int, error) {
-	total, err := t.n.cfg.CheckManifest(t.bundle, manifest)
-	if f := t.n.cfg.PartChunks; err == nil && f != nil && !t.whole {
-		total = min(total, max(f(manifest), 1))
-	}
-	return total, err
-}
-
-// collect starts asking for the chunks that are not there.
-func (t *transfer) collect(total int, have []uint32) {
-	t.phase, t.total = transferChunks, total
-	there := make([]bool, total)
+// collect starts asking for the chunks that are not there. If the first may do, it is asked
+// for alone, also if it is there: it says how many do.
+func (t *transfer) collect(manifest []byte, all int, have []uint32) {
+	t.phase, t.all, t.got, t.total = transferChunks, all, 0, 0
+	t.there = make([]bool, all)
 	for _, i := range have {
-		if int(i) < total && !there[i] {
-			there[i] = true
+		if int(i) < all && !t.there[i] {
+			t.there[i] = true
 			t.got++
 		}
 	}
@@ -177,12 +174,29 @@ func (t *transfer) collect(total int, have []uint32) {
 	for i := range t.peers {
 		t.peers[i].asked = 0
 	}
-	for i := total - 1; i >= 0; i-- {
-		if !there[i] {
+	want := all
+	if t.n.cfg.PartChunks != nil && !t.whole && t.got < all {
+		t.manifest, want = manifest, min(all, 1)
+		clear(t.there[:want])
+	}
+	t.demand(want)
+	t.askMore()
+}
+
+// demand wants so many of the first chunks.
+func (t *transfer) demand(total int) {
+	t.got = 0
+	for _, there := range t.there[:total] {
+		if there {
+			t.got++
+		}
+	}
+	for i := total - 1; i >= t.total; i-- {
+		if !t.there[i] {
 			t.missing = append(t.missing, uint32(i))
 		}
 	}
-	t.askMore()
+	t.total = total
 }
 
 func (t *transfer) tick() {
@@ -250,11 +264,11 @@ func (n *Node) ManifestSaved(height pbft.Height, data []byte) {
 	if n.failed || !t.is(height, transferSaving) || t.superseded() {
 		return
 	}
-	total, err := t.chunks(data)
+	total, err := t.n.cfg.CheckManifest(t.bundle, data)
 	if err != nil {
 		panic("replica: a manifest that was good is not any more: " + err.Error())
 	}
-	t.collect(total, nil)
+	t.collect(data, total, nil)
 }
 
 func (t *transfer) onChunk(from pbft.ReplicaID, m *pbft.Chunk) {
@@ -266,6 +280,9 @@ func (t *transfer) onChunk(from pbft.ReplicaID, m *pbft.Chunk) {
 	if len(m.Data) == 0 {
 		t.absent(from, m.Index)
 		return
+	}
+	if t.manifest != nil {
+		t.first = m.Data // the only one that is asked for
 	}
 	t.checking++
 	t.peers[from].asked++ // it is not asked for more before this one was found good
@@ -284,6 +301,12 @@ func (n *Node) ChunkChecked(height pbft.Height, index uint32, from pbft.ReplicaI
 	t.peers[from].asked--
 	if good {
 		t.got++
+		t.there[index] = true
+		if t.manifest != nil {
+			n := t.n.cfg.PartChunks(t.manifest, t.first)
+			t.manifest, t.first = nil, nil
+			t.demand(min(max(n, 1), t.all))
+		}
 		t.peers[from].failures, t.peers[from].absent = 0, false
 	} else {
 		n.counters.PoisonedChunks++

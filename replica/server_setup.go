@@ -46,7 +46,7 @@ func (s *Server) recover() (*Node, error) {
 	}
 	s.runner.repair.still = func() { s.post((*Node).StandsStill) }
 	s.runner.repair.examine, s.runner.repair.repaired = s.doctor.examine, s.doctor.repaired
-	var partChunks func([]byte) int
+	var partChunks func(manifest, first []byte) int
 	if app, ok := cfg.Machine.(statemachine.PartedState); ok {
 		s.runner.parts.app, s.runner.parts.sync, partChunks = app, s.syncState, PartChunks
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -105,26 +106,52 @@ func FuzzDecodeParts(f *testing.F) {
 func FuzzDecodeServedManifest(f *testing.F) {
 	m, err := snapshot.Build(7, bytes.NewReader(make([]byte, 5000)), 1<<10)
 	require.NoError(f, err)
-	f.Add(encodeManifest(&statemachine.Header{AppAt: 1500}, m))
-	f.Add(encodeManifest(&statemachine.Header{AppAt: ^uint64(0)}, m))
+	f.Add(encodeManifest(&statemachine.Header{AppDigest: crypto.Hash("a")}, m))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := decodeManifest(b)
-		n := PartChunks(b)
 		if err != nil {
-			require.Zero(t, n)
 			return
 		}
-		require.LessOrEqual(t, n, len(p.Chunks))
-		require.GreaterOrEqual(t, n, 0)
-		h := statemachine.Header{AppAt: p.appAt, AppDigest: p.app, SessionsDigest: p.sessions}
+		h := statemachine.Header{AppDigest: p.app, SessionsDigest: p.sessions}
 		require.Equal(t, b, encodeManifest(&h, p.Manifest))
 	})
+}
+
+// headerChunk is the first chunk of an executor's snapshot in which the application's bytes
+// begin at at.
+func headerChunk(t require.TestingT, at uint64) []byte {
+	snap, err := statemachine.NewExecutor(&journal{}, statemachine.DefaultLimits()).Snapshot()
+	require.NoError(t, err)
+	var b bytes.Buffer
+	_, err = snap.WriteTo(&b)
+	require.NoError(t, err)
+	first := b.Bytes()
+	h, err := statemachine.ReadHeader(bytes.NewReader(first))
+	require.NoError(t, err)
+	i := bytes.Index(first, binary.BigEndian.AppendUint64(nil, h.AppAt))
+	binary.BigEndian.PutUint64(first[i:], at)
+	return first
 }
 
 func TestPartChunks(t *testing.T) {
 	m, err := snapshot.Build(7, bytes.NewReader(make([]byte, 5000)), 1<<10)
 	require.NoError(t, err)
+	manifest := encodeManifest(&statemachine.Header{}, m)
 	for at, want := range map[uint64]int{1: 1, 1 << 10: 1, 1<<10 + 1: 2, 5000: 5, 1 << 60: 5, ^uint64(0): 5} {
-		require.Equal(t, want, PartChunks(encodeManifest(&statemachine.Header{AppAt: at}, m)), at)
+		require.Equal(t, want, PartChunks(manifest, headerChunk(t, at)), at)
 	}
+	require.Zero(t, PartChunks(manifest, []byte("no header")))
+	require.Zero(t, PartChunks([]byte("no manifest"), headerChunk(t, 1)))
+}
+
+func FuzzPartChunks(f *testing.F) {
+	m, err := snapshot.Build(7, bytes.NewReader(make([]byte, 5000)), 1<<10)
+	require.NoError(f, err)
+	manifest := encodeManifest(&statemachine.Header{}, m)
+	f.Add(headerChunk(f, 1500))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, first []byte) {
+		n := PartChunks(manifest, first)
+		require.True(t, n >= 0 && n <= len(m.Chunks))
+	})
 }
