@@ -245,6 +245,9 @@ func FuzzRecords(f *testing.F) {
 		if d, err := DecodeRecordDiverged(b); err == nil {
 			require.Equal(t, b, d.append(nil))
 		}
+		if h, err := decodeRecordRejoined(b); err == nil {
+			require.Equal(t, b, canon.AppendUint64(nil, uint64(h)))
+		}
 		if s, err := decodeState(b); err == nil {
 			require.Equal(t, b, s.encode())
 		}

@@ -108,7 +108,8 @@ type Core struct {
 	proposed Height
 	follower bool
 	rejoin   rejoin
-	forked   bool // an alarm about a fork was raised
+	rejoined Height // no statement for a height up to this one is sent (R23)
+	forked   bool   // an alarm about a fork was raised
 	// diverged is set while the state here is not the certified one.
 	diverged *divergence
 	relapse  relapse

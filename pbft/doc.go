@@ -78,6 +78,7 @@
 //	committed, chain          nothing: the blocks may be executed and clients answered before. What is
 //	                          committed, a quorum has on disk as high, and each of it the block (4.3)
 //	stable, snapshot          older records are deleted
+//	rejoined                  a replica that lost its disk says anything about a checkpoint (R23)
 //	rejoin                    a replica that lost its disk does anything at all
 //
 // A proposal is the exception: it leaves before the sync, and so a primary that was

@@ -48,6 +48,9 @@ const (
 	RecordChain RecordKind = 12
 	// RecordDiverged says that the state here is not the certified one: a single record.
 	RecordDiverged RecordKind = 13
+	// RecordRejoined holds the height of the certificate by which a replica that had lost
+	// its disk got its vote back: a single record.
+	RecordRejoined RecordKind = 14
 )
 
 // RecordKey identifies a record. Fields that a kind does not use are zero.
@@ -79,7 +82,7 @@ func DecodeRecordKey(b []byte) (RecordKey, error) {
 }
 
 func (k RecordKey) String() string {
-	names := [...]string{"?", "state", "high", "newview", "block", "committed", "commit", "checkpoint", "stable", "snapshot", "evidence", "rejoin", "chain", "diverged"}
+	names := [...]string{"?", "state", "high", "newview", "block", "committed", "commit", "checkpoint", "stable", "snapshot", "evidence", "rejoin", "chain", "diverged", "rejoined"}
 	name := fmt.Sprintf("kind(%d)", k.Kind)
 	if int(k.Kind) < len(names) {
 		name = names[k.Kind]

@@ -66,6 +66,7 @@ type logContents struct {
 	kept       []*Certificate
 	statements []ownStatement
 	diverged   *Divergence
+	rejoined   Height
 	stable     *Bundle
 	snapshot   *Bundle
 	evidence   []*Evidence
@@ -135,6 +136,8 @@ func (l *logContents) add(r Record) (err error) {
 		l.evidence = append(l.evidence, e)
 	case RecordRejoin:
 		l.rejoin = true
+	case RecordRejoined:
+		l.rejoined, err = decodeRecordRejoined(r.Value)
 	case RecordChain:
 		var ref BlockRef
 		var h *Header
@@ -192,7 +195,7 @@ func (c *Core) restore(l *logContents) error {
 	for _, e := range l.evidence {
 		c.addProof(e)
 	}
-	c.follower = c.follower || l.rejoin
+	c.follower, c.rejoined = c.follower || l.rejoin, l.rejoined
 	if c.follower && c.cfg.Incarnation == 0 {
 		return fmt.Errorf("this replica is rejoining: Config.Incarnation is 0: give a number that was not used before, for instance a random one")
 	}

@@ -1,6 +1,11 @@
 package pbft
 
-import "github.com/parley-bft/parley/crypto"
+import (
+	"fmt"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/canon"
+)
 
 // Rejoining with the old key after the disk was lost (PROTOCOL 14).
 //
@@ -19,6 +24,11 @@ import "github.com/parley-bft/parley/crypto"
 // is among the answers; so M >= v. From w on its claims rank above everything that
 // it may have signed a Commit for, and what of that was committed lies below the
 // block that w committed.
+//
+// So does everything that it executed, and may have signed a checkpoint statement for. If
+// its state was wrong then, a statement of now would be proof against it together with that
+// one. Its statements up to that block are therefore never sent (R23): q's height is on
+// disk before the vote is back.
 
 type rejoin struct {
 	answers []View // by replica; the view it said to be in
@@ -26,6 +36,19 @@ type rejoin struct {
 	shown   View // highest view proven by a NewView or certificate
 	settled bool
 	max     View // M, once settled
+}
+
+// silent tells whether a statement for the height is never sent, since this replica may have
+// sent another one before it lost its disk.
+func (c *Core) silent(h Height) bool { return c.follower || h <= c.rejoined }
+
+func decodeRecordRejoined(value []byte) (Height, error) {
+	r := canon.NewReader(value)
+	h := Height(r.Uint64())
+	if err := r.Close(); err != nil {
+		return 0, fmt.Errorf("stored height of rejoining: %w", err)
+	}
+	return h, nil
 }
 
 func (c *Core) noteRejoinAnswer(from ReplicaID, m *Status) {
@@ -70,6 +93,8 @@ func (c *Core) tryRejoin(out *Output) {
 	c.dirty = true
 	c.tip, c.tipSet = q.Ref(), true
 	c.baseDone = true
+	c.rejoined = q.Height
+	out.put(RecordKey{Kind: RecordRejoined}, canon.AppendUint64(nil, uint64(q.Height)))
 	out.remove(RecordKey{Kind: RecordRejoin})
 	c.timers.statusDue = true
 }

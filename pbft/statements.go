@@ -51,7 +51,7 @@ func (c *Core) checkpointed(s CheckpointStatement, out *Output) {
 		// later checkpoints without one become stable.
 		c.addStatement(s)
 		c.putStatement(c.statementAt(s.Height), out)
-		if !c.follower {
+		if !c.silent(s.Height) {
 			out.durable(Everyone, &CheckpointVote{CheckpointStatement: s, Signer: c.cfg.Self})
 		}
 		c.tryPendingCheckpoint(out)

@@ -210,7 +210,7 @@ func (c *Core) pushCheckpoints(to ReplicaID, m *Status, out *Output) {
 	for _, s := range c.statements {
 		// One below the peer's stable checkpoint still wants its certificate, or the
 		// receipts of its interval would be lost.
-		if !s.certified && !s.disowned && s.Height > m.Snapshot {
+		if !s.certified && !s.disowned && !c.silent(s.Height) && s.Height > m.Snapshot {
 			out.durable(to, &CheckpointVote{CheckpointStatement: s.CheckpointStatement, Signer: c.cfg.Self})
 		}
 	}
