@@ -59,6 +59,10 @@ func (n *Node) Rebuilt(b *pbft.Bundle, upTo pbft.Height, statements []pbft.Check
 	next := t.end()
 	if b.Height() > n.core.ExecutedHeight() {
 		n.core.Installed(b, &n.out)
+		n.Executed(max(upTo, b.Height()))
+		for _, s := range statements {
+			n.Checkpointed(s)
+		}
 	} else {
 		n.Executed(upTo)
 		n.core.Rebuilt(b.Height(), statements, &n.out)

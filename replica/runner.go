@@ -316,7 +316,7 @@ func (r *runner) adopt(b *pbft.Bundle) error {
 func (r *runner) adopted(b *pbft.Bundle) error {
 	r.logger.Info("state installed", "height", b.Height())
 	r.gate.raise(b.Height())
-	r.parts.whole = false
+	r.parts.whole, r.repair.installed = false, b.Height()
 	if r.repair.due {
 		return r.rebuild(b)
 	}

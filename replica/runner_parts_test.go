@@ -118,3 +118,30 @@ func TestStateBeforeAnInstallationIsKept(t *testing.T) {
 	require.False(t, p.pending)
 	require.True(t, p.served(t))
 }
+
+// A snapshot that was written of the right state, and is not the certified one all the
+// same, is deleted, and the certified one transferred.
+func TestSnapshotOfAnInstalledStateIsTheCertifiedOne(t *testing.T) {
+	p := newPartsRunner(t)
+	p.parts.sync = func(app statemachine.PartedState, h *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		return s, app.Restore(bytes.NewReader(p.files.data[h.AppAt:]))
+	}
+	p.files.root = pbft.Digest{1}
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.ErrorIs(t, p.reported[0], ErrWhole)
+	_, there := p.folder.root(p.bundle.Height())
+	require.False(t, there)
+}
+
+// A divergence at an older checkpoint, found while a certified state was being installed,
+// does not delete its snapshot: the log need not name it yet.
+func TestInstalledSnapshotIsConfirmed(t *testing.T) {
+	p := newPartsRunner(t)
+	h := p.bundle.Height()
+	require.NoError(t, p.store.Write([]pbft.Record{{Key: pbft.RecordKey{Kind: pbft.RecordSnapshot}, Delete: true}}, true))
+	p.repair.installed = 0
+	require.NoError(t, p.adopted(p.bundle))
+	require.NoError(t, p.forgetWrong(h-1))
+	_, there := p.folder.root(h)
+	require.True(t, there)
+}

@@ -32,6 +32,9 @@ type repair struct {
 	life uint64
 	// due: the state that is installed next is a repaired one.
 	due bool
+	// installed is the height of the last certified state that was installed: the snapshot
+	// of it is the certified one, also where the log does not say so yet.
+	installed pbft.Height
 	// still reports that the runner stands still.
 	still func()
 	// examine, if not nil, finds out what differs, before anything is changed.
@@ -84,7 +87,7 @@ func (r *runner) forgetWrong(agreed pbft.Height) error {
 		return storeFailure("list the snapshots", r.folder.where(), err)
 	}
 	for _, h := range all {
-		if h <= agreed {
+		if h <= agreed || h == r.repair.installed {
 			continue
 		}
 		if certified, err := r.confirmed(h); err != nil {
@@ -217,8 +220,14 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 		if err := files.finish(); err != nil {
 			return storeFailure("install a snapshot", r.folder.where(), err)
 		}
-	} else if err := r.writePart(b, files); err != nil {
+	} else if good, err := r.writePart(b, files); err != nil {
 		return err
+	} else if !good {
+		r.logger.Error("the state has the certified digest, but its snapshot is another one, so the whole snapshot will be transferred: what Snapshot.WriteTo writes depends on more than the state",
+			"checkpoint", b.Height())
+		r.parts.whole = true
+		r.installed(b, ErrWhole)
+		return nil
 	}
 	r.logger.Info("state transferred part by part", "checkpoint", b.Height(), "keys", stats.Changed, "damaged", stats.Damaged,
 		"received", stats.Received, "requests", stats.Requests)
@@ -261,23 +270,27 @@ func (r *runner) touch() (done func()) {
 	return r.queryLock.Unlock
 }
 
-// writePart writes the snapshot whose state is there now.
-func (r *runner) writePart(b *pbft.Bundle, files partial) error {
+// writePart writes the snapshot whose state is there now. One that is not the certified one
+// is deleted: then good is false.
+func (r *runner) writePart(b *pbft.Bundle, files partial) (good bool, err error) {
 	snap, err := r.exec.Snapshot()
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.repair.writing.Lock()
 	root, err := r.folder.write(b.Height(), snap)
 	r.repair.writing.Unlock()
 	want := files.certifiedRoot()
 	if err = errors.Join(err, snap.Close(), files.drop()); err != nil {
-		return storeFailure("write snapshot", r.folder.where(), err)
+		return false, storeFailure("write snapshot", r.folder.where(), err)
 	}
-	if root != want {
-		return fmt.Errorf("the state of checkpoint %d has the certified digest, but its snapshot is another one: what Snapshot.WriteTo writes depends on more than the state", b.Height())
+	if root == want {
+		return true, nil
 	}
-	return nil
+	if err := r.folder.discard(b.Height()); err != nil {
+		return false, storeFailure("delete a snapshot", r.folder.where(), err)
+	}
+	return false, nil
 }
 
 // errStopping: the replica is being stopped.

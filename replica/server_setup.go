@@ -40,7 +40,7 @@ func (s *Server) recover() (*Node, error) {
 		observe: s.metrics.executed,
 		trace:   s.trace,
 	}
-	s.asks = &stateAsks{stop: s.life.Done()}
+	s.asks = newStateAsks(s.life.Done())
 	if s.doctor, err = openDoctor(s); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -21,6 +22,12 @@ type stateAsks struct {
 	open map[uint64]*stateAsk
 }
 
+// newStateAsks begins with a random number: an answer to what an earlier process asked must
+// not be taken for one to what this one asks, and its sender for a liar.
+func newStateAsks(stop <-chan struct{}) *stateAsks {
+	return &stateAsks{stop: stop, next: rand.Uint64()}
+}
+
 type stateAsk struct {
 	of     pbft.ReplicaID
 	answer chan []byte // holds one
@@ -30,7 +37,7 @@ type stateAsk struct {
 // too much to answer (ServeConfig), or a message was lost. askPatience bounds the wait of
 // a caller that sets no bound.
 const (
-	askAgain    = 100 * time.Millisecond
+	askAgain    = time.Second
 	askPatience = 10 * time.Second
 )
 

@@ -24,6 +24,7 @@ func TestStateAsks(t *testing.T) {
 	}
 	messages := make(chan sent, 16)
 	stop := make(chan struct{})
+	require.NotEqual(t, newStateAsks(stop).next, newStateAsks(stop).next)
 	a := &stateAsks{stop: stop, send: func(to pbft.ReplicaID, m pbft.Message) { messages <- sent{to, m.(*pbft.GetState)} }}
 	type result struct {
 		b   []byte
