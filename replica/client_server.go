@@ -160,7 +160,9 @@ func (s *clientServer) start(b backend) error {
 		TotalRequests: l.TotalRequests, TotalBytes: l.TotalBytes,
 	}, c.Roster, c.Requests, b, s.replyRouter, &s.counters)
 	s.ingress.trace, s.ingress.over = c.trace, s.over
+	stopped, stopping := context.WithCancel(context.Background())
 	s.service = &clientService{
+		stopped: stopped, stopping: stopping,
 		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
 		calls:       callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
 		watches:     callLimiter{total: l.Watches, each: l.WatchesPerClient, clients: make(map[crypto.PublicKey]int)},
@@ -207,6 +209,7 @@ func (s *clientServer) stop(ctx context.Context) error {
 		}
 		return nil
 	}
+	s.service.stopping() // nobody waits for what will not come
 	s.health.Shutdown()
 	graceful := make(chan struct{})
 	go func() { s.grpc.GracefulStop(); close(graceful) }()

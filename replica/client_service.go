@@ -38,6 +38,8 @@ type clientService struct {
 	attachments crypto.RequestVerifier
 	attaching   chan struct{}
 	readers     sync.WaitGroup
+	stopped     context.Context // ends the waits of watches
+	stopping    context.CancelFunc
 	pause       func(context.Context, time.Duration) // until it has passed or the context has ended
 }
 

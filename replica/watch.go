@@ -106,6 +106,7 @@ func (s *clientService) Watch(ctx context.Context, q *api.WatchRequest) (*api.Wa
 	// Of the time that the call has, enough must be left to answer.
 	wait, cancel := context.WithTimeout(ctx, min(time.Duration(q.WaitMs)*time.Millisecond, maxWatchWait, s.limits.CallTimeout/2))
 	defer cancel()
+	defer context.AfterFunc(s.stopped, cancel)()
 	for {
 		b, err := s.backend.Links(ctx, after, pbft.Height(q.Until))
 		next := pbft.Height(1) // the height of a checkpoint that may bring something new

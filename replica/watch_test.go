@@ -368,6 +368,29 @@ func TestWatchesHaveLimits(t *testing.T) {
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "there are three in all")
 }
 
+// A server that stops does not wait for those who wait for something to change.
+func TestWatchesEndWithTheServer(t *testing.T) {
+	c := newClientTestCluster(t, nil)
+	b := fedBackend()
+	waiting, ended := make(chan struct{}), make(chan error, 1)
+	b.await = func(ctx context.Context, _ pbft.Height) error {
+		close(waiting)
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	}
+	s := startClientServer(t, c, b, nil)
+	p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(1)))
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		_, _ = p.Watch(testContext(t), &api.WatchRequest{Chain: bytes.Repeat([]byte{1}, 32), WaitMs: 1 << 30})
+	})
+	<-waiting
+	require.NoError(t, s.stop(testContext(t)))
+	require.ErrorIs(t, <-ended, context.Canceled, "the wait had not ended by itself")
+}
+
 func TestWatchCalls(t *testing.T) {
 	c := newClientTestCluster(t, nil)
 	b := fedBackend()
