@@ -115,7 +115,8 @@
 // its head; only if the links lead from the cursor to that head, they are all there, in
 // order. Then it gets what the blocks changed, in pieces that it checks against the links
 // one by one. Nothing is returned before it is proved, so the memory that a watcher needs
-// is a piece (256 KiB, or one long value) and 48 bytes for each block that it is behind.
+// is an answer with pieces (about a megabyte, or one long value) and 48 bytes for each block
+// that it is behind.
 //
 // Events are the changes of blocks in order, and within a block in the order of their
 // keys: one for each key that has another value after the block than before it. A cursor

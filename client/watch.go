@@ -69,7 +69,7 @@ type Event struct {
 	Height pbft.Height
 	// Time is the block's. That of what the state began with is 1970.
 	Time time.Time
-	// Key is as the store has it. Key and Value may be kept, and are not to be changed.
+	// Key is as the store has it. Key and Value are the caller's.
 	Key, Value []byte
 	// Cursor is the place after this event; there is one for each place. Who stores it in one step with what he made of
 	// the event, and begins there again, loses nothing and sees nothing twice.
@@ -215,14 +215,16 @@ func (w *Watcher) take() (e Event, wanted bool) {
 		w.links = w.links[1:]
 		w.begin()
 	}
-	e = Event{Kind: Set, Height: pbft.Height(l.Height), Time: time.Unix(0, int64(l.Time)), Key: c.Key, Value: c.Value, Cursor: w.cursor}
+	if !wanted {
+		return e, false
+	}
+	// Copies, because who keeps one would keep the whole piece.
+	e = Event{Kind: Set, Height: pbft.Height(l.Height), Time: time.Unix(0, int64(l.Time)), Key: bytes.Clone(c.Key), Value: bytes.Clone(c.Value), Cursor: w.cursor}
 	if c.Deleted {
 		e.Kind = Deleted
 	}
-	if wanted {
-		w.told = l.Height
-	}
-	return e, wanted
+	w.told = l.Height
+	return e, true
 }
 
 // begin begins with the first of the links, if there is one.

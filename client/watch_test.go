@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -730,6 +731,18 @@ func TestCursorText(t *testing.T) {
 		_, err := client.ParseCursor(text)
 		require.ErrorIs(t, err, client.ErrCursor, text)
 	}
+}
+
+// An event is the caller's own: it holds no piece in memory.
+func TestWatchEventsAreCopies(t *testing.T) {
+	w := newWatched(t, nil)
+	w.block("a=1", "b="+strings.Repeat("2", 1000))
+	w.certify()
+	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning()})
+	e, err := watcher.Next(testContext(t))
+	require.NoError(t, err)
+	apart := uintptr(unsafe.Pointer(&e.Value[0])) - uintptr(unsafe.Pointer(&e.Key[0]))
+	require.NotEqual(t, uintptr(1+4), apart, "they are where they are in a piece: key, length, value")
 }
 
 // Options that make no sense are refused, and no replica is asked, let alone accused.
