@@ -128,7 +128,7 @@ func (s *Server) Query(ctx context.Context, q []byte) ([]byte, pbft.Height, erro
 	}
 	defer done()
 	h := s.runner.gate.height()
-	answer, err := querier.Query(ctx, q)
+	answer, err := s.ask(func() ([]byte, error) { return querier.Query(ctx, q) })
 	return answer, h, err
 }
 
@@ -154,7 +154,7 @@ func (s *Server) QueryAt(ctx context.Context, h pbft.Height, q []byte) ([]byte, 
 	if now := s.runner.gate.height(); h > now {
 		return nil, now, ErrHeightAhead
 	}
-	answer, err := querier.QueryAt(ctx, uint64(h), q)
+	answer, err := s.ask(func() ([]byte, error) { return querier.QueryAt(ctx, uint64(h), q) })
 	if errors.Is(err, statemachine.ErrPruned) {
 		return nil, s.runner.gate.height(), fmt.Errorf("%w: %w", ErrPruned, err)
 	}

@@ -153,7 +153,9 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 		return nil, ErrNotCertified
 	}
 	// As a query, so that whoever decides on queries decides on this one.
-	encoded, err := querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
+	encoded, err := s.ask(func() ([]byte, error) {
+		return querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
+	})
 	switch {
 	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof), errors.Is(err, store.ErrFuture):
 		return nil, fmt.Errorf("%w: %w", ErrPruned, err)

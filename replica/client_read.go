@@ -52,6 +52,8 @@ func (s *clientService) Query(ctx context.Context, q *api.QueryRequest) (*api.Qu
 		return nil, status.FromContextError(ctx.Err()).Err()
 	case errors.Is(err, ErrNoQueries):
 		return nil, status.Error(codes.Unimplemented, ErrNoQueries.Error())
+	case errors.Is(err, ErrQueryPanicked):
+		return nil, status.Error(codes.Internal, ErrQueryPanicked.Error())
 	case errors.Is(err, ErrStopped):
 		return nil, status.Error(codes.Unavailable, ErrStopped.Error())
 	case errors.Is(err, ErrNotServing):

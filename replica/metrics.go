@@ -32,6 +32,7 @@ type metrics struct {
 	executedOps      prometheus.Counter
 	alarms           prometheus.Counter
 	evidence         prometheus.Counter
+	queryPanics      prometheus.Counter
 	divergences      prometheus.Counter
 	healed           prometheus.Counter
 	repairedKeys     prometheus.Counter
@@ -74,6 +75,7 @@ func newMetrics() *metrics {
 		executedOps:      counter("executed_operations_total", "Operations in executed blocks."),
 		alarms:           counter("alarms_total", "Things an operator must look at; see the log."),
 		evidence:         counter("evidence_total", "Proofs of misbehaviour stored."),
+		queryPanics:      counter("query_panics_total", "Queries at which the application panicked; see the log."),
 		divergences:      counter("divergences_total", "Times that the state was found not to be the certified one; see GET /doctor."),
 		healed:           counter("healed_total", "Times that the state was repaired after that."),
 		repairedKeys:     counter("repaired_keys_total", "Keys of the application's state set or deleted by transfers of parts."),
@@ -81,7 +83,7 @@ func newMetrics() *metrics {
 	}
 	m.registry.MustRegister(m.receivedMessages, m.receivedBytes, m.sentMessages, m.sentBytes, m.drops, m.malformedFrom,
 		m.rejectedRequests, m.refused, m.syncs, m.writes, m.batchRecords, m.groupCommit, m.blockRequests, m.blockBytes,
-		m.executedRequests, m.executedOps, m.alarms, m.evidence, m.divergences, m.healed, m.repairedKeys, m.repairBytes)
+		m.executedRequests, m.executedOps, m.alarms, m.evidence, m.queryPanics, m.divergences, m.healed, m.repairedKeys, m.repairBytes)
 	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "block_stage_seconds",
 		Help:    "Time of a block from the stage before to this one, where it was waited for, by stage.",

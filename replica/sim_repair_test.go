@@ -153,7 +153,9 @@ func TestSimWrongSnapshotsAreForgotten(t *testing.T) {
 		}
 		// Now it hears of them, and the work of its executor waits: it only learns.
 		hidden = false
-		c.stuck = func(i int, w Work) bool { return i == 3 && w == WorkExecute && c.sims[3].Node().Core().Diverged() != nil }
+		c.stuck = func(i int, w Work) bool {
+			return i == 3 && w == WorkExecute && c.sims[3].Node().Core().Diverged() != nil
+		}
 		c.until("it has learned it", 500, func() bool { return c.sims[3].Node().Core().Diverged() != nil })
 		c.round() // its records are written
 		require.NotEmpty(t, wrong(), "the work that would delete it waits")

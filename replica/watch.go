@@ -72,7 +72,7 @@ func (s *Server) feed(ctx context.Context, q []byte) (*store.FeedAnswer, error) 
 		return nil, err
 	}
 	defer done()
-	answer, err := querier.Query(ctx, q)
+	answer, err := s.ask(func() ([]byte, error) { return querier.Query(ctx, q) })
 	switch {
 	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof), errors.Is(err, store.ErrFuture):
 		return nil, fmt.Errorf("%w: %w", ErrPruned, err)

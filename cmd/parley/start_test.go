@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"bytes"
 	"encoding/json"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/replica"
 
 	"github.com/parley-bft/parley/crypto/roster"
 )
@@ -158,8 +161,10 @@ func TestStartRefuses(t *testing.T) {
 			says: []string{"another identity", "replica-0/data", "replica 1, this replica 0"},
 		},
 		"data of a newer program": {
-			spoil: func(t *testing.T, dir string) { edit(t, dir+"/replica-0/data/IDENTITY", `"format": 2`, `"format": 3`) },
-			says:  []string{"replica-0/data", "format 3", "newer"},
+			spoil: func(t *testing.T, dir string) {
+				edit(t, dir+"/replica-0/data/IDENTITY", fmt.Sprintf(`"format": %d`, replica.StorageFormat), fmt.Sprintf(`"format": %d`, replica.StorageFormat+1))
+			},
+			says: []string{"replica-0/data", fmt.Sprintf("format %d", replica.StorageFormat+1), "newer"},
 		},
 		"damaged identity": {
 			spoil: func(t *testing.T, dir string) { require.NoError(t, os.Truncate(dir+"/replica-0/data/IDENTITY", 20)) },
