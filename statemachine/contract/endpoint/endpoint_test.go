@@ -89,7 +89,9 @@ func newStand(t testing.TB, edit func(*contract.Genesis, *endpoint.Config)) *sta
 	}
 	cfg.Machine = newMachine(t, g)
 	s.order = &solo{m: cfg.Machine}
-	cfg.Submit = s.order
+	if cfg.Submit == nil {
+		cfg.Submit = s.order
+	}
 	var err error
 	s.endpoint, err = endpoint.Start(t.Context(), cfg)
 	require.NoError(t, err)

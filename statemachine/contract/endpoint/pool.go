@@ -21,6 +21,7 @@ var (
 	errReplaced = errors.New("another transaction with that nonce is under way")
 	errReadOnly = errors.New("this endpoint only reads")
 	errStopped  = errors.New("the endpoint stops")
+	errUnknown  = errors.New("the outcome is unknown: the nonce was used, perhaps by this transaction, and this replica has not executed that yet: ask for the receipt later, or send the same bytes again")
 )
 
 // pool has transactions ordered: those of one account one after the other, as their
@@ -84,7 +85,7 @@ func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error)
 	case w.err != nil:
 		return tx, w.err
 	case w.result.Code == contract.CodeNonceUsed:
-		return tx, p.again(tx)
+		return tx, p.again(from, tx)
 	}
 	if r := access.RefusalOf(w.result); r != nil {
 		return tx, r
@@ -95,14 +96,22 @@ func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error)
 
 // again tells why a nonce was used: nil if it was by this very transaction. So it is when
 // the sender did not hear of the outcome and sends the same bytes again, and when it gave
-// them to endpoints of several replicas, of which one was quicker.
-func (p *pool) again(tx *types.Transaction) error {
+// them to endpoints of several replicas, of which one was quicker. A replica that lags, and
+// does not know yet what used it, does not say that it was another.
+func (p *pool) again(from common.Address, tx *types.Transaction) error {
+	// Before the transaction is looked for: with the nonce above, what used it is there.
+	nonce, err := p.cfg.Machine.Nonce(from)
+	if err != nil {
+		return err
+	}
 	_, ran, err := p.cfg.Machine.Find(tx.Hash())
 	switch {
 	case err != nil:
 		return err
 	case ran:
 		return nil
+	case nonce <= tx.Nonce():
+		return errUnknown
 	}
 	return &contract.RejectedError{Code: contract.CodeNonceUsed}
 }

@@ -38,6 +38,10 @@ func (a *sendAPI) SendRawTransactionSync(ctx context.Context, raw hexutil.Bytes,
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*timeout)*time.Millisecond)
 		defer cancel()
 	}
+	// Before it is sent: who may not read the receipt would not learn that it ran.
+	if err := contract.MayRead(a.reads, "eth_getTransactionReceipt"); err != nil {
+		return nil, err
+	}
 	tx, err := a.pool.send(ctx, raw)
 	if err != nil {
 		return nil, sendError(err)
