@@ -130,7 +130,7 @@ func forgetUnconfirmed(r *runner) error {
 		if err != nil {
 			return err
 		}
-		r.repair.due = true
+		r.repair.begin(d)
 		return r.forgetWrong(d.Agreed)
 	}
 	all, err := r.folder.newest(^pbft.Height(0))

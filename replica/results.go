@@ -132,9 +132,22 @@ func (a *resultArchive) prune(stable pbft.Height) error {
 		return nil
 	}
 	a.floor.Store(uint64(floor))
-	for _, kind := range []HostKind{HostReplies, HostLeaves, HostCertified} {
+	return a.remove(0, floor, HostReplies, HostLeaves, HostCertified)
+}
+
+// forget deletes what came of the blocks above a height, up to another, in a state that was
+// wrong. What is above that is executed again, and replaced.
+func (a *resultArchive) forget(above, upTo pbft.Height) error {
+	if a.off() {
+		return nil
+	}
+	return a.remove(above+1, upTo+1, HostReplies, HostLeaves)
+}
+
+func (a *resultArchive) remove(from, to pbft.Height, kinds ...HostKind) error {
+	for _, kind := range kinds {
 		var gone []HostRecord
-		err := a.store.ScanHost(kind, 0, floor, func(k HostKey, _ []byte) error {
+		err := a.store.ScanHost(kind, from, to, func(k HostKey, _ []byte) error {
 			gone = append(gone, HostRecord{Key: k, Delete: true})
 			return nil
 		})

@@ -145,3 +145,25 @@ func TestInstalledSnapshotIsConfirmed(t *testing.T) {
 	_, there := p.folder.root(h)
 	require.True(t, there)
 }
+
+// What came of blocks in a state that was wrong is not kept where they are not executed again.
+func TestWrongResultsAreForgotten(t *testing.T) {
+	p := newPartsRunner(t)
+	p.archive.retain = 1000
+	h := p.bundle.Height()
+	for _, k := range []HostKind{HostReplies, HostLeaves} {
+		require.NoError(t, p.archive.store.WriteHost([]HostRecord{{Key: HostKey{k, h - 1}, Value: []byte("right")}, {Key: HostKey{k, h}, Value: []byte("wrong")}}, false))
+	}
+	p.repair.begin(&pbft.Divergence{Agreed: h - 1})
+	p.replayTo = h
+	p.runner.rebuilt = func(*pbft.Bundle, pbft.Height, []pbft.CheckpointStatement) {}
+	require.NoError(t, p.rebuild(p.bundle))
+	for _, k := range []HostKind{HostReplies, HostLeaves} {
+		v, err := p.archive.store.GetHost(HostKey{k, h})
+		require.NoError(t, err)
+		require.Nil(t, v)
+		v, err = p.archive.store.GetHost(HostKey{k, h - 1})
+		require.NoError(t, err)
+		require.Equal(t, "right", string(v))
+	}
+}

@@ -32,6 +32,8 @@ type repair struct {
 	life uint64
 	// due: the state that is installed next is a repaired one.
 	due bool
+	// agreed is the last checkpoint at which the state that is repaired was right.
+	agreed pbft.Height
 	// installed is the height of the last certified state that was installed: the snapshot
 	// of it is the certified one, also where the log does not say so yet.
 	installed pbft.Height
@@ -45,13 +47,21 @@ type repair struct {
 	stats *statemachine.StateSyncStats
 }
 
+// begin notes that the next state is a repaired one.
+func (r *repair) begin(d *pbft.Divergence) {
+	if !r.due || d.Agreed < r.agreed {
+		r.agreed = d.Agreed
+	}
+	r.due = true
+}
+
 // stopFor begins to stand still. The node may ask for it again, after a repair that came
 // to a wrong state once more.
 func (r *runner) stopFor(d *pbft.Divergence) error {
 	if !r.pending {
 		r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
 	}
-	r.repair.due = true
+	r.repair.begin(d)
 	r.repair.writing.Lock()
 	r.repair.life++
 	r.repair.writing.Unlock()
@@ -148,6 +158,9 @@ func (r *runner) confirmed(h pbft.Height) (confirmation, error) {
 // rebuild executes the log above the installed state again. Nobody is answered: what the
 // blocks come to was answered by others.
 func (r *runner) rebuild(b *pbft.Bundle) error {
+	if err := r.archive.forget(r.repair.agreed, b.Height()); err != nil {
+		return err
+	}
 	var statements []pbft.CheckpointStatement
 	n, err := replay(r, r.replayTo, nil, func(s pbft.CheckpointStatement) { statements = append(statements, s) })
 	if err != nil {
