@@ -82,7 +82,9 @@ func (s *Server) recover() (*Node, error) {
 
 // syncState has an application get its state from the peers, part by part.
 func (s *Server) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
-	stats, err := app.SyncState(s.life, s.stateTarget(pbft.Height(h.Height), h.AppDigest))
+	want := s.stateTarget(pbft.Height(h.Height), h.AppDigest)
+	want.Repair = s.diverged.Load() != nil // who only lags need not read all that it has first
+	stats, err := app.SyncState(s.life, want)
 	s.metrics.repairedKeys.Add(float64(stats.Changed))
 	s.metrics.repairBytes.Add(float64(stats.Received))
 	if err != nil && s.life.Err() != nil {

@@ -22,6 +22,9 @@ type StateTarget struct {
 	// Digest is the application's at that height, as [StateMachine.Digest] returns
 	// it. Everything that a peer says is checked against it.
 	Digest crypto.Digest
+	// Repair has SyncState read everything that is here too, and make good what is not what
+	// its digest says. Else it looks at nothing but what differs.
+	Repair bool
 	// Peers are asked, several at a time.
 	Peers []StatePeer
 	// Lied, if not nil, hears of an answer that cannot be true, and from which of
@@ -82,9 +85,8 @@ type PartedState interface {
 	// that the request is malformed, or that the storage failed (see [Halt]).
 	ServeState(request []byte) (answer []byte, err error)
 
-	// SyncState makes the state that of the target, getting only what differs. It also
-	// makes good what is here and is not what its digest says. It is called as Restore
-	// is: nothing else runs meanwhile. After an error the state is unspecified until
+	// SyncState makes the state that of the target, getting only what differs. It is called
+	// as Restore is: nothing else runs meanwhile. After an error the state is unspecified until
 	// SyncState or Restore succeeds; SyncState then goes on where it ended, for the
 	// same target or a later one.
 	SyncState(ctx context.Context, want StateTarget) (StateSyncStats, error)

@@ -12,9 +12,8 @@ var _ statemachine.PartedState = (*Machine)(nil)
 // ServeState is [Store.Serve].
 func (m *Machine) ServeState(request []byte) ([]byte, error) { return m.store.Serve(request) }
 
-// SyncState is [Store.Sync] with a scrub: afterwards every value is the one that the
-// digest covers. It costs reading the whole state that is here, and the transfer of what
-// differs. The height is kept as that of a snapshot is, so that a later process can
+// SyncState is [Store.Sync]. If it is to repair, a scrub comes first: afterwards every value
+// is the one that the digest covers, at the cost of reading the whole state that is here. The height is kept as that of a snapshot is, so that a later process can
 // return to it.
 func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
 	stats, err := m.store.Sync(ctx, syncOf(want))
@@ -32,6 +31,7 @@ func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) 
 // tree are among the differences. It costs reading the whole state. The head of the chain
 // of changes, which differs ever since any key did, is left out where others differ too.
 func (m *Machine) CompareState(ctx context.Context, want statemachine.StateTarget, limit int) (differences []statemachine.StateDifference, more bool, err error) {
+	want.Repair = true
 	all, more, _, err := m.store.Compare(ctx, syncOf(want), limit+1)
 	for _, d := range all {
 		if d.Damaged || string(d.Key) != feed.Key {
@@ -48,5 +48,5 @@ func (m *Machine) CompareState(ctx context.Context, want statemachine.StateTarge
 }
 
 func syncOf(want statemachine.StateTarget) Sync {
-	return Sync{Height: want.Height, Digest: want.Digest, Peers: want.Peers, Lied: want.Lied, Scrub: true}
+	return Sync{Height: want.Height, Digest: want.Digest, Peers: want.Peers, Lied: want.Lied, Scrub: want.Repair}
 }

@@ -73,7 +73,7 @@ func targetOf(m *Machine, height uint64, peers ...statemachine.StatePeer) statem
 	if err != nil {
 		panic(err)
 	}
-	return statemachine.StateTarget{Height: height, Digest: d, Peers: peers}
+	return statemachine.StateTarget{Height: height, Digest: d, Peers: peers, Repair: true}
 }
 
 // Replicas whose handlers walk over a map write different values. The comparison names
