@@ -504,7 +504,7 @@ func TestDamagedFeed(t *testing.T) {
 
 // Readers of the feed, while blocks are committed, flushed and let go.
 func TestFeedConcurrently(t *testing.T) {
-	c := memory(1 << 20)
+	c := memory(MaxKeep)
 	c.FlushBytes, c.FeedBlocks = 4<<10, 50
 	m := newTexts(t, c, "")
 	done := make(chan struct{})

@@ -37,7 +37,7 @@ func TestFolderBelongsToOneStore(t *testing.T) {
 	for range 2 {
 		_, err = Open(t.Context(), c)
 		require.ErrorIs(t, err, ErrCorrupt)
-		require.ErrorContains(t, err, "Discard")
+		require.ErrorContains(t, err, c.Dir)
 	}
 	require.NoError(t, Discard(c.Dir))
 	s = open(t, c)

@@ -138,9 +138,9 @@ func (s *Store) fail(op string, err error) error {
 // knows where else the state is to be had.
 func (s *Store) remedy() string {
 	if s.cfg.Dir == "" {
-		return "the memory of this machine may be bad"
+		return "the memory of this machine may be bad: a restart gets the state from a snapshot or other replicas"
 	}
-	return fmt.Sprintf("check the disk that has %s", s.cfg.Dir)
+	return fmt.Sprintf("check the disk that has %s; the state can be had from other replicas", s.cfg.Dir)
 }
 
 // stop is fail for where no error can be returned.
