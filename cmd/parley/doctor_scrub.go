@@ -37,14 +37,21 @@ func (p *patient) scrub(ctx context.Context) {
 	}
 	r := new(scrubResult)
 	p.Scrub = r
-	if err := r.read(ctx, dir); err != nil {
-		if errors.Is(err, store.ErrCorrupt) {
-			err = fmt.Errorf("%w: run 'parley doctor --heal %s' and start the replica, which makes its state anew", err, p.Data)
-		}
-		r.Error = plain(err.Error())
-	}
-	if r.Error != "" || len(r.Damaged) > 0 {
+	err := r.read(ctx, dir)
+	switch {
+	case errors.Is(err, store.ErrCorrupt):
+		err = fmt.Errorf("%w: run 'parley doctor --heal %s' and start the replica, which makes its state anew", err, p.Data)
 		p.State = stateDamaged
+	case len(r.Damaged) > 0:
+		p.State = stateDamaged
+	case errors.Is(err, store.ErrLocked): // nothing is known of its state, and nothing is wrong
+		p.State = stateUnknown
+		err = fmt.Errorf("the replica runs: ask it with --dir or --admin, or stop it first (%w)", err)
+	case err != nil:
+		p.State = stateUnknown
+	}
+	if err != nil {
+		r.Error = plain(err.Error())
 	}
 }
 

@@ -97,13 +97,17 @@ func TestDoctorOffline(t *testing.T) {
 	require.NoError(t, err)
 	s.Block().Set([]byte("key"), []byte("value"))
 	require.NoError(t, s.Commit(1))
-	require.NoError(t, s.Close())
 	doctor := func(args ...string) (code int, out string) {
 		var o, e bytes.Buffer
 		code = run(context.Background(), append([]string{"doctor"}, args...), nil, &o, &e)
 		return code, o.String() + e.String()
 	}
 	code, out := doctor("--data", dir)
+	require.Equal(t, exitFailed, code, out)
+	require.Contains(t, out, "the replica runs: ask it with --dir or --admin, or stop it first")
+	require.NotContains(t, out, "damaged")
+	require.NoError(t, s.Close())
+	code, out = doctor("--data", dir)
 	require.Equal(t, exitOK, code, out)
 	require.Contains(t, out, "its state at height 1 is whole: 1 keys, 8 bytes")
 	code, out = doctor("--heal", dir)
