@@ -109,7 +109,11 @@ func TestOverloadTakesBackWhatWaits(t *testing.T) {
 		require.Zero(t, c.Stats().Overloaded)
 		hundred() // the third that is late: two in 120 ms
 		limit := c.Stats().Limit
-		require.Equal(t, 166, limit)
+		// The first request may have gone before all of the operations were there.
+		executed := len(f.ops()) - 1
+		require.LessOrEqual(t, executed, 400)
+		require.Greater(t, executed, 300)
+		require.InDelta(t, 166, limit, 34)
 		f.release()
 		ran := 0
 		for i, call := range calls {
@@ -118,12 +122,12 @@ func TestOverloadTakesBackWhatWaits(t *testing.T) {
 				ran++
 				continue
 			}
-			require.GreaterOrEqual(t, i, 400+limit, "the latest")
+			require.GreaterOrEqual(t, i, executed+limit, "the latest")
 			var overloaded *client.OverloadedError
 			require.ErrorAs(t, err, &overloaded)
 			require.NotErrorIs(t, err, client.ErrOutcomeUnknown)
 		}
-		require.Equal(t, 400+limit, ran)
+		require.Equal(t, executed+limit, ran)
 		require.Len(t, f.ops(), 1+ran)
 		require.EqualValues(t, 1000-ran, c.Stats().Overloaded)
 	})
