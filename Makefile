@@ -33,8 +33,9 @@ test: ## all tests
 	for module in $(CROSSCHECK) $(BENCHES); do (cd $$module && $(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...) || exit 1; done
 	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
+# -short, since what takes long there has one goroutine.
 race: ## tests of the packages with goroutines, under the race detector
-	$(GO) test -race -timeout $(TIMEOUT) $(TESTFLAGS) $(RACE)
+	$(GO) test -race -short -timeout $(TIMEOUT) $(TESTFLAGS) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
