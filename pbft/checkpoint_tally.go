@@ -143,6 +143,16 @@ func (t *CheckpointTally) Add(v *CheckpointVote) (*CheckpointPending, Drop) {
 	return nil, why
 }
 
+// Vote returns the vote of a member for a statement, nil if none is held.
+func (t *CheckpointTally) Vote(id ReplicaID, st CheckpointStatement) *CheckpointVote {
+	if i, found := t.search(st.Height); found && int(id) < t.n {
+		if v := t.slots[i].votes[id]; v != nil && v.CheckpointStatement == st {
+			return v
+		}
+	}
+	return nil
+}
+
 // makeRoom enters h among the two highest heights of a member, in place of the
 // lower of the two if that is lower than h.
 func (t *CheckpointTally) makeRoom(id ReplicaID, h Height) bool {

@@ -158,7 +158,8 @@ func (c *Core) repairPause(intervals int, doubled uint) uint64 {
 }
 
 // StandsStill reports that the host executes nothing any more, after an alarm with a
-// Divergence, and that the records of everything it was asked to execute are written.
+// Divergence, that the records of everything it was asked to execute are written, and what
+// it had written of the wrong state is gone.
 func (c *Core) StandsStill(out *Output) {
 	if d := c.diverged; d != nil && !d.still {
 		d.still, d.from = true, c.ticks
@@ -196,7 +197,7 @@ func (c *Core) Rebuilt(base Height, statements []CheckpointStatement, out *Outpu
 	if d := c.diverged; d != nil {
 		if wrong := c.contradicted(statements); wrong != nil {
 			wrong.Agreed = min(max(d.Agreed, base), wrong.Height()-1)
-			*d = divergence{Divergence: *wrong, still: d.still, from: c.ticks, tried: max(d.tried, base), tries: d.tries + 1}
+			*d = divergence{Divergence: *wrong, from: c.ticks, tried: max(d.tried, base), tries: d.tries + 1}
 			c.recordDivergence(out)
 			c.finish(out)
 			return

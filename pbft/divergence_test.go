@@ -158,8 +158,14 @@ func TestRepairThatComesToAWrongState(t *testing.T) {
 	require.Equal(t, &Divergence{Mine: wrong, Other: first.Other, Certified: true, Agreed: 2}, second)
 	require.Equal(t, second, out.Alarms[0].Divergence)
 	require.Empty(t, out.Healed)
-	require.Empty(t, out.Fetch, "the same state is not asked for again at once")
 	noStatement(t, &out)
+	out.Reset()
+	for range 2 * c.cfg.Timeouts.Status {
+		c.Tick(n.w.now, &out)
+	}
+	require.Empty(t, out.Fetch, "the host has not said that it has forgotten the second state")
+	c.StandsStill(&out)
+	require.Empty(t, out.Fetch, "the same state is not asked for again at once")
 	ticks := 0
 	for out.Reset(); len(out.Fetch) == 0; ticks++ {
 		c.Tick(n.w.now, &out)

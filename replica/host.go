@@ -150,6 +150,8 @@ func (h *nodeHost) Alarm(a pbft.Alarm) {
 	h.runner.jobs.put(runnerJob{stop: d})
 }
 
+func (h *nodeHost) ForgetWrong() { h.runner.jobs.put(runnerJob{forget: true}) }
+
 func (h *nodeHost) Healed(d *pbft.Divergence) {
 	h.metrics.healed.Inc()
 	h.logger.Warn("HEALED: the state is the certified one again, this replica is back in service", "divergedAt", d.Height())

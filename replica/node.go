@@ -20,8 +20,10 @@ type Node struct {
 	verifier *pbft.Verifier
 	tally    *pbft.Tally
 	ctally   *pbft.CheckpointTally
-	out      pbft.Output
-	seq      uint64
+	// signing are the heights of own checkpoint votes that are being signed.
+	signing map[pbft.Height]struct{}
+	out     pbft.Output
+	seq     uint64
 	// persisted is the last batch that is durable.
 	persisted uint64
 	// prunable are batches of the log writer with the snapshots that they name.
@@ -104,6 +106,7 @@ func NewNode(cfg NodeConfig, host Host) (*Node, error) {
 		cfg: cfg, host: host, core: core, verifier: cfg.Verifier,
 		tally:   pbft.NewTally(cfg.Core.Quorums, cfg.Core.Window),
 		ctally:  pbft.NewCheckpointTally(cfg.Core.Quorums),
+		signing: make(map[pbft.Height]struct{}),
 		serving: make([]servingPeer, cfg.Core.Quorums.N()),
 	}
 	for i := range n.serving {
@@ -294,6 +297,7 @@ func (n *Node) Own(own ...pbft.Message) {
 		case *pbft.Vote:
 			n.Vote(m)
 		case *pbft.CheckpointVote:
+			delete(n.signing, m.Height)
 			n.CheckpointVote(m)
 		default:
 			n.core.Step(n.verifier.Own(m), &n.out)
@@ -359,6 +363,7 @@ func (n *Node) Flush() {
 		}
 	}
 	out := &n.out
+	out.Durable = n.signOnce(out.Durable)
 	if out.Empty() {
 		return
 	}

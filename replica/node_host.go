@@ -49,11 +49,14 @@ type Host interface {
 	// could take the log back below it.
 	Prune(snapshot pbft.Height)
 	// Evidence reports a new proof, Alarm what an operator must hear. With a Divergence
-	// the state here is wrong: nothing is answered from it any more, and what was written
-	// of it is neither used nor served; Execute and Install wait until the host stands
-	// still, which it reports with [Node.StandsStill].
+	// the state here is wrong: nothing is answered from it any more; Execute and Install
+	// wait until the host stands still, which it reports with [Node.StandsStill].
 	Evidence(e *pbft.Evidence)
 	Alarm(a pbft.Alarm)
+	// ForgetWrong deletes what was written of the wrong state, and reports with
+	// [Node.Forgotten]. It comes after [Node.StandsStill], once the records say that no
+	// checkpoint vote rests on that any more.
+	ForgetWrong()
 	// Healed reports that the state is right again: blocks are executed, and clients
 	// answered.
 	Healed(d *pbft.Divergence)

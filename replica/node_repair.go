@@ -6,7 +6,10 @@ import "github.com/parley-bft/parley/pbft"
 // about the order in which the host hears of it:
 //
 //	Host.Alarm         with a Divergence: execution stops, nobody is answered
-//	Node.StandsStill   it has; the core asks for a state once the records are written
+//	Node.StandsStill   it has
+//	Host.ForgetWrong   the records are written, that of the divergence too: what this replica
+//	                   says of itself after a crash does not rest on its wrong snapshots any more
+//	Node.Forgotten     they are deleted; the core asks for a state
 //	Host.Install       of a certified state at or below what was executed
 //	Node.Rebuilt       it is installed, and the log above it was executed again
 //	Host.Healed        execution goes on; or Host.Alarm again
@@ -26,6 +29,13 @@ func (n *Node) StandsStill() {
 func (n *Node) settleStill() {
 	if n.still != 0 && (n.persisted >= n.still || n.seq == 0) {
 		n.still = 0
+		n.host.ForgetWrong()
+	}
+}
+
+// Forgotten reports the end of a Host.ForgetWrong.
+func (n *Node) Forgotten() {
+	if !n.failed {
 		n.core.StandsStill(&n.out)
 	}
 }

@@ -61,6 +61,7 @@ type runnerJob struct {
 	install *pbft.Bundle
 	files   installable
 	stop    *pbft.Divergence
+	forget  bool
 	resume  bool
 }
 
@@ -111,6 +112,10 @@ func (r *runner) do(j *runnerJob) error {
 	switch {
 	case j.stop != nil:
 		return r.stopFor(j.stop)
+	case j.forget:
+		err := r.forgetWrong(r.repair.agreed)
+		r.repair.forgotten()
+		return err
 	case j.resume:
 		return r.resume()
 	case j.install == nil && r.pending:

@@ -14,11 +14,13 @@ import (
 // What a runner does when its state is found to be another one than a quorum certified:
 //
 //  1. whoever hears of it first calls stops.Add(1): no further block is executed
-//  2. stopFor: nothing is written of the state any more (life), what was written of it is
-//     deleted, and the node hears that the runner stands still
-//  3. install, of a certified state, then rebuild: the log above it is executed again, and
+//  2. stopFor: nothing is written of the state any more (life), and the node hears that the
+//     runner stands still
+//  3. forgetWrong, when the divergence is on the disk: what was written of the state is
+//     deleted
+//  4. install, of a certified state, then rebuild: the log above it is executed again, and
 //     what that came to goes to the node
-//  4. resume, or stopFor again
+//  5. resume, or stopFor again
 
 // repair is a runner's part in getting over a divergence.
 type repair struct {
@@ -37,8 +39,9 @@ type repair struct {
 	// installed is the height of the last certified state that was installed: the snapshot
 	// of it is the certified one, also where the log does not say so yet.
 	installed pbft.Height
-	// still reports that the runner stands still.
-	still func()
+	// still reports that the runner stands still, forgotten that what was written of the
+	// wrong state is deleted.
+	still, forgotten func()
 	// examine, if not nil, finds out what differs, before anything is changed.
 	examine func(d *pbft.Divergence)
 	// repaired, if not nil, hears what a repair took.
@@ -65,9 +68,6 @@ func (r *runner) stopFor(d *pbft.Divergence) error {
 	r.repair.writing.Lock()
 	r.repair.life++
 	r.repair.writing.Unlock()
-	if err := r.forgetWrong(d.Agreed); err != nil {
-		return err
-	}
 	if r.repair.examine != nil {
 		r.repair.examine(d)
 	}

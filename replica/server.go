@@ -275,7 +275,7 @@ func (s *Server) startGoroutines() {
 // signLater has checkpoint votes signed elsewhere: a BLS signature takes as long as
 // a sync, and votes for blocks must not wait for it.
 func (s *Server) signLater(e pbft.Envelope) bool {
-	if e.Message.Kind() != pbft.KindCheckpointVote {
+	if !signedLater(e.Message) {
 		return false
 	}
 	return s.aggregate.put(func() {
@@ -283,6 +283,11 @@ func (s *Server) signLater(e pbft.Envelope) bool {
 			s.post(func(n *Node) { n.Own(own) })
 		}
 	})
+}
+
+func signedLater(m pbft.Message) bool {
+	v, ok := m.(*pbft.CheckpointVote)
+	return ok && len(v.Signature) == 0
 }
 
 // work runs the jobs of a queue, one after another.

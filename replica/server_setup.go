@@ -45,6 +45,7 @@ func (s *Server) recover() (*Node, error) {
 		return nil, err
 	}
 	s.runner.repair.still = func() { s.post((*Node).StandsStill) }
+	s.runner.repair.forgotten = func() { s.post((*Node).Forgotten) }
 	s.runner.repair.examine, s.runner.repair.repaired = s.doctor.examine, s.doctor.repaired
 	var partChunks func(manifest, first []byte) int
 	if app, ok := cfg.Machine.(statemachine.PartedState); ok {

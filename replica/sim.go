@@ -156,6 +156,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		later:        s.writeLater,
 	}
 	s.runner.repair.still = func() { s.node.StandsStill() }
+	s.runner.repair.forgotten = func() { s.node.Forgotten() }
 	if f := cfg.Hooks.Applied; f != nil {
 		s.runner.applied = func(b *pbft.Block, x *statemachine.Execution) { f(s.runner.exec, b, x) }
 	}

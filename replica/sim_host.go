@@ -124,6 +124,10 @@ func (h simHost) Alarm(a pbft.Alarm) {
 	}
 }
 
+func (h simHost) ForgetWrong() {
+	h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{forget: true}) })
+}
+
 func (h simHost) Healed(d *pbft.Divergence) {
 	h.s.diverged = false
 	h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{resume: true}) })

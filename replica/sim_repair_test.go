@@ -151,12 +151,17 @@ func TestSimWrongSnapshotsAreForgotten(t *testing.T) {
 			require.Less(t, i, 40)
 			c.put(fmt.Sprint(i))
 		}
-		// Now it hears of them, and the work of its executor waits: it only learns.
+		// Now it hears of them, and its disk waits: votes for these snapshots may be on their
+		// way still, and after a crash it would say again what they say.
 		hidden = false
+		waits := WorkDisk
 		c.stuck = func(i int, w Work) bool {
-			return i == 3 && w == WorkExecute && c.sims[3].Node().Core().Diverged() != nil
+			return i == 3 && w == waits && c.sims[3].Node().Core().Diverged() != nil
 		}
 		c.until("it has learned it", 500, func() bool { return c.sims[3].Node().Core().Diverged() != nil })
+		c.round()
+		require.NotEmpty(t, wrong(), "nothing says on its disk that it has learned it")
+		waits = WorkExecute
 		c.round() // its records are written
 		require.NotEmpty(t, wrong(), "the work that would delete it waits")
 		c.stuck = nil

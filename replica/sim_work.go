@@ -133,7 +133,7 @@ func (s *Sim) signLater(e pbft.Envelope) bool {
 	if s.err != nil {
 		return true
 	}
-	if e.Message.Kind() != pbft.KindCheckpointVote {
+	if !signedLater(e.Message) {
 		return false
 	}
 	simHost{s}.later(WorkAggregate, func() error {

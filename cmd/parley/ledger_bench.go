@@ -178,7 +178,7 @@ func (b *ledgerBench) dial(ctx context.Context, ros *roster.Roster) error {
 		if err != nil {
 			return err
 		}
-		c, err := client.Dial(ctx, client.Config{Roster: ros, Key: k.Signing})
+		c, err := client.Dial(ctx, client.Config{Roster: ros, Key: k.Signing, MaxQueueing: time.Minute})
 		if err != nil {
 			return err
 		}
