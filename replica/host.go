@@ -125,7 +125,7 @@ func (h *nodeHost) Stable(b *pbft.Bundle) {
 func (h *nodeHost) Prune(snapshot pbft.Height) {
 	s := (*Server)(h)
 	s.files.put(func() {
-		if err := errors.Join(s.archive.prune(snapshot), s.folder.prune(snapshot)); err != nil {
+		if err := s.runner.prune(snapshot); err != nil {
 			s.fail(err)
 		}
 	})

@@ -43,6 +43,7 @@ const (
 	transferSaving                   // the host saves the manifest
 	transferChunks                   // asking for chunks
 	transferInstalling               // the host installs
+	transferPausing                  // no peer had the state, which will be tried again
 )
 
 // transfer is the client's side of a state transfer (DESIGN 2.5): the manifest,
@@ -71,6 +72,7 @@ type transfer struct {
 	slow int
 	turn int // rotates among equal peers
 	wait int // ticks before the next attempt after a failed install
+	vain int // attempts after which the host said ErrLater
 	// whole: all chunks are wanted, though the host could do with the first.
 	whole bool
 }
@@ -103,7 +105,7 @@ func (t *transfer) want(b *pbft.Bundle) {
 	case transferInstalling, transferOpening, transferSaving:
 		t.next = b // the host is busy with the present one
 		return
-	case transferManifest, transferChunks:
+	case transferManifest, transferChunks, transferPausing:
 		t.n.host.CloseTransfer(t.bundle.Height())
 	}
 	t.begin(b)
@@ -122,7 +124,7 @@ func (t *transfer) begin(b *pbft.Bundle) {
 func (t *transfer) reset() {
 	t.bundle, t.phase = nil, transferIdle
 	t.asked, t.missing = t.asked[:0], nil
-	t.total, t.got, t.checking, t.slow, t.wait = 0, 0, 0, 0, 0
+	t.total, t.got, t.checking, t.slow, t.wait, t.vain = 0, 0, 0, 0, 0, 0
 	t.manifest, t.first = nil, nil
 }
 
@@ -200,6 +202,12 @@ func (t *transfer) demand(total int) {
 }
 
 func (t *transfer) tick() {
+	if t.phase == transferPausing {
+		if t.wait--; t.wait <= 0 {
+			t.open()
+		}
+		return
+	}
 	if t.phase != transferManifest && t.phase != transferChunks {
 		return
 	}
@@ -324,11 +332,14 @@ func (n *Node) Installed(b *pbft.Bundle, err error) {
 		return
 	}
 	if err != nil {
-		if !t.superseded() {
+		switch {
+		case t.superseded():
+		case errors.Is(err, ErrLater):
+			t.phase, t.wait = transferPausing, t.cfg.Pause<<min(t.vain, maxVain)
+			t.vain++
+		default:
 			t.whole = t.whole || errors.Is(err, ErrWhole)
-			t.phase = transferOpening
-			t.missing, t.got, t.total = nil, 0, 0
-			n.host.OpenTransfer(b)
+			t.open()
 		}
 		return
 	}
@@ -345,6 +356,21 @@ func (n *Node) Installed(b *pbft.Bundle, err error) {
 // ErrWhole, in [Node.Installed], says that the application's state cannot be had from
 // peers part by part: all chunks of the snapshot are wanted.
 var ErrWhole = errors.New("the whole snapshot is wanted")
+
+// ErrLater, in [Node.Installed], says that no peer has the application's state at the
+// moment: it is tried again after a pause, or with a later snapshot as soon as one is
+// certified.
+var ErrLater = errors.New("the state cannot be had at the moment")
+
+// maxVain is how often the pause after an ErrLater doubles at most.
+const maxVain = 5
+
+// open begins anew with the same bundle.
+func (t *transfer) open() {
+	t.phase = transferOpening
+	t.missing, t.got, t.total = nil, 0, 0
+	t.n.host.OpenTransfer(t.bundle)
+}
 
 // end ends the transfer and returns what is wanted next.
 func (t *transfer) end() (next *pbft.Bundle) {

@@ -43,7 +43,7 @@ type recovered struct {
 //     after a crash in between the transfer begins again and finds the file there.
 //   - The log is pruned only below a snapshot that is durable here, since the core
 //     asks for it only after Checkpointed or Installed. So the newest snapshot that
-//     is there reaches the log; if it is damaged, the one before does as long as
+//     is there reaches the log; if it is damaged, or names a state that is not here, the one before does as long as
 //     Retain is at least a checkpoint interval. An old snapshot is deleted only when
 //     the records of a later stable one are durable, so the newest that is left is
 //     not above the log's committed height.
@@ -82,6 +82,11 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 				return nil, err
 			}
 			break
+		}
+		if errors.Is(damage, statemachine.ErrStateElsewhere) {
+			// It stays: what is in it besides need not come from a peer.
+			logger.Warn("the state of a snapshot is not here, trying an older one", "height", h, "error", damage)
+			continue
 		}
 		logger.Error("snapshot is damaged, trying an older one", "height", h, "error", damage)
 		if err := r.folder.remove(h); err != nil {
@@ -153,7 +158,8 @@ func forgetUnconfirmed(r *runner) error {
 }
 
 // restoreLocal loads a snapshot of this replica's own. Only the proof that its bytes are
-// not those that were written is damage, for which it may be removed. A disk that did
+// not those that were written is damage, for which it may be removed; that the state which
+// it names is not here is reported as damage, too. A disk that did
 // not answer may answer the next time, and an application that cannot take the right
 // bytes could not take those of an older snapshot or of a peer either: these end the
 // start.
@@ -165,7 +171,7 @@ func restoreLocal(r *runner, h pbft.Height) (damage, err error) {
 	if err == nil {
 		err = r.folder.restore(h, r.exec)
 	}
-	if errors.Is(err, snapshot.ErrCorrupt) {
+	if errors.Is(err, snapshot.ErrCorrupt) || errors.Is(err, statemachine.ErrStateElsewhere) {
 		return err, nil
 	}
 	var halt statemachine.Halt

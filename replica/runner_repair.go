@@ -178,6 +178,8 @@ func (r *runner) rebuild(b *pbft.Bundle) error {
 // parts is what a runner needs to get an application's state part by part.
 type parts struct {
 	app statemachine.PartedState // nil if the application's state has no parts
+	// keeper is the application if its snapshots only name states, which it keeps itself.
+	keeper statemachine.SnapshotKeeper
 	// sync makes the application's state that of the header.
 	sync func(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error)
 	// missing is set while what is there is no state: from before an installation changes
@@ -203,15 +205,17 @@ type partial interface {
 
 // byParts tells whether the application gets its state part by part. A state that is to be
 // repaired does, also where the whole snapshot is here: what is damaged may lie beneath
-// what an application compares when it restores one.
+// what an application compares when it restores one. So does one that keeps the states of
+// its snapshots: there is no other way to get one.
 func (r *runner) byParts(files installable) (partial, bool) {
 	p, ok := files.(partial)
-	return p, ok && r.parts.app != nil && (p.part() || r.repair.due && !r.parts.whole)
+	return p, ok && r.parts.app != nil && (p.part() || r.parts.keeper != nil || r.repair.due && !r.parts.whole)
 }
 
 // installParts makes the state that of a snapshot of which only the executor's part is
 // needed: the application gets its own from peers, and only what differs from what
-// it has. The snapshot's file is then written from the state.
+// it has. The snapshot's file is then written from the state; that of an application which
+// keeps the states of its snapshots is here already.
 func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 	stats, err := r.syncParts(files)
 	var halt statemachine.Halt
@@ -220,10 +224,16 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 	case errors.As(err, &halt), errors.Is(err, errStopping), errors.Is(err, ErrStore):
 		return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
 	default:
-		r.logger.Warn("the state cannot be had part by part, the whole snapshot will be transferred", "checkpoint", b.Height(), "error", err)
 		if r.parts.missing.Load() && !r.pending {
 			r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
 		}
+		if r.parts.keeper != nil {
+			r.logger.Warn("the state cannot be had part by part at the moment, it will be tried again", "checkpoint", b.Height(), "error", err)
+			files.close()
+			r.installed(b, ErrLater)
+			return nil
+		}
+		r.logger.Warn("the state cannot be had part by part, the whole snapshot will be transferred", "checkpoint", b.Height(), "error", err)
 		r.parts.whole = true
 		files.close()
 		r.installed(b, ErrWhole)

@@ -50,6 +50,9 @@ func (s *Server) recover() (*Node, error) {
 	var partChunks func(manifest, first []byte) int
 	if app, ok := cfg.Machine.(statemachine.PartedState); ok {
 		s.runner.parts.app, s.runner.parts.sync, partChunks = app, s.syncState, PartChunks
+		if k, ok := app.(statemachine.SnapshotKeeper); ok && k.KeepsSnapshots() {
+			s.runner.parts.keeper = k
+		}
 	}
 	rec, err := recoverState(s.runner, s.logger)
 	if err != nil {

@@ -99,10 +99,7 @@ func (h simHost) Stable(b *pbft.Bundle) {
 }
 
 func (h simHost) Prune(snapshot pbft.Height) {
-	h.later(WorkFiles, func() error {
-		r := h.s.runner
-		return errors.Join(r.archive.prune(snapshot), r.folder.prune(snapshot))
-	})
+	h.later(WorkFiles, func() error { return h.s.runner.prune(snapshot) })
 }
 
 func (h simHost) Evidence(e *pbft.Evidence) {

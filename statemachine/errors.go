@@ -25,6 +25,9 @@ var (
 	ErrOutOfOrder = errors.New("block out of order")
 	// ErrPruned: the state at a height is not kept any more (see [HistoryQuerier]).
 	ErrPruned = errors.New("state at that height is not kept any more")
+	// ErrStateElsewhere: a snapshot names the application's state, which is not kept here
+	// (see [SnapshotKeeper]).
+	ErrStateElsewhere = errors.New("the snapshot's state is not here: it has to come from another replica")
 	// ErrSnapshotFormat: a snapshot's bytes do not decode.
 	ErrSnapshotFormat = errors.New("malformed snapshot")
 )

@@ -3,6 +3,7 @@ package statemachine
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,11 +15,11 @@ import (
 // Restore replaces everything by a snapshot. It checks that the session table
 // and the application turn out to have the digests in the header; the caller has
 // compared the header with a certificate ([ReadHeader], or [Executor.Digests]
-// afterwards). Errors: ErrSnapshotFormat, a *[MismatchError], the application's
+// afterwards). Errors: ErrSnapshotFormat, ErrStateElsewhere, a *[MismatchError], the application's
 // or r's own.
 //
 // As long as the application's part has not been reached an error leaves the
-// executor as it was; after that it refuses everything (ErrBroken) until a
+// executor as it was, and so does one that wraps ErrStateElsewhere; after that it refuses everything (ErrBroken) until a
 // Restore succeeds. A quarantine stays.
 //
 // No method but Admissible, Lookup, Position and Quarantine may run meanwhile:
@@ -76,7 +77,9 @@ func (e *Executor) readPart(r *stream.Reader) (*executorPart, error) {
 // adopt has the application's state restored and makes p the executor's.
 func (e *Executor) adopt(p *executorPart, restore func() error) error {
 	if err := e.restoreApp(&p.header, restore); err != nil {
-		e.broken = err
+		if !errors.Is(err, ErrStateElsewhere) {
+			e.broken = err
+		}
 		return err
 	}
 	e.leaves, e.broken = p.leaves, nil

@@ -243,7 +243,7 @@ func (h *history) restoresInto(m, other statemachine.StateMachine, future []stat
 	}
 	// A reader that returns one byte at a time is a legal reader.
 	r := bytes.NewReader(b)
-	if err := other.Restore(io.MultiReader(oneByte{r}, r)); err != nil {
+	if err := restore(m, other, len(h.blocks)-len(future), io.MultiReader(oneByte{r}, r)); err != nil {
 		return fmt.Errorf("restoring: %w", err)
 	}
 	if r.Len() > 0 {
@@ -314,7 +314,7 @@ func checkDamaged(h *history) error {
 	if err := victim.Restore(io.MultiReader(bytes.NewReader(good[:len(good)/2]), failing{broken})); err == nil {
 		return errors.New("the reader failed half way and restoring returned no error")
 	}
-	if err := victim.Restore(bytes.NewReader(good)); err != nil {
+	if err := restore(m, victim, len(h.blocks), bytes.NewReader(good)); err != nil {
 		return fmt.Errorf("a good snapshot after bad ones: %w", err)
 	}
 	return same(m, victim)

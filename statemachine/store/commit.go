@@ -101,6 +101,7 @@ func (s *Store) lowest(last uint64) uint64 {
 // prune lets go of what only heights need that are not kept. What of it is in the
 // database goes with the next flush. mu is held.
 func (s *Store) prune() {
+	s.letGo()
 	oldest := s.lowest(s.last)
 	s.oldest.Store(oldest)
 	n := 0

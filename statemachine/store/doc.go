@@ -51,7 +51,9 @@
 // after one whole block, [Store.Durable] or a later one, with its history and its proofs. A [Machine] begins in its initial
 // state, as every state machine does; if the first thing that it is told is to restore
 // a snapshot that the last process took, the store goes back to that height at the cost
-// of what changed since, and does not read the snapshot's content. A store that is used
+// of what changed since. The snapshots of a machine on a disk only name their states, which
+// stay readable until [Machine.ReleaseSnapshots]; who does not have the state that one
+// names gets it by [Store.Sync]. Those of [Store.Snapshot], and of a machine in memory, hold all of it. A store that is used
 // without a machine goes on where [Store.Heights] says.
 //
 // The folder belongs to one process, which locks it; whoever comes second gets

@@ -66,6 +66,7 @@ var (
 // that the last process took.
 func NewMachine(s *Store, h Handler) (*Machine, error) {
 	m := &Machine{store: s, handler: h}
+	s.keeps = s.cfg.Dir != ""
 	m.blocks, _ = h.(Blocks)
 	if !s.isNew() {
 		m.stale.Store(true)
@@ -164,16 +165,21 @@ func (m *Machine) Digest() crypto.Digest {
 	return d
 }
 
-// Snapshot is the store's.
+// Snapshot is the store's in memory. On a disk it names the state, which the store keeps
+// (see [Machine.KeepsSnapshots]).
 func (m *Machine) Snapshot() (statemachine.Snapshot, error) {
 	if err := m.fresh(); err != nil {
 		return nil, err
+	}
+	if m.store.keeps {
+		return m.store.keep()
 	}
 	return m.store.Snapshot()
 }
 
 // Restore is the store's. A state that a [Checker] refuses is an error, after which the
-// machine has that state, and must be given another.
+// machine has that state, and must be given another. The error wraps
+// [statemachine.ErrStateElsewhere] if r names a state that the store does not have.
 func (m *Machine) Restore(r io.Reader) error {
 	if err := m.store.Restore(r); err != nil {
 		return err

@@ -37,16 +37,12 @@ func TestRestoredStateSurvivesACrash(t *testing.T) {
 	put(one, 1, "a", "1")
 	put(one, 2, "b", "2")
 	digest := one.Digest()
-	snap, err := one.Snapshot()
-	require.NoError(t, err)
-	var saved bytes.Buffer
-	_, err = snap.WriteTo(&saved)
-	require.NoError(t, err)
-	require.NoError(t, snap.Close())
+	saved := machineSnapshot(t, one)
 
 	dir := t.TempDir()
 	two := open(dir)
-	require.NoError(t, two.Restore(bytes.NewReader(saved.Bytes())))
+	require.ErrorIs(t, two.Restore(bytes.NewReader(saved)), statemachine.ErrStateElsewhere)
+	syncFrom(t, two, one, 2)
 	two.Restored(2)
 	loaded := database(dir)
 	for h := uint64(3); h < 8; h++ { // more than are kept
@@ -57,7 +53,7 @@ func TestRestoredStateSurvivesACrash(t *testing.T) {
 	crashed := filepath.Join(t.TempDir(), "state")
 	require.NoError(t, os.CopyFS(crashed, os.DirFS(dir)))
 	three := open(crashed)
-	require.NoError(t, three.Restore(bytes.NewReader(saved.Bytes())))
+	require.NoError(t, three.Restore(bytes.NewReader(saved)))
 	three.Restored(2)
 	require.Equal(t, digest, three.Digest())
 	require.Equal(t, loaded, database(crashed), "it was loaded again")

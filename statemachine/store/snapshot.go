@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/parley-bft/parley/crypto"
@@ -58,7 +59,9 @@ func (s *Store) note(height uint64) {
 		return
 	}
 	s.snapshots = append(s.snapshots, height)
-	s.snapshots = s.snapshots[max(0, len(s.snapshots)-keepSnapshots):]
+	if !s.keeps {
+		s.snapshots = s.snapshots[max(0, len(s.snapshots)-keepSnapshots):]
+	}
 	s.prune()
 }
 
@@ -90,17 +93,23 @@ func (f *frozen) Close() error { f.release(); return nil }
 // store is as it was; such an error wraps [ErrSnapshot] unless it is r's own.
 //
 // If the store still has a height with the same digest, it returns to that, at the cost
-// of what changed since.
+// of what changed since. A snapshot that only names its state (see [Machine.Snapshot]) can be
+// restored no other way: the error then wraps [statemachine.ErrStateElsewhere].
 func (s *Store) Restore(src io.Reader) error {
 	if err := s.err(); err != nil {
 		return err
 	}
 	r := stream.NewReader(src)
-	if magic := r.Uint64(); r.Err() == nil && magic != snapshotMagic {
+	magic := r.Uint64()
+	if r.Err() == nil && magic != snapshotMagic && magic != keptMagic {
 		r.Fail("it begins with %016x", magic)
 	}
 	var digest crypto.Digest
-	if r.Fixed(digest[:]); r.Err() != nil {
+	r.Fixed(digest[:])
+	if magic == keptMagic {
+		_ = r.End()
+	}
+	if r.Err() != nil {
 		return snapshotError(r.Err())
 	}
 	s.block.reset()
@@ -112,6 +121,9 @@ func (s *Store) Restore(src io.Reader) error {
 			}
 			return s.rollback(t)
 		}
+	}
+	if magic == keptMagic {
+		return fmt.Errorf("%w: its digest is %v", statemachine.ErrStateElsewhere, digest)
 	}
 	l, err := newLoader(s)
 	if err != nil {

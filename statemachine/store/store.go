@@ -28,6 +28,10 @@ type Store struct {
 	epoch atomic.Uint64
 	// flushes counts what changed the database.
 	flushes atomic.Uint64
+	// released: snapshots of lower heights are not needed any more.
+	released atomic.Uint64
+	// keeps: heights of snapshots stay until they are released, however many there are.
+	keeps bool
 
 	// mu is held for writing by whatever changes the fields below. The goroutine that
 	// the store belongs to reads them without.

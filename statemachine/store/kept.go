@@ -1,0 +1,82 @@
+package store
+
+import (
+	"io"
+
+	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/stream"
+)
+
+// A machine's snapshots on a disk do not hold the state. The state is there already, in
+// the database, and so is each state that is kept; a copy of ten million entries for each
+// snapshot would cost a gigabyte of writing and hashing, and blocks would wait for it. So
+// such a snapshot, in the encoding of package stream, is magic and the state's digest, and
+// the height stays readable until [Machine.ReleaseSnapshots]. Who has the height returns
+// to it; who does not gets it from another replica ([Store.Sync]).
+
+const keptMagic = uint64(0x7061726c65796b31) // "parleyk1"
+
+var _ statemachine.SnapshotKeeper = (*Machine)(nil)
+
+// KeepsSnapshots tells whether the machine's snapshots only name a state that the store
+// keeps: on a disk they do, in memory they hold it.
+func (m *Machine) KeepsSnapshots() bool { return m.store.keeps }
+
+// ReleaseSnapshots lets go of the heights of snapshots below one.
+func (m *Machine) ReleaseSnapshots(below uint64) {
+	r := &m.store.released
+	for old := r.Load(); old < below && !r.CompareAndSwap(old, below); old = r.Load() {
+	}
+}
+
+// namedState is a snapshot that names a height.
+type namedState struct {
+	s      *Store
+	digest crypto.Digest
+	// durable is closed when the height is on the disk, or the store has failed; nil: it is.
+	durable chan struct{}
+}
+
+// keep makes a snapshot of the last committed state that names it.
+func (s *Store) keep() (statemachine.Snapshot, error) {
+	d, err := s.Digest()
+	if err != nil {
+		return nil, err
+	}
+	if !s.begun {
+		return s.Snapshot() // of nothing: there is no height to return to
+	}
+	s.note(s.last)
+	if err := s.flushSoon(); err != nil {
+		return nil, err
+	}
+	return &namedState{s, d, s.syncing}, nil
+}
+
+// WriteTo writes the snapshot, once the state that it names is durable.
+func (k *namedState) WriteTo(dst io.Writer) (int64, error) {
+	if k.durable != nil {
+		<-k.durable
+	}
+	if f := k.s.failed.Load(); f != nil {
+		return 0, f
+	}
+	w := stream.NewWriter(dst)
+	w.Uint64(keptMagic)
+	w.Fixed(k.digest[:])
+	return w.Flush()
+}
+
+// Close has nothing to let go of: the height stays until it is released.
+func (k *namedState) Close() error { return nil }
+
+// letGo drops the heights of snapshots that were released. mu is held.
+func (s *Store) letGo() {
+	below, n := s.released.Load(), 0
+	for ; n < len(s.snapshots) && s.snapshots[n] < below; n++ {
+	}
+	if n > 0 {
+		s.snapshots = append([]uint64(nil), s.snapshots[n:]...)
+	}
+}
