@@ -45,7 +45,15 @@ func TestSnapshotsThatNameStates(t *testing.T) {
 	for i := range 10 {
 		c.submit(i%2, fmt.Sprintf("put large-%d %s", i, large))
 	}
+	c.deaf.Store(true)
 	c.start(2)
+	c.eventually("an attempt in vain, as nobody gives parts", func() bool {
+		vain := make(chan int, 1)
+		c.servers[2].post(func(n *Node) { vain <- n.transfer.vain })
+		return <-vain > 1
+	})
+	require.NotZero(t, c.servers[2].Status().Transfer, "it says what it waits for")
+	c.deaf.Store(false)
 	c.inService(2)
 	require.NotNil(t, c.servers[2].runner.repair.stats, "part by part")
 	require.Greater(t, c.servers[2].runner.repair.stats.Received, int64(30*len(large)))
