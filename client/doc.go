@@ -91,7 +91,8 @@
 //
 // [Client.ReadCertified] asks one replica, which proves its answer: a path from the key to
 // the digest of the state, the certificate of the checkpoint that covers that digest, and
-// the block's header, whose time says how old the state is. [Client.ReadAt] asks for an
+// the block's header, whose time says how old the state is; if that is too old the primary
+// is asked for a new checkpoint, also where nothing happens. [Client.ReadAt] asks for an
 // earlier state, and believes more than F.
 //
 // # Watching

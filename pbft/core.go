@@ -106,6 +106,7 @@ type Core struct {
 	unrecorded bool
 	// proposed is the height of this replica's last proposal of the view.
 	proposed Height
+	refresh  bool // somebody asked for a checkpoint (Refresh)
 	follower bool
 	rejoin   rejoin
 	rejoined Height // no statement for a height up to this one is sent (R23)

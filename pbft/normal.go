@@ -207,7 +207,7 @@ func (c *Core) tryPropose(out *Output) {
 			// Who owes nothing had as long to ask for more as the last block took.
 			requests, full, emptied = c.pool.cut(c.cfg.MaxBlockBytes, c.cfg.MaxBlockRequests, c.expiry(), c.pool.leastDebt()+1)
 		}
-		if len(requests) == 0 && (!idle || !c.receiptDue()) || len(requests) > 0 && !full && onlyFull {
+		if len(requests) == 0 && (!idle || !c.receiptDue() && !c.refreshDue()) || len(requests) > 0 && !full && onlyFull {
 			return
 		}
 		c.propose(requests, emptied || len(requests) == 0, out)
@@ -258,12 +258,15 @@ func (c *Core) propose(requests []*Request, emptied bool, out *Output) {
 	}
 	// The last block before the primary falls idle is a checkpoint, so receipts
 	// come soon under light load; the gap keeps the cost bounded under any load.
-	// A block without requests is there for nothing else (receiptDue).
+	// A block without requests is there for nothing else (receiptDue, refreshDue).
 	gap := c.checkpointGap(h.Height)
 	if len(requests) == 0 {
 		gap = c.cfg.MinCheckpointGap
 	}
 	h.Checkpoint = emptied && !c.IsSnapshot(h.Height) && h.Time >= checkpoint.Add(gap)
+	if h.Checkpoint || c.IsSnapshot(h.Height) {
+		c.refresh = false
+	}
 	p := &PrePrepare{Block: NewBlock(h, requests)}
 	c.counters.Proposed++
 	c.seen[h.Height], c.proposed = p, h.Height

@@ -30,7 +30,7 @@ func (c *Core) resetView(v View) {
 	c.base, c.baseDone = BlockRef{}, false
 	c.tip, c.tipSet = BlockRef{}, false
 	clear(c.seen)
-	c.proposed = 0
+	c.proposed, c.refresh = 0, false
 	c.prepared, c.viewCommit = nil, nil
 	c.sentCommit, c.hasCommit = BlockRef{}, false
 	c.pool.reset(c.ticks)

@@ -169,6 +169,9 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 	return c.proves(p), nil
 }
 
+// Refresh implements backend.
+func (s *Server) Refresh() { s.post((*Node).Refresh) }
+
 // Certified implements api.ParleyServer.
 func (s *clientService) Certified(ctx context.Context, q *api.CertifiedRequest) (*api.CertifiedResponse, error) {
 	if len(q.Key) > s.limits.MaxQueryBytes {
@@ -177,12 +180,18 @@ func (s *clientService) Certified(ctx context.Context, q *api.CertifiedRequest) 
 	p, err := s.backend.Certified(ctx, q.Key)
 	switch {
 	case err == nil:
+		if uint64(p.Time().UnixNano()) < q.After {
+			s.backend.Refresh()
+		}
 		return &api.CertifiedResponse{State: api.CertifiedResponse_STATE_FOUND, Proof: p.Encode()}, nil
 	case ctx.Err() != nil:
 		return nil, status.FromContextError(ctx.Err()).Err()
 	case errors.Is(err, ErrNoQueries):
 		return nil, status.Error(codes.Unimplemented, "the application proves nothing of its state")
 	case errors.Is(err, ErrNotCertified):
+		if q.After > 0 {
+			s.backend.Refresh()
+		}
 		return &api.CertifiedResponse{State: api.CertifiedResponse_STATE_NOT_CERTIFIED}, nil
 	case errors.Is(err, ErrPruned):
 		return &api.CertifiedResponse{State: api.CertifiedResponse_STATE_PRUNED}, nil

@@ -150,6 +150,8 @@ func (b *fakeBackend) Pieces(ctx context.Context, q *store.PiecesQuery) (*store.
 	return b.pieces(ctx, q)
 }
 
+func (b *fakeBackend) Refresh() {}
+
 func (b *fakeBackend) AwaitCertified(ctx context.Context, h pbft.Height) error {
 	return b.await(ctx, h)
 }

@@ -326,6 +326,13 @@ func (n *Node) Checkpointed(s pbft.CheckpointStatement) {
 // Gather has the core, as primary, cut only full blocks until Cut; see [pbft.Core.Gather].
 func (n *Node) Gather() { n.core.Gather() }
 
+// Refresh has the core make a checkpoint; see [pbft.Core.Refresh].
+func (n *Node) Refresh() {
+	if !n.failed {
+		n.core.Refresh(&n.out)
+	}
+}
+
 // Cut has the core propose what waits.
 func (n *Node) Cut() {
 	if !n.failed {

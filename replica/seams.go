@@ -66,6 +66,10 @@ type backend interface {
 	// key to. Errors: ErrNoQueries, ErrNotCertified, ErrPruned, ErrStore.
 	Certified(ctx context.Context, key []byte) (*receipt.State, error)
 
+	// Refresh asks for a new checkpoint, though nothing was executed since the last. Only
+	// the primary makes one.
+	Refresh()
+
 	// Links returns which blocks changed something after a position of the feed, up to the
 	// latest certified checkpoint and with the proof that these are all, or up to a height
 	// that is not 0. Errors: ErrNoQueries, ErrNotCertified, ErrPruned.

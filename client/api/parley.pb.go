@@ -1148,8 +1148,12 @@ func (x *QueryResponse) GetState() QueryResponse_State {
 }
 
 type CertifiedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Block time, in nanoseconds since 1970, that the state should have reached; 0 if any
+	// will do. If this replica is the primary and has none that has, it makes a checkpoint, also
+	// where nothing was executed since the last. It does not wait for it: ask again.
+	After         uint64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1189,6 +1193,13 @@ func (x *CertifiedRequest) GetKey() []byte {
 		return x.Key
 	}
 	return nil
+}
+
+func (x *CertifiedRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
 }
 
 type CertifiedResponse struct {
@@ -2098,9 +2109,10 @@ const file_parley_proto_rawDesc = "" +
 	"\vSTATE_AHEAD\x10\x01\x12\x10\n" +
 	"\fSTATE_PRUNED\x10\x02\x12\x14\n" +
 	"\x10STATE_NO_HISTORY\x10\x03B\v\n" +
-	"\t_prepared\"$\n" +
+	"\t_prepared\":\n" +
 	"\x10CertifiedRequest\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\"\xbf\x01\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x04R\x05after\"\xbf\x01\n" +
 	"\x11CertifiedResponse\x128\n" +
 	"\x05state\x18\x01 \x01(\x0e2\".parley.v1.CertifiedResponse.StateR\x05state\x12\x14\n" +
 	"\x05proof\x18\x02 \x01(\fR\x05proof\"Z\n" +
