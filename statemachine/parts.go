@@ -88,7 +88,8 @@ type PartedState interface {
 	// SyncState makes the state that of the target, getting only what differs. It is called
 	// as Restore is: nothing else runs meanwhile. After an error the state is unspecified until
 	// SyncState or Restore succeeds; SyncState then goes on where it ended, for the
-	// same target or a later one.
+	// same target or a later one. It ends with an error of its own only if peers say that they
+	// do not have the state: while they are silent it asks them again, until ctx ends.
 	SyncState(ctx context.Context, want StateTarget) (StateSyncStats, error)
 
 	// CompareState finds the first keys at which the state after the block at

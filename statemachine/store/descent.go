@@ -24,11 +24,13 @@ type descent struct {
 	load  func(c *child) *node // of the tree here; panics with a *[Failure]
 	visit visitor
 
-	todo  []item // the next one is the last
-	peers []peer
-	next  int   // the peer whose turn it is
-	why   error // what the last peer said that gave nothing
-	jobs  []*job
+	todo []item // the next one is the last
+	// assembly is the long value that is being put together, nil if there is none.
+	assembly *assembly
+	peers    []peer
+	next     int   // the peer whose turn it is
+	why      error // what the last peer said that gave nothing
+	jobs     []*job
 	// answers has room for one of each peer, so nobody who asks is ever held up.
 	answers chan *answer
 	asking  sync.WaitGroup
@@ -60,6 +62,8 @@ type item struct {
 	here   *child        // what has the same keys here, as far as any has
 	low    crypto.Digest // no path at or below it is less
 	held   *held         // a part whose place this one tells
+	long   *pieceList    // what the leaf's value is made of, once that is known
+	piece  int           // the number of the piece that is wanted, from 1 on
 }
 
 // held is a part that is there, whose place is not known yet.
@@ -91,7 +95,7 @@ func newDescent(want Sync, stats *SyncStats) *descent {
 
 // run walks from the root, or as far as the visitor wants to know at once.
 func (w *descent) run(ctx context.Context, here *child) (done bool, err error) {
-	w.todo, w.jobs = nil, nil
+	w.todo, w.jobs, w.assembly = nil, nil, nil
 	if w.want.Digest == proof.StateDigest(crypto.Digest{}) {
 		if here != nil {
 			w.visit.absent(here)
@@ -110,15 +114,21 @@ func (w *descent) check(it *item, p *part) error {
 	switch {
 	case p.kind == answerNone:
 		return errPart
+	case it.piece > 0:
+		if !it.isPiece(p) {
+			return fmt.Errorf("not piece %d of the value of key %x", it.piece, it.leaf.name)
+		}
+	case p.kind == answerPiece:
+		return fmt.Errorf("a piece of a value, where none was asked for")
 	case it.leaf != nil:
-		if p.kind != answerLeaf || p.leaf != *it.leaf {
+		if !p.isLeaf() || p.leaf != *it.leaf {
 			return fmt.Errorf("not the leaf of key %x", it.leaf.name)
 		}
 	case it.top():
 		if got := proof.StateDigest(p.digest()); got != w.want.Digest {
 			return fmt.Errorf("a root that makes digest %v", got)
 		}
-	case p.kind == answerLeaf || p.digest() != it.digest:
+	case p.isLeaf() || p.digest() != it.digest:
 		return fmt.Errorf("not the node with digest %v", it.digest)
 	}
 	return nil
@@ -127,9 +137,17 @@ func (w *descent) check(it *item, p *part) error {
 // merge compares a part with what is here.
 func (w *descent) merge(it *item, p *part) {
 	switch {
-	case p.kind != answerLeaf:
+	case it.piece > 0:
+		w.mergePiece(it, p)
+	case !p.isLeaf():
 		w.stats.Nodes++
 		w.node(it, p, p.node.someLeaf())
+	case p.kind == answerLong && it.leaf != nil:
+		long := *it
+		long.long = &pieceList{p.size, p.pieces}
+		w.todo = append(w.todo, long)
+	case p.kind == answerLong: // the only one, which is asked for by its key now
+		w.leaf(it.turns, it.here, &p.leaf, nil, false)
 	case it.leaf != nil:
 		w.stats.Values++
 		w.visit.value(it.leaf, p.val)
@@ -257,11 +275,22 @@ func (w *descent) leaf(turns []byte, here, there *child, value []byte, known boo
 
 // cut takes the next items that are to be asked for.
 func (w *descent) cut() *job {
+	if w.assembly != nil {
+		return w.cutPiece()
+	}
 	var items []item
 	for len(w.todo) > 0 && len(items) < batchSize {
 		it := w.todo[len(w.todo)-1]
+		if it.long != nil && len(items) > 0 {
+			break
+		}
 		w.todo = w.todo[:len(w.todo)-1]
-		if !w.visit.skip(&it.low) {
+		switch {
+		case w.visit.skip(&it.low):
+		case it.long != nil:
+			w.begin(it)
+			return w.cutPiece()
+		default:
 			items = append(items, it)
 		}
 	}
@@ -276,6 +305,10 @@ func (w *descent) cut() *job {
 // again puts items back that were not answered.
 func (w *descent) again(items []item) {
 	for _, it := range slices.Backward(items) {
-		w.todo = append(w.todo, it)
+		if it.piece > 0 {
+			w.assembly.todo = append(w.assembly.todo, it.piece-1)
+		} else {
+			w.todo = append(w.todo, it)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,6 +12,15 @@ import (
 // answered, so a slow peer holds up nobody but itself. A request that is late is given to
 // another peer as well; the first answer that is true counts, and the others are called
 // off.
+//
+// A peer may give nothing: it says that it does not have what it is asked for, perhaps not
+// yet, or it is silent. It is then asked again after a pause that doubles, a silent one
+// with a timeout that doubles, and only while nobody else answers in time. One true answer
+// and it is like the others again. It ends without a result ([ErrPeers]) when nobody who
+// did not lie is left that gave anything the last few times, and somebody of these says
+// that it has nothing. While all of them are silent it does not end: who answers nothing
+// cannot be asked for the whole state either, so there is nothing better to do than to wait,
+// as long as the caller's context lets it.
 
 // job is a request that is under way, at one peer or at several.
 type job struct {
@@ -24,16 +34,24 @@ type try struct {
 	peer   int
 	cancel context.CancelFunc
 	ticks  int // since it was sent
+	slow   int // how often its time was doubled
 }
 
 // lateTicks is for how many ticks a peer may have a request before it is late, and
-// ticksPerTimeout how many make the time after which it is given up.
+// ticksPerTimeout how many make the time after which it is given up; both double, up to
+// maxSlow times, for a peer that was silent. restTicks is the first pause of a peer that
+// gave nothing, which doubles maxRests times, and enoughFails after how many times in a
+// row it counts as one that has nothing.
 const (
 	lateTicks       = 2
 	ticksPerTimeout = 16
+	maxSlow         = 3
+	restTicks       = 2
+	maxRests        = 4
+	enoughFails     = 3
 )
 
-func (t *try) late() bool { return t.ticks >= lateTicks }
+func (t *try) late() bool { return t.ticks >= lateTicks<<t.slow }
 
 // late tells that all who have the job have had it for long.
 func (j *job) late() bool {
@@ -61,17 +79,40 @@ type answer struct {
 
 // peer is what is known of one.
 type peer struct {
-	state peerState
-	busy  *try
+	busy *try
+	lied bool // it is not asked any more
+	// fails is how many times in a row it gave nothing, silent how many of the last of them it
+	// did not answer, and rest for how many ticks it is left alone.
+	fails, silent, rest int
 }
 
-type peerState uint8
+// failed notes that a peer gave nothing; said tells that it said so.
+func (p *peer) failed(said bool) {
+	p.rest = restTicks << min(p.fails, maxRests)
+	p.fails++
+	if p.silent++; said {
+		p.silent = 0
+	}
+}
 
-const (
-	peerGood   peerState = iota
-	peerSilent           // once
-	peerOut              // lied, or was silent again
-)
+// gave notes a true answer.
+func (p *peer) gave() { p.fails, p.silent, p.rest = 0, 0, 0 }
+
+// spent tells whether it is of no use to ask on.
+func (w *descent) spent() bool {
+	honest, absent := false, false
+	for i := range w.peers {
+		p := &w.peers[i]
+		switch {
+		case p.lied:
+			continue
+		case p.fails < enoughFails:
+			return false
+		}
+		honest, absent = true, absent || p.silent == 0
+	}
+	return absent || !honest
+}
 
 // ask asks until nothing is left to be asked for. When it returns nobody is asking.
 func (w *descent) ask(ctx context.Context) (done bool, err error) {
@@ -92,17 +133,17 @@ func (w *descent) ask(ctx context.Context) (done bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if !w.visit.full() {
+		if !w.full() {
 			w.assign(ctx)
 		}
 		switch {
 		case len(w.jobs) > 0:
-		case w.visit.full():
+		case w.full():
 			return false, nil
-		case len(w.todo) == 0:
+		case len(w.todo) == 0 && w.assembly == nil:
 			return true, nil
 		case slices.ContainsFunc(w.peers, func(p peer) bool { return p.busy != nil }): // called off, and back soon
-		default:
+		case w.spent():
 			return false, fmt.Errorf("%w: %w", ErrPeers, w.why)
 		}
 		select {
@@ -138,27 +179,35 @@ func (w *descent) assign(ctx context.Context) {
 	}
 }
 
-// idle returns the next peer that is to be asked: one that was good so far, or one that
-// was silent, if no other is left that answers.
-func (w *descent) idle() (int, bool) {
-	n := len(w.peers)
-	wanted := peerSilent
+// idle returns the next peer that is to be asked: one that gave something the last time,
+// or, if no such one is left that answers in time, of those that have rested the one that
+// failed the least, one at a time.
+func (w *descent) idle() (best int, ok bool) {
+	trusted, doubtful := false, false // there is one that answers in time, or may
 	for i := range w.peers {
-		if p := &w.peers[i]; p.state == peerGood && (p.busy == nil || !p.busy.late()) {
-			wanted = peerGood
-		} else if p.state == peerSilent && p.busy != nil && !p.busy.late() && wanted == peerSilent {
-			wanted = peerOut // it is being asked
+		p := &w.peers[i]
+		switch {
+		case p.lied || p.busy != nil && p.busy.late():
+		case p.fails == 0:
+			trusted = true
+		case p.busy != nil:
+			doubtful = true
 		}
 	}
-	if wanted == peerOut {
+	if doubtful && !trusted {
 		return 0, false
 	}
-	for i := range n {
-		if p := (w.next + i) % n; w.peers[p].state == wanted && w.peers[p].busy == nil {
-			return p, true
+	for i := range w.peers {
+		k := (w.next + i) % len(w.peers)
+		p := &w.peers[k]
+		if p.lied || p.busy != nil || p.rest > 0 || trusted && p.fails > 0 {
+			continue
+		}
+		if !ok || p.fails < w.peers[best].fails {
+			best, ok = k, true
 		}
 	}
-	return 0, false
+	return best, ok
 }
 
 // give sends a job to a peer.
@@ -167,13 +216,18 @@ func (w *descent) give(ctx context.Context, j *job, p int) {
 	for i := range j.items {
 		it := &j.items[i]
 		// A part that has nothing here comes with its values.
-		q.asks = append(q.asks, ask{turns: it.turns, values: it.here == nil && it.leaf == nil && it.held == nil})
+		a := ask{turns: it.turns, values: it.here == nil && it.leaf == nil && it.held == nil}
+		if a.piece = it.piece; a.piece > 0 {
+			a.digest = it.long.digests[it.piece-1]
+		}
+		q.asks = append(q.asks, a)
 	}
 	req := q.encode()
 	w.stats.Requests++
 	w.stats.Sent += int64(len(req))
-	ctx, cancel := context.WithTimeout(ctx, w.want.Timeout)
-	t := &try{peer: p, cancel: cancel}
+	slow := min(w.peers[p].silent, maxSlow)
+	ctx, cancel := context.WithTimeout(ctx, w.want.Timeout<<slow)
+	t := &try{peer: p, cancel: cancel, slow: slow}
 	j.tries = append(j.tries, t)
 	w.peers[p].busy = t
 	w.asking.Go(func() {
@@ -217,12 +271,12 @@ func (w *descent) take(a *answer) {
 	j.tries = slices.DeleteFunc(j.tries, func(t *try) bool { return t == a.try })
 	switch {
 	case a.lie != nil:
-		p.state, w.why = peerOut, a.lie
+		p.lied, w.why = true, a.lie
 		if w.want.Lied != nil {
 			w.want.Lied(a.try.peer, a.lie)
 		}
 	case a.err == nil:
-		p.state = peerGood
+		p.gave()
 		if j.done {
 			return
 		}
@@ -234,11 +288,8 @@ func (w *descent) take(a *answer) {
 		return
 	case j.done && !a.try.late(): // called off, and not for its own fault
 	default:
-		if w.why = a.err; p.state == peerSilent {
-			p.state = peerOut
-		} else {
-			p.state = peerSilent
-		}
+		w.why = a.err
+		p.failed(errors.Is(a.err, errNothing))
 	}
 	if !j.done && len(j.tries) == 0 {
 		w.end(j)
@@ -257,12 +308,14 @@ func (w *descent) end(j *job) {
 
 // tick lets time pass. When it is enough for once, nobody waits for what is late.
 func (w *descent) tick() {
-	for _, p := range w.peers {
+	for i := range w.peers {
+		p := &w.peers[i]
+		p.rest = max(p.rest-1, 0)
 		if p.busy != nil {
 			p.busy.ticks++
 		}
 	}
-	if !w.visit.full() {
+	if !w.full() {
 		return
 	}
 	for _, j := range slices.Clone(w.jobs) {

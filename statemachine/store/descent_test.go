@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,38 @@ func manual(w Sync) (Sync, chan time.Time) {
 	ticks := make(chan time.Time)
 	w.ticks, w.Timeout = ticks, time.Hour
 	return w, ticks
+}
+
+// passing is a clock that goes on whenever nobody is being asked.
+func passing(t *testing.T, w Sync) Sync {
+	w, ticks := manual(w)
+	var asked atomic.Int64
+	peers := w.Peers
+	w.Peers = nil
+	for _, p := range peers {
+		w.Peers = append(w.Peers, peerFunc(func(ctx context.Context, q []byte) ([]byte, error) {
+			asked.Add(1)
+			defer asked.Add(-1)
+			return p.Ask(ctx, q)
+		}))
+	}
+	stop := make(chan struct{})
+	var clock sync.WaitGroup
+	clock.Go(func() {
+		for {
+			runtime.Gosched()
+			if asked.Load() > 0 {
+				continue
+			}
+			select {
+			case ticks <- time.Time{}:
+			case <-stop:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); clock.Wait() })
+	return w
 }
 
 // A peer that never answers holds up nobody: what it was asked for is given to another
@@ -125,8 +159,8 @@ func TestSyncIsBoundedInFlight(t *testing.T) {
 	require.Greater(t, most, 1)
 }
 
-// Whom a descent asks: a liar never again; a silent peer only if nobody else is left,
-// and not a third time.
+// Whom a descent asks: a liar never again; one that has nothing only if nobody else is left,
+// and not for ever.
 func TestWhoIsAsked(t *testing.T) {
 	a := storeOf(t, memory(3), 9, numbered(5000, "there"))
 	count := func(n *int, p Peer) Peer {
@@ -154,16 +188,161 @@ func TestWhoIsAsked(t *testing.T) {
 		}
 		return nil, gone
 	})
-	want, _ = manual(wants(t, a, count(&good, cut), count(&quiet, silent)))
-	_, err = b.Sync(t.Context(), want)
+	_, err = b.Sync(t.Context(), passing(t, wants(t, a, count(&good, cut), count(&quiet, silent))))
 	require.ErrorIs(t, err, ErrPeers)
-	require.LessOrEqual(t, good, 3)
-	require.Equal(t, 2, quiet)
+	require.GreaterOrEqual(t, good, 1+enoughFails)
+	require.LessOrEqual(t, good, 1+3*enoughFails)
+	require.GreaterOrEqual(t, quiet, enoughFails)
+	require.LessOrEqual(t, quiet, 3*enoughFails)
 
 	b = storeOf(t, memory(3), 9, numbered(5000, "here"))
 	want, _ = manual(wants(t, a))
 	_, err = b.Sync(t.Context(), want)
 	require.ErrorIs(t, err, ErrPeers, "there are none")
+}
+
+// fails has a descent hear that peer i gave nothing, for a reason.
+func (w *descent) fails(i int, why error) {
+	t := &try{peer: i, cancel: func() {}}
+	j := &job{tries: []*try{t}}
+	w.jobs, w.peers[i].busy = append(w.jobs, j), t
+	w.take(&answer{job: j, try: t, err: why})
+}
+
+// idleAfter is for how many ticks nobody is to be asked, and who is then.
+func (w *descent) idleAfter() (ticks, peer int) {
+	for ; ; ticks++ {
+		if p, ok := w.idle(); ok {
+			return ticks, p
+		}
+		w.tick()
+	}
+}
+
+var errSilent = errors.New("no answer")
+
+// Pauses double, up to a bound, and one true answer ends them.
+func TestPausesOfPeersThatGiveNothing(t *testing.T) {
+	w := newDescent(Sync{Peers: make([]Peer, 2)}, new(SyncStats))
+	w.visit = &syncer{s: open(t, memory(0))}
+	w.fails(0, errSilent)
+	for range 100 {
+		_, p := w.idleAfter()
+		require.Equal(t, 1, p, "nobody else is asked as long as it gives something")
+		w.tick()
+	}
+	w.fails(0, errSilent)
+	for k := range 8 {
+		w.fails(1, errNothing)
+		w.peers[0].rest = 1000
+		ticks, p := w.idleAfter()
+		require.Equal(t, restTicks<<min(k, maxRests), ticks)
+		require.Equal(t, 1, p)
+	}
+	w.peers[0].rest = 0
+	_, p := w.idleAfter()
+	require.Equal(t, 0, p, "it failed less often")
+	tr := &try{peer: 1, cancel: func() {}}
+	j := &job{tries: []*try{tr}}
+	w.peers[1].busy = tr
+	w.take(&answer{job: j, try: tr})
+	require.Equal(t, peer{}, w.peers[1])
+}
+
+// A descent gives up when all have given nothing so often and one of them says that it has
+// nothing, and not before: silence alone is no reason.
+func TestWhenItIsOfNoUse(t *testing.T) {
+	for name, c := range map[string]struct {
+		why  [3]error // of each peer; nil lies
+		last [3]error
+		use  bool
+	}{
+		"all have nothing":       {why: [3]error{errNothing, errNothing, errNothing}},
+		"all are silent":         {why: [3]error{errSilent, errSilent, errSilent}, use: true},
+		"one has nothing":        {why: [3]error{errSilent, errNothing, errSilent}},
+		"and then it is silent":  {why: [3]error{errSilent, errNothing, errSilent}, last: [3]error{nil, errSilent}, use: true},
+		"it had been silent":     {why: [3]error{errSilent, errSilent, errSilent}, last: [3]error{nil, errNothing}},
+		"all lie":                {},
+		"the honest are silent":  {why: [3]error{errSilent, nil, errSilent}, use: true},
+		"the honest has nothing": {why: [3]error{nil, errNothing, nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newDescent(Sync{Peers: make([]Peer, 3)}, new(SyncStats))
+			w.visit = &syncer{s: open(t, memory(0))}
+			for k := range enoughFails {
+				require.False(t, w.spent(), "after %d failures of each", k)
+				for i, why := range c.why {
+					if why != nil {
+						w.fails(i, why)
+					} else if k == enoughFails-1 {
+						w.peers[i].lied = true
+					}
+				}
+			}
+			for i, why := range c.last {
+				if why != nil {
+					w.fails(i, why)
+				}
+			}
+			require.Equal(t, !c.use, w.spent())
+		})
+	}
+}
+
+// A peer that was silent gets more time, and so do those who might be asked in its place.
+func TestSilentPeersGetMoreTime(t *testing.T) {
+	started, release := make(chan struct{}, 1), make(chan struct{})
+	stuck := peerFunc(func(context.Context, []byte) ([]byte, error) { started <- struct{}{}; <-release; return nil, nil })
+	w := newDescent(Sync{Peers: []Peer{stuck}}, new(SyncStats))
+	w.visit, w.answers = &syncer{s: open(t, memory(0))}, make(chan *answer, 1)
+	for range 5 {
+		w.fails(0, errSilent)
+	}
+	j := &job{items: []item{{}}}
+	w.jobs = append(w.jobs, j)
+	w.give(t.Context(), j, 0)
+	<-started
+	for range lateTicks<<maxSlow - 1 {
+		w.tick()
+		require.False(t, j.late())
+	}
+	w.tick()
+	require.True(t, j.late())
+	close(release)
+	w.asking.Wait()
+}
+
+// Peers that answer nothing for long, and then do: nothing is given up.
+func TestSyncOutlastsSilence(t *testing.T) {
+	a := storeOf(t, memory(3), 9, numbered(5000, "there"))
+	b := storeOf(t, memory(3), 9, numbered(5000, "here"))
+	var n atomic.Int64
+	mute := func(says []byte, why error, from, to int64) Peer {
+		return peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+			if k := n.Add(1); k >= from && k < to {
+				return says, why
+			}
+			return a.Serve(q)
+		})
+	}
+	// All are silent; and one has nothing and is alone while the others give a part now and then.
+	want := wants(t, a, mute(nil, errSilent, 0, 20), mute(nil, errSilent, 0, 20), mute(nil, errSilent, 0, 20))
+	_, err := b.Sync(t.Context(), passing(t, want))
+	require.NoError(t, err)
+	require.Equal(t, content(t, a), content(t, b))
+
+	c := storeOf(t, memory(3), 9, numbered(5000, "here"))
+	turns := 0
+	slow := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
+		if turns++; turns%enoughFails != 0 {
+			return nil, errSilent
+		}
+		return a.Serve(q)
+	})
+	want = wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) { return nil, nil }), slow)
+	_, err = c.Sync(t.Context(), passing(t, want))
+	require.NoError(t, err)
+	require.Equal(t, content(t, a), content(t, c))
 }
 
 // Two peers that are slow in turn: what is late at one is answered by the other, whoever is first,
@@ -316,7 +495,7 @@ func TestWrongParts(t *testing.T) {
 				require.NoError(t, err)
 				return twist(r), nil
 			})
-			want, _ := manual(wants(t, a, liar))
+			want := passing(t, wants(t, a, liar))
 			lies := 0
 			want.Lied = func(int, error) { lies++ }
 			_, err := b.Sync(t.Context(), want)

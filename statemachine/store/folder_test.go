@@ -92,10 +92,11 @@ func TestFlippedByteInAFile(t *testing.T) {
 			require.NoError(t, Discard(c.Dir))
 			s = open(t, c)
 		} else {
-			v, err := s.Last()
-			require.NoError(t, err)
 			var got []string
-			err = Catch(func() { got = entries(v.Range(nil, nil)) })
+			v, err := s.Last()
+			if err == nil { // the database's own compaction may have met it already
+				err = Catch(func() { got = entries(v.Range(nil, nil)) })
+			}
 			if err == nil { // the byte was of no use to anybody
 				require.Equal(t, there.seq(nil, nil, false), got)
 			} else {

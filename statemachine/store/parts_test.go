@@ -59,6 +59,37 @@ func machineOf(t testing.TB, c Config, h Handler) *Machine {
 	return m
 }
 
+// Who only lags gets what differs, and does not read what it has; who is repaired does.
+func TestSyncStateReadsAllOnlyToRepair(t *testing.T) {
+	for _, repair := range []bool{false, true} {
+		good, bad := machineOf(t, memory(1), putter{}), machineOf(t, memory(1), putter{})
+		for h := uint64(1); h < 4; h++ {
+			run(good, h, fmt.Sprintf("key %04dthere", h))
+			if run(bad, h, fmt.Sprintf("key %04dthere", h)); h == 2 {
+				bad.Digest()
+				require.NoError(t, bad.Store().Flush())
+				break
+			}
+		}
+		run(good, 3, "key 0003there")
+		good.Digest()
+		damageValue(t, bad.Store(), "key 0001", flipLast)
+		want := targetOf(good, 3, machinePeer(good))
+		want.Repair = repair
+		stats, err := bad.SyncState(t.Context(), want)
+		require.NoError(t, err)
+		damages, err := bad.Store().Scrub(t.Context(), 9)
+		require.NoError(t, err)
+		if repair {
+			require.Equal(t, 1, stats.Damaged)
+			require.Empty(t, damages.Damages)
+		} else {
+			require.Zero(t, stats.Damaged)
+			require.Len(t, damages.Damages, 1, "it was not looked at")
+		}
+	}
+}
+
 // machinePeer is a replica's application as a peer.
 func machinePeer(m *Machine) statemachine.StatePeer {
 	return peerFunc(func(_ context.Context, q []byte) ([]byte, error) { return m.ServeState(q) })

@@ -52,7 +52,8 @@ type Txn interface {
 const (
 	// MaxKeyBytes is the length of the longest key, with all its prefixes.
 	MaxKeyBytes = 8 << 10
-	// MaxValueBytes is that of the longest value.
+	// MaxValueBytes is that of the longest value. One longer than proof.PieceBytes is hashed,
+	// and sent to a replica that lacks it, in pieces.
 	MaxValueBytes = 32 << 20
 )
 

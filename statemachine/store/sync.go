@@ -21,10 +21,12 @@ type Sync struct {
 	Height uint64
 	Digest crypto.Digest
 	// Peers are asked side by side, each for one request at a time. One that gives a wrong
-	// answer is not asked again, one that gives none only if nobody else is left.
+	// answer is not asked again, one that gives none only if nobody else answers, after
+	// pauses that grow.
 	Peers []Peer
 	// Timeout is how long a peer may take for one answer; 10 s if zero. After an eighth
-	// of it somebody else is asked as well.
+	// of it somebody else is asked as well. Both double, up to eightfold, for a peer that
+	// was silent.
 	Timeout time.Duration
 	// Lied, if not nil, hears of a wrong answer, and from which of Peers it was.
 	Lied func(peer int, err error)
@@ -51,6 +53,11 @@ type SyncStats struct {
 // What came is put into the database now and then, so after a crash or an error Sync is
 // called again, with the same state or a later one, and gets only what is still missing.
 // In between the store is incomplete: it is not to be read, nor to be written to.
+//
+// It goes on as long as anybody may have what is missing, with pauses that grow; one true
+// answer counts for more than any number of refusals before. The error wraps [ErrPeers]
+// when, of the peers that did not lie, each has given nothing three times in a row and one
+// says that it has nothing. If they all are silent it waits for them until ctx ends.
 //
 // With [Sync.Scrub] it first reads every value and every node that is here, as
 // [Store.Scrub] does, drops what is not what its digest says, and so gets that from the

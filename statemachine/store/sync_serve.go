@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
 // Serve answers a request that another store's [Store.Sync] or [Store.Compare] made, from
-// the state at the height that it names. The answer is bounded by about a megabyte, or one value
-// that is longer, and what is read for it by 16 MiB, or one such value. A state that is not
+// the state at the height that it names. The answer is bounded by about two megabytes, and
+// what is read for it by 16 MiB, or one value that is longer. A state that is not
 // there any more is answered too, with nothing, and so is what the storage damaged: sent,
 // it would make this replica a liar. That somebody asked does not fail the store, though:
 // the next to read the damaged part does, and a scrub finds it. An error says that the
@@ -34,8 +35,10 @@ func (s *Store) Serve(req []byte) (answer []byte, err error) {
 	failed := Catch(func() {
 		v.enter()
 		defer v.s.users.leave()
-		for ; n < len(q.asks) && (n == 0 || len(answer) < answerBytes && cost < maxServe); n++ {
-			answer = v.answer(answer, t.root, &q.asks[n], &cost)
+		for ok := true; n < len(q.asks) && (n == 0 || len(answer) < answerBytes && cost < maxServe); n++ {
+			if answer, ok = v.answer(answer, t.root, &q.asks[n], &cost); !ok {
+				return
+			}
 		}
 	})
 	if failed != nil && isDamage(failed) {
@@ -73,25 +76,62 @@ const maxServe = 16 << 20
 // nodeCost is what reading a node counts for.
 const nodeCost = 1 << 10
 
-// answer appends the answer to one ask, and adds to cost what was read for it.
-func (v *View) answer(b []byte, c *child, a *ask, cost *int) []byte {
+// answer appends the answer to one ask, and adds to cost what was read for it. Not ok says
+// that it does not have a piece that it is asked for.
+func (v *View) answer(b []byte, c *child, a *ask, cost *int) (out []byte, ok bool) {
 	*cost += nodeCost * (1 + len(a.turns))
 	for _, d := range a.turns {
 		if c == nil || c.leaf {
-			return append(b, answerNone)
+			return append(b, answerNone), true
 		}
 		c = v.load(c).at(int(d))
 	}
 	switch {
 	case c == nil:
-		return append(b, answerNone)
+		return append(b, answerNone), true
+	case a.piece > 0:
+		return v.piece(b, c, a, cost)
 	case c.leaf:
-		value := v.valueOf(c)
-		*cost += len(value)
-		return appendLeafAnswer(b, c.name, value)
+		return v.leaf(b, c, cost), true
 	}
+	return v.node(b, c, a.values, cost), true
+}
+
+// leaf appends a leaf with its value, or with what its value is made of.
+func (v *View) leaf(b []byte, c *child, cost *int) []byte {
+	r := v.find(c.name)
+	*cost += len(r.value)
+	if !r.deleted && proof.Pieces(len(r.value)) > 0 {
+		pieces := proof.PieceDigests(r.value)
+		if proof.LongDigest(len(r.value), pieces) == c.digest {
+			return appendLongAnswer(b, c.name, len(r.value), pieces)
+		}
+	}
+	return appendLeafAnswer(b, c.name, v.valueOf(c))
+}
+
+// piece appends a piece of a leaf's value. One that the storage changed is not sent, and is
+// no reason to say so: whoever asks says what its digest is to be.
+func (v *View) piece(b []byte, c *child, a *ask, cost *int) (out []byte, ok bool) {
+	if !c.leaf {
+		return b, false
+	}
+	r := v.find(c.name)
+	*cost += len(r.value)
+	if r.deleted || a.piece > proof.Pieces(len(r.value)) {
+		return b, false
+	}
+	piece := proof.Piece(r.value, a.piece-1)
+	if proof.PieceDigest(piece) != a.digest {
+		return b, false
+	}
+	return canon.AppendBytes(append(b, answerPiece), piece), true
+}
+
+// node appends a node, with the values of its leaves if they are not too long.
+func (v *View) node(b []byte, c *child, withValues bool, cost *int) []byte {
 	n := v.load(c)
-	if !a.values {
+	if !withValues {
 		return appendNodeAnswer(b, n, nil)
 	}
 	values, size := make([][]byte, len(n.children)), 0

@@ -14,18 +14,23 @@ import (
 // part of a tree by the digits at which to turn, one for each node on the way from the
 // root; so neither side believes the other about where in the tree something is.
 
-// ask is for a node, or for a leaf with its value.
+// ask is for a node, for a leaf with its value, or for a piece of a leaf's long value.
 type ask struct {
 	turns []byte
 	// values: those of the node's leaves are wanted, too.
 	values bool
+	// piece is the number of a piece, from 1 on, and digest its digest. That is in the list
+	// that came for the leaf; with it the peer need not hash the others.
+	piece  int
+	digest crypto.Digest
 }
 
 const (
 	maxAsks = 1024
-	// answerBytes is about how long an answer becomes, unless a single value is longer.
-	answerBytes = 1 << 20
+	// answerBytes is about how long an answer becomes; what is longer goes in pieces.
+	answerBytes = proof.PieceBytes
 	maxTurns    = merkle.Digits
+	maxPieces   = (MaxValueBytes + proof.PieceBytes - 1) / proof.PieceBytes
 )
 
 // request is a list of asks about the state at a height.
@@ -43,6 +48,10 @@ func (q *request) encode() []byte {
 		b = canon.AppendBool(b, q.asks[i].values)
 		b = append(b, byte(len(q.asks[i].turns)))
 		b = append(b, q.asks[i].turns...)
+		b = append(b, byte(q.asks[i].piece))
+		if q.asks[i].piece > 0 {
+			b = append(b, q.asks[i].digest[:]...)
+		}
 	}
 	return b
 }
@@ -51,7 +60,7 @@ func decodeRequest(b []byte) (*request, error) {
 	r := canon.NewReader(b)
 	q := &request{height: r.Uint64()}
 	r.Copy(q.digest[:])
-	for n := r.Count(maxAsks, 2); n > 0; n-- {
+	for n := r.Count(maxAsks, 3); n > 0; n-- {
 		a := ask{values: r.Bool()}
 		n := int(r.Uint8())
 		if n > maxTurns {
@@ -62,6 +71,11 @@ func decodeRequest(b []byte) (*request, error) {
 			if d > 15 {
 				r.Fail("digit %d", d)
 			}
+		}
+		if a.piece = int(r.Uint8()); a.piece > maxPieces {
+			r.Fail("piece %d", a.piece)
+		} else if a.piece > 0 {
+			r.Copy(a.digest[:])
 		}
 		q.asks = append(q.asks, a)
 	}
@@ -74,6 +88,8 @@ const (
 	answerNode   = 1
 	answerValues = 2 // a node with the values of its leaves
 	answerLeaf   = 3
+	answerLong   = 4 // a leaf with the digests of its value's pieces
+	answerPiece  = 5
 )
 
 // appendNodeAnswer appends a node. Children are in ascending order: of an inner node its
@@ -112,18 +128,33 @@ func appendLeafAnswer(b []byte, key string, value []byte) []byte {
 	return canon.AppendBytes(b, value)
 }
 
+// appendLongAnswer appends a leaf with a long value.
+func appendLongAnswer(b []byte, key string, size int, pieces []crypto.Digest) []byte {
+	b = canon.AppendString(append(b, answerLong), key)
+	b = canon.AppendUint32(b, uint32(size))
+	for i := range pieces {
+		b = append(b, pieces[i][:]...)
+	}
+	return b
+}
+
 // part is a decoded answer to one ask.
 type part struct {
 	kind byte
 	node node     // of answerNode and answerValues; inner children have neither version nor place
 	vals [][]byte // of answerValues
-	leaf child    // of answerLeaf
-	val  []byte
+	leaf child    // of answerLeaf and answerLong
+	val  []byte   // of answerLeaf and answerPiece
+	// size of the value, and digests of its pieces, of answerLong.
+	size   int
+	pieces []crypto.Digest
 }
+
+func (p *part) isLeaf() bool { return p.kind == answerLeaf || p.kind == answerLong }
 
 // digest is what the part turns out to have.
 func (p *part) digest() crypto.Digest {
-	if p.kind == answerLeaf {
+	if p.isLeaf() {
 		return merkle.LeafRoot(&p.leaf.place, &p.leaf.digest)
 	}
 	var d crypto.Digest
@@ -140,8 +171,12 @@ func decodeAnswer(b []byte, limit int) ([]part, error) {
 		case answerNone:
 		case answerLeaf:
 			p.leaf = readLeaf(r)
-			p.val = r.Bytes(MaxValueBytes)
+			p.val = r.Bytes(proof.PieceBytes)
 			p.leaf.digest = proof.ValueDigest(p.val)
+		case answerLong:
+			p.readLong(r)
+		case answerPiece:
+			p.val = r.Bytes(proof.PieceBytes)
 		case answerNode, answerValues:
 			p.readNode(r)
 		default:
@@ -153,6 +188,19 @@ func decodeAnswer(b []byte, limit int) ([]part, error) {
 		return nil, fmt.Errorf("answer of a peer: %w", err)
 	}
 	return parts, nil
+}
+
+func (p *part) readLong(r *canon.Reader) {
+	p.leaf = readLeaf(r)
+	if p.size = int(r.Uint32()); p.size <= proof.PieceBytes || p.size > MaxValueBytes {
+		r.Fail("a long value of %d bytes", p.size)
+		return
+	}
+	p.pieces = make([]crypto.Digest, proof.Pieces(p.size))
+	for i := range p.pieces {
+		r.Copy(p.pieces[i][:])
+	}
+	p.leaf.digest = proof.LongDigest(p.size, p.pieces)
 }
 
 func readLeaf(r *canon.Reader) child {
@@ -181,7 +229,7 @@ func (p *part) readNode(r *canon.Reader) {
 			c = readLeaf(r)
 		}
 		if c.leaf && p.kind == answerValues {
-			v = r.Bytes(MaxValueBytes)
+			v = r.Bytes(proof.PieceBytes)
 			c.digest = proof.ValueDigest(v)
 		} else {
 			r.Copy(c.digest[:])

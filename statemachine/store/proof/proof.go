@@ -24,8 +24,14 @@ const (
 // make long paths.
 func Path(key []byte) crypto.Digest { return hash(domainKey, key) }
 
-// ValueDigest is what the tree maps a key's path to.
-func ValueDigest(value []byte) crypto.Digest { return hash(domainValue, value) }
+// ValueDigest is what the tree maps a key's path to. That of a value longer than PieceBytes
+// is made of its pieces; see [LongDigest].
+func ValueDigest(value []byte) crypto.Digest {
+	if len(value) <= PieceBytes {
+		return hash(domainValue, value)
+	}
+	return LongDigest(len(value), PieceDigests(value))
+}
 
 // hash equals crypto.Hash; it allocates nothing where b is short.
 func hash(domain crypto.Domain, b []byte) crypto.Digest {
