@@ -26,6 +26,7 @@ type CheckpointTally struct {
 	spare    []*checkpointSlot
 	beyond   [][2]Height // per member: the heights above high, 0 for none
 	evidence accusations
+	split    *Split // found since it was last asked for
 	held     int
 }
 
@@ -33,6 +34,7 @@ type checkpointSlot struct {
 	height Height
 	votes  []*CheckpointVote // per member
 	count  int               // of votes
+	split  bool              // no statement can get a quorum, which was noted
 	ballot[CheckpointStatement]
 }
 
@@ -83,7 +85,7 @@ func (t *CheckpointTally) recycle(s *checkpointSlot) {
 	}
 	clear(s.votes)
 	s.clear()
-	s.count = 0
+	s.count, s.split = 0, false
 	t.spare = append(t.spare, s)
 }
 
@@ -140,6 +142,7 @@ func (t *CheckpointTally) Add(v *CheckpointVote) (*CheckpointPending, Drop) {
 	if full {
 		return s.handOut(g), NoDrop
 	}
+	t.noteSplit(s)
 	return nil, why
 }
 

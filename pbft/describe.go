@@ -31,7 +31,7 @@ func (c *Core) Describe() string {
 		fmt.Fprintf(&b, " follower (shown:%d settled:%t max:%d)", c.rejoin.shown, c.rejoin.settled, c.rejoin.max)
 	}
 	if d := c.diverged; d != nil {
-		fmt.Fprintf(&b, " diverged at %d (agreed at %d, still:%t)", d.Height(), d.Agreed, d.still)
+		fmt.Fprintf(&b, " diverged at %d (agreed at %d, still:%t anew:%t)", d.Height(), d.Agreed, d.still, d.anew)
 	}
 	if c.barred && c.barredView == c.durable.View {
 		b.WriteString(" barred")

@@ -21,7 +21,8 @@ import (
 // and its host answers nobody from the state. Then the host brings the state back: it
 // stands still ([Core.StandsStill]), gets a certified state that the core asks for
 // ([Output.Fetch]) and executes the log above it again ([Core.Rebuilt], or
-// [Core.Installed] if the state is above everything that was executed).
+// [Core.Installed] if the state is above everything that was executed). Before there is a
+// certified snapshot it begins with the first block once more ([Output.Anew]).
 
 // Divergence says that the state of this replica after a block is another one than it
 // must be.
@@ -76,8 +77,10 @@ type divergence struct {
 	// written. From since then on.
 	still bool
 	from  uint64
-	// repair is the state that was asked for.
-	repair *Bundle
+	// repair is the state that was asked for; anew: the host begins with the first block,
+	// cannotBegin that it cannot.
+	repair            *Bundle
+	anew, cannotBegin bool
 	// tried is the highest checkpoint whose state was installed and came to a wrong one
 	// again; tries is how often that happened.
 	tried Height
@@ -168,21 +171,45 @@ func (c *Core) StandsStill(out *Output) {
 }
 
 // tryRepair asks for a certified state: one at or above the divergence, as soon as there
-// is one; if none comes for a while, because nobody asks for anything, the last one. The
-// log is executed again from there, which may go well, if it was the data that was bad.
+// is one; if none comes for a while, because nobody asks for anything, the last one, or
+// before the first one the beginning. The log is executed again from there, which may go
+// well, if it was the data that was bad.
 func (c *Core) tryRepair(out *Output) {
 	d, b := c.diverged, c.snapshot
-	if d == nil || !d.still || d.repair != nil || c.transfer != nil || b == nil {
+	if d == nil || !d.still || d.repair != nil || d.anew || c.transfer != nil {
 		return
 	}
 	if c.relapse.count > 0 && c.ticks < d.from+c.repairPause(1, c.relapse.count) {
 		return
 	}
-	if (b.Height() < d.Height() || b.Height() <= d.tried) && c.ticks < d.from+c.repairPause(repairPatience, d.tries) {
+	if (b == nil || b.Height() < d.Height() || b.Height() <= d.tried) && c.ticks < d.from+c.repairPause(repairPatience, d.tries) {
+		return
+	}
+	if b == nil {
+		c.tryAnew(out)
 		return
 	}
 	d.repair = b
 	out.Fetch = append(out.Fetch, Want{b})
+}
+
+// tryAnew has the host begin with the first block. The log has all blocks, since before
+// the first certified snapshot nothing is pruned and no state installed; if it does not,
+// that snapshot is waited for.
+func (c *Core) tryAnew(out *Output) {
+	d := c.diverged
+	if !d.cannotBegin && c.Oldest() == c.cfg.Start.Height+1 {
+		d.anew, out.Anew = true, true
+	}
+}
+
+// CannotBegin reports that the host cannot do what [Output.Anew] asks for: the state that the
+// application began with is not there any more. The next certified snapshot is waited for.
+func (c *Core) CannotBegin(out *Output) {
+	if d := c.diverged; d != nil && d.anew {
+		d.anew, d.cannotBegin = false, true
+	}
+	c.finish(out)
 }
 
 // Rebuilt reports that the host's state was made anew: it restored the certified state at
@@ -197,7 +224,7 @@ func (c *Core) Rebuilt(base Height, statements []CheckpointStatement, out *Outpu
 	if d := c.diverged; d != nil {
 		if wrong := c.contradicted(statements); wrong != nil {
 			wrong.Agreed = min(max(d.Agreed, base), wrong.Height()-1)
-			*d = divergence{Divergence: *wrong, from: c.ticks, tried: max(d.tried, base), tries: d.tries + 1}
+			*d = divergence{Divergence: *wrong, from: c.ticks, tried: max(d.tried, base), tries: d.tries + 1, cannotBegin: d.cannotBegin}
 			c.recordDivergence(out)
 			c.finish(out)
 			return

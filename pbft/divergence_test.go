@@ -184,6 +184,58 @@ func TestRepairThatComesToAWrongState(t *testing.T) {
 	require.Equal(t, first.Other, s.now)
 }
 
+// Before the first certified snapshot a replica begins with the first block, once it has waited
+// for that snapshot for a while; each time that this comes to a wrong state it waits longer. A
+// host that cannot do it is not asked again.
+func TestRepairFromTheBeginning(t *testing.T) {
+	w := newWorld(equalWeights(4), 1, func(c *Config) { c.CheckpointEvery = 8 })
+	w.tick()
+	n := w.nodes[3]
+	n.wrongAt = 1
+	w.nodes[0].submit(w.request(1, 1, "op"))
+	w.run(2, nil)
+	c := n.core
+	first := c.Diverged()
+	require.NotNil(t, first)
+	require.Nil(t, c.snapshot)
+	wait := func() (ticks int) {
+		for out := (Output{}); !out.Anew; ticks++ {
+			out.Reset()
+			c.Tick(w.now, &out)
+			require.Empty(t, out.Fetch)
+			require.Less(t, ticks, 1000)
+		}
+		return ticks
+	}
+	patience := uint64(wait())
+	require.LessOrEqual(t, patience, c.repairPause(repairPatience, 0))
+	require.Greater(t, patience, c.repairPause(repairPatience, 0)-4)
+	var out Output
+	c.Rebuilt(0, []CheckpointStatement{first.Mine}, &out)
+	require.NotNil(t, c.Diverged(), "as wrong as before")
+	noStatement(t, &out)
+	out.Reset()
+	for range 2 * c.cfg.Timeouts.Status {
+		c.Tick(w.now, &out)
+	}
+	require.False(t, out.Anew, "the host has not said that it stands still")
+	c.StandsStill(&out)
+	require.Equal(t, c.repairPause(repairPatience, 1), uint64(wait()))
+	out.Reset()
+	c.CannotBegin(&out)
+	for range 4 * c.repairPause(repairPatience, 1) {
+		c.Tick(w.now, &out)
+	}
+	require.False(t, out.Anew)
+	require.Empty(t, out.Fetch)
+	c.CannotBegin(&out) // nobody asked
+	// The first certified snapshot is what it waits for now.
+	snapshot := &Bundle{Checkpoint: &CheckpointCertificate{CheckpointStatement: CheckpointStatement{Height: 8}}}
+	c.snapshot = snapshot
+	c.StandsStill(&out)
+	require.Equal(t, []Want{{snapshot}}, out.Fetch)
+}
+
 // While its state is wrong a replica proposes nothing, and asks to be replaced (R24).
 func TestDivergedPrimaryAbdicates(t *testing.T) {
 	w := newWorld(equalWeights(4), 1, nil)

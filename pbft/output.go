@@ -20,12 +20,16 @@ type Envelope struct {
 //  4. Execute, in order, at any time; report with [Core.Executed]. After a crash the log
 //     may not know yet that what was executed last is committed.
 type Output struct {
-	Records  []Record
-	Durable  []Envelope
-	Send     []Envelope
-	Execute  []*Block
-	Stable   []*Bundle
-	Fetch    []Want
+	Records []Record
+	Durable []Envelope
+	Send    []Envelope
+	Execute []*Block
+	Stable  []*Bundle
+	Fetch   []Want
+	// Anew asks for the state that the application began with, and the whole log to be
+	// executed again, after [Core.StandsStill]; report with [Core.Rebuilt] or
+	// [Core.CannotBegin].
+	Anew     bool
 	Evidence []*Evidence // new proofs, for the log and metrics
 	Alarms   []Alarm
 	// Healed are divergences that are over: the host goes on executing and answers from
@@ -50,6 +54,9 @@ type Alarm struct {
 	// Divergence is set if the state of this replica is wrong: the host answers nobody
 	// from it, stops executing and reports [Core.StandsStill].
 	Divergence *Divergence
+	// Split is set if no certificate can exist for a checkpoint. The core knows nothing of
+	// it, it is the host's that holds the [CheckpointTally].
+	Split *Split
 }
 
 // Reset empties o and keeps its memory.
@@ -66,11 +73,11 @@ func (o *Output) Reset() {
 	clear(o.Displaced)
 	o.Records, o.Durable, o.Send, o.Execute = o.Records[:0], o.Durable[:0], o.Send[:0], o.Execute[:0]
 	o.Stable, o.Fetch, o.Evidence, o.Alarms = o.Stable[:0], o.Fetch[:0], o.Evidence[:0], o.Alarms[:0]
-	o.Displaced, o.Healed = o.Displaced[:0], o.Healed[:0]
+	o.Displaced, o.Healed, o.Anew = o.Displaced[:0], o.Healed[:0], false
 }
 
 // Empty tells whether there is nothing to do.
 func (o *Output) Empty() bool {
 	return len(o.Records) == 0 && len(o.Durable) == 0 && len(o.Send) == 0 && len(o.Execute) == 0 &&
-		len(o.Stable) == 0 && len(o.Fetch) == 0 && len(o.Evidence) == 0 && len(o.Alarms) == 0 && len(o.Displaced) == 0 && len(o.Healed) == 0
+		len(o.Stable) == 0 && len(o.Fetch) == 0 && len(o.Evidence) == 0 && len(o.Alarms) == 0 && len(o.Displaced) == 0 && len(o.Healed) == 0 && !o.Anew
 }

@@ -285,6 +285,8 @@ func (s *script) onTrace(format string, args ...any) {
 		s.note(args[0].(ReplicaID), "installs the state at %s", s.names.ref(args[1].(BlockRef)))
 	case "%d repairs from %v":
 		s.note(args[0].(ReplicaID), "repairs its state from %s", s.names.ref(args[1].(BlockRef)))
+	case "%d begins anew":
+		s.note(args[0].(ReplicaID), "begins with the first block once more")
 	case "%d healed %d":
 		s.note(args[0].(ReplicaID), "is healed of the divergence at %d", args[1])
 	case "%d ALARM %s":

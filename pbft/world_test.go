@@ -69,6 +69,7 @@ type testNode struct {
 	transfers int
 	want      *Bundle
 	repairs   int
+	anew      bool   // it is to begin with the first block
 	noApply   bool   // execution is held back
 	diverged  bool   // so it is: the state is known to be wrong
 	wrongAt   Height // a block whose first execution gives a wrong state; 0 none
@@ -165,7 +166,7 @@ func (n *testNode) start(follower bool) {
 	n.diverged = core.Diverged() != nil
 	n.tally = NewTally(w.quorums, n.cfg.Window)
 	n.points = NewCheckpointTally(w.quorums)
-	n.up, n.want, n.backlog = true, nil, nil
+	n.up, n.want, n.anew, n.backlog = true, nil, false, nil
 	var out Output
 	n.core.Recover(&out)
 	if n.diverged {
@@ -334,6 +335,7 @@ func (n *testNode) perform(out *Output) {
 		for _, f := range o.Fetch {
 			n.want = f.Bundle
 		}
+		n.anew = n.anew || o.Anew
 		for _, m := range own {
 			n.take(n.id, m, n.verifier.Own(m), out)
 		}
@@ -394,6 +396,18 @@ func (n *testNode) transfer() bool {
 		}
 	}
 	return false
+}
+
+// begin executes the log again from its first block.
+func (n *testNode) begin() {
+	n.anew = false
+	n.repairs++
+	n.w.printf("%d begins anew", n.id)
+	n.state[0] = Digest{}
+	_, statements := n.rerun(0)
+	var out Output
+	n.core.Rebuilt(0, statements, &out)
+	n.perform(&out)
 }
 
 func (n *testNode) advance() {
@@ -623,6 +637,9 @@ func (n *testNode) tick() {
 	n.advance()
 	if n.want != nil {
 		n.transfer()
+	}
+	if n.anew && n.up {
+		n.begin()
 	}
 }
 
