@@ -259,8 +259,9 @@ func (s *Server) Status() Status {
 	if d := s.diverged.Load(); d != nil {
 		st.Halted, st.Diverged = d.String()+"; its state is being repaired: see 'parley doctor'", d.Height()
 	}
+	st.Split = pbft.Height(s.runner.split.Load())
 	if err := s.Err(); err != nil {
-		st.Halted = err.Error()
+		st.Halted, st.Diverged = err.Error(), 0
 	}
 	return st
 }

@@ -221,6 +221,7 @@ func (s *clientService) Status(context.Context, *api.StatusRequest) (*api.Status
 		Committed: uint64(st.Committed), Executed: uint64(st.Executed), Stable: uint64(st.Stable),
 		Oldest: uint64(st.Oldest), Snapshot: uint64(st.Snapshot), Pool: uint32(st.Pool), Halted: st.Halted,
 		Transfer: uint64(st.Transfer), TransferChunks: uint32(st.TransferChunks), TransferTotal: uint32(st.TransferTotal),
+		Diverged: uint64(st.Diverged), Split: uint64(st.Split),
 	}
 	for _, p := range st.Peers {
 		r.Peers = append(r.Peers, &api.Peer{Replica: uint32(p.Replica), Connected: p.Connected, RttMicros: p.RTTMicros})

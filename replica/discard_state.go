@@ -65,5 +65,8 @@ func adviseStorage(err error, dataDir string) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission):
 		return err // nothing is damaged, and the error says what to do
 	}
+	if _, missing := os.Stat(filepath.Join(dataDir, StateDir)); missing != nil {
+		return fmt.Errorf("%w: what failed is not in the data folder %s, the application has its own storage elsewhere: repair or empty that, and start the replica again, which makes the state anew from its last snapshot or from the other replicas", err, dataDir)
+	}
 	return fmt.Errorf("%w: the files of the application's state may be damaged: run 'parley doctor --heal %s' and start the replica again, which makes the state anew from its last snapshot or from the other replicas", err, dataDir)
 }

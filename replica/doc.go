@@ -14,7 +14,8 @@
 //	IDENTITY    whose it is
 //	LOCK        held by the process that uses it
 //	store/      the log: a journal and a database
-//	snapshots/  the last snapshots, and what is being transferred
+//	snapshots/  the last snapshots, and what is being transferred; before the first
+//	            certified one the state that the application began with, as that of height 0
 //	state/      the state of an application that keeps it on the disk
 //	doctor.json the divergences that this replica has had: see [Server.Doctor]
 //

@@ -90,12 +90,15 @@ func (d *doctor) change(f func(cases []DoctorCase) []DoctorCase) {
 // present changes the case that is not over yet, if there is one.
 func (d *doctor) present(f func(c *DoctorCase)) {
 	d.change(func(cases []DoctorCase) []DoctorCase {
-		if n := len(cases); n > 0 && cases[n-1].Healed == nil {
-			// A copy, since others may be looking at what they were given.
-			c := cases[n-1]
-			c.Repairs = slices.Clone(c.Repairs)
-			f(&c)
-			cases = append(slices.Clone(cases[:n-1]), c)
+		for i := range slices.Backward(cases) {
+			if c := cases[i]; c.Healed == nil && len(c.Sides) == 0 {
+				// A copy, since others may be looking at what they were given.
+				c.Repairs = slices.Clone(c.Repairs)
+				f(&c)
+				cases = slices.Clone(cases)
+				cases[i] = c
+				break
+			}
 		}
 		return cases
 	})
@@ -108,8 +111,8 @@ func (d *doctor) all() []DoctorCase {
 }
 
 // repaired notes an attempt. It is called by the runner.
-func (d *doctor) repaired(b *pbft.Bundle, replayed int, stats *statemachine.StateSyncStats) {
-	r := DoctorRepair{At: d.s.cfg.Now(), Base: b.Height(), Replayed: replayed, Whole: stats == nil}
+func (d *doctor) repaired(base pbft.Height, replayed int, stats *statemachine.StateSyncStats) {
+	r := DoctorRepair{At: d.s.cfg.Now(), Base: base, Replayed: replayed, Whole: stats == nil}
 	if stats != nil {
 		r.Changed, r.Damaged, r.Received, r.Sent, r.Requests = stats.Changed, stats.Damaged, stats.Received, stats.Sent, stats.Requests
 	}
@@ -120,11 +123,16 @@ func (d *doctor) repaired(b *pbft.Bundle, replayed int, stats *statemachine.Stat
 
 // healed notes that it is over, also what a repair had come to in between. It is called by
 // the protocol goroutine.
-func (d *doctor) healed(now time.Time) {
+func (d *doctor) healed(now time.Time) { d.over(now, false) }
+
+// certifiedAgain notes that there is a certificate again.
+func (d *doctor) certifiedAgain(now time.Time) { d.over(now, true) }
+
+func (d *doctor) over(now time.Time, split bool) {
 	d.change(func(cases []DoctorCase) []DoctorCase {
 		cases = slices.Clone(cases)
 		for i := range cases {
-			if cases[i].Healed == nil {
+			if cases[i].Healed == nil && (len(cases[i].Sides) > 0) == split {
 				cases[i].Healed = &now
 			}
 		}
@@ -141,6 +149,7 @@ func (s *Server) Doctor() DoctorReport {
 	if d := s.diverged.Load(); d != nil {
 		r.Diverged = d.Height()
 	}
+	r.Split = pbft.Height(s.runner.split.Load())
 	if err := s.Err(); err != nil {
 		r.Failed = err.Error()
 	}

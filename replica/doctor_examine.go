@@ -41,11 +41,47 @@ func (d *doctor) examine(v *pbft.Divergence) {
 	})
 }
 
+// examineSplit finds out how this replica's state differs from another one, at a checkpoint
+// for which no certificate can exist. It is called by the runner, between blocks.
+func (d *doctor) examineSplit(s *pbft.Split) {
+	ctx, cancel := context.WithTimeout(d.s.life, examineTime)
+	defer cancel()
+	c := DoctorCase{Found: d.s.cfg.Now(), Height: s.Height, Reason: s.String()}
+	if v, err := d.s.data.store.Get(pbft.RecordKey{Kind: pbft.RecordStable}); err == nil && v != nil {
+		if b, err := pbft.DecodeRecordBundle(v); err == nil {
+			c.Agreed = b.Height()
+		}
+	}
+	mine, other := s.Of(d.s.self), (*pbft.SplitGroup)(nil)
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		side := DoctorSide{Here: g == mine, State: g.Statement.State.Hex(), Results: g.Statement.Results.Hex()}
+		for _, id := range g.Signers.IDs() {
+			side.Replicas = append(side.Replicas, d.s.cfg.Roster.Member(id).Name)
+		}
+		c.Sides = append(c.Sides, side)
+		if other == nil && g != mine {
+			other = g
+		}
+	}
+	x := &examination{doctor: d, ctx: ctx, found: &c, split: true}
+	if mine == nil {
+		x.note("this replica has said nothing about that checkpoint, so its state is not compared")
+	} else {
+		x.of = &pbft.Divergence{Mine: mine.Statement, Other: other.Statement, Agreed: c.Agreed}
+		x.run()
+	}
+	x.log()
+	d.change(func(cases []DoctorCase) []DoctorCase { return append(slices.Clone(cases), c) })
+}
+
 type examination struct {
 	*doctor
 	ctx   context.Context
 	of    *pbft.Divergence
 	found *DoctorCase
+	// split: what it is compared with is no more certified than what is here.
+	split bool
 }
 
 func (x *examination) note(format string, args ...any) {
@@ -64,16 +100,16 @@ func (x *examination) run() {
 	switch {
 	case v.Mine.State == v.Other.State:
 		return
-	case !v.Certified:
+	case !v.Certified && !x.split:
 		x.note("no certificate of that height is here yet, so nobody knows which of the two is right")
 		return
 	case !known:
-		x.note("what the wrong state was made of is not known any more")
+		x.note("what the state here was made of is not known any more")
 		return
 	}
 	certified, ok := x.certifiedParts()
 	if !ok {
-		x.note("no peer says what the certified state is made of")
+		x.note("no peer says what the other state is made of")
 		return
 	}
 	for _, p := range []struct {
@@ -107,7 +143,7 @@ func (x *examination) certifiedParts() (receipt.StateParts, bool) {
 		if p, ok := decodeParts(b); ok && p.Digest() == x.of.Other.State {
 			return p, true
 		}
-		x.s.logger.Error("A PEER LIED about what the certified state is made of", "peer", id, "height", x.of.Height())
+		x.s.logger.Error("A PEER LIED about what a state is made of", "peer", id, "height", x.of.Height())
 	}
 	return receipt.StateParts{}, false
 }
@@ -232,7 +268,11 @@ func (x *examination) block(h pbft.Height) (*pbft.Block, error) {
 // log writes the findings, a line for each key.
 func (x *examination) log() {
 	c := x.found
-	x.s.logger.Error("DIVERGED", "checkpoint", c.Height, "agreed", c.Agreed, "differs", strings.Join(c.Parts, ","), "keys", len(c.Keys), "more", c.MoreKeys, "note", c.Note)
+	what := "DIVERGED"
+	if x.split {
+		what = "NO CERTIFICATE: " + WhatToDoAboutSplit + "; the state here, compared with another one:"
+	}
+	x.s.logger.Error(what, "checkpoint", c.Height, "agreed", c.Agreed, "differs", strings.Join(c.Parts, ","), "keys", len(c.Keys), "more", c.MoreKeys, "note", c.Note)
 	for i := range c.Keys {
 		k := &c.Keys[i]
 		args := []any{"key", k.Key.String(), "here", k.Here.show(), "there", k.There.show(), "damaged", k.Damaged, "block", k.Written}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,12 @@ func (h accounts) Apply(t store.Txn, _ *statemachine.Block, op *statemachine.Op)
 	case "copy":
 		v, _ := t.Get([]byte(words[1]))
 		t.Set([]byte(words[2]), v)
+	case "grow": // KEY SIZE: a value longer than what travels in one answer
+		size, err := strconv.Atoi(words[2])
+		if err != nil || size > store.MaxValueBytes {
+			return statemachine.Result{Code: 98}
+		}
+		t.Set([]byte(words[1]), bytes.Repeat([]byte{byte(size)}, size))
 	case "share":
 		var names []string
 		for name := range shareholders {
@@ -63,22 +70,36 @@ type sickCluster struct {
 	*testCluster
 	unstable [4]atomic.Bool
 	deaf     atomic.Bool // nobody has parts of states
+	refused  atomic.Int64
+	repairs  [4]atomic.Int64 // how often a replica's state was got in parts, to repair it
+	updates  [4]atomic.Int64 // and how often because it lagged
 	stopLoad func()
 }
 
 // storeMachine closes its store, and may not serve parts of it.
 type storeMachine struct {
 	*store.Machine
-	deaf *atomic.Bool
+	c  *sickCluster
+	id int
 }
 
 func (m storeMachine) Close() error { return m.Store().Close() }
 
 func (m storeMachine) ServeState(q []byte) ([]byte, error) {
-	if m.deaf.Load() {
+	if m.c.deaf.Load() {
+		m.c.refused.Add(1)
 		return nil, nil
 	}
 	return m.Machine.ServeState(q)
+}
+
+func (m storeMachine) SyncState(ctx context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
+	if want.Repair {
+		m.c.repairs[m.id].Add(1)
+	} else {
+		m.c.updates[m.id].Add(1)
+	}
+	return m.Machine.SyncState(ctx, want)
 }
 
 func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
@@ -95,7 +116,7 @@ func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
 				return nil, err
 			}
 			m, err := store.NewMachine(s, accounts{&c.unstable[i]})
-			return storeMachine{m, &c.deaf}, err
+			return storeMachine{m, c, i}, err
 		}
 	})
 	t.Cleanup(func() { c.stopLoad() })

@@ -18,6 +18,9 @@ type DoctorReport struct {
 	// Diverged is the checkpoint at which the state differs from the certified one now, 0
 	// if as far as is known it does not.
 	Diverged pbft.Height `json:"diverged,omitempty"`
+	// Split is a checkpoint for which no certificate can exist, since the replicas came to
+	// different states, 0 if there is none: since then nothing was certified.
+	Split pbft.Height `json:"split,omitempty"`
 	// Failed is why the replica stopped, empty if it did not.
 	Failed string `json:"failed,omitempty"`
 	// Cases are the divergences that this replica has had, the oldest first: the last 16.
@@ -32,6 +35,9 @@ type DoctorCase struct {
 	Height pbft.Height `json:"height"`
 	Agreed pbft.Height `json:"agreed"`
 	Reason string      `json:"reason"`
+	// Sides, if no certificate can exist, are the states that there are. The keys are then compared
+	// with the first of them that is not this replica's, and may be wrong there.
+	Sides []DoctorSide `json:"sides,omitempty"`
 	// Parts are those of the state that differ: application, sessions, results, snapshot.
 	Parts []string `json:"parts,omitempty"`
 	// Keys are the first keys of the application's state that differ, and how.
@@ -42,6 +48,14 @@ type DoctorCase struct {
 	// Repairs are the attempts to repair the state, Healed is when that was done.
 	Repairs []DoctorRepair `json:"repairs,omitempty"`
 	Healed  *time.Time     `json:"healed,omitempty"`
+}
+
+// DoctorSide is a state at a checkpoint, and who has it.
+type DoctorSide struct {
+	Replicas []string `json:"replicas"`
+	Here     bool     `json:"here,omitempty"` // this replica is among them
+	State    string   `json:"state"`          // digest, in hex
+	Results  string   `json:"results"`
 }
 
 // DoctorKey is a key whose value differs.
@@ -72,10 +86,10 @@ type DoctorOperation struct {
 type DoctorRepair struct {
 	At time.Time `json:"at"`
 	// Base is the checkpoint whose state was installed, Replayed how many blocks above it
-	// were executed again.
+	// were executed again. 0 is the state before the first block, which was kept.
 	Base     pbft.Height `json:"base"`
 	Replayed int         `json:"replayed"`
-	// Whole: all of the snapshot was transferred, or a local copy of it used. Otherwise
+	// Whole: all of the snapshot was transferred, or a local copy used. Otherwise
 	// only what differs was: Changed keys, of which Damaged had been changed by the
 	// storage, in so many bytes and requests.
 	Whole    bool  `json:"whole,omitempty"`
@@ -85,6 +99,11 @@ type DoctorRepair struct {
 	Sent     int64 `json:"sent"`
 	Requests int   `json:"requests"`
 }
+
+// WhatToDoAboutSplit is for the operators of replicas that came to different states.
+const WhatToDoAboutSplit = "nothing is certified any more, no replica can repair itself, and blocks are ordered only until the log is full (logMax above the last snapshot): " +
+	"find out from the operations that are named what depends on more than the state and the block (maps walked over, clocks, random numbers, versions or configurations that differ), " +
+	"stop all replicas, install the same corrected program on all of them, and start them: each executes the log again from the last certified snapshot"
 
 // maxShownBytes is how much of a value a report has.
 const maxShownBytes = 256

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,6 +40,8 @@ func TestDoctorMapOrder(t *testing.T) {
 	last := found.Repairs[len(found.Repairs)-1]
 	require.False(t, last.Whole)
 	require.Positive(t, last.Received)
+	require.Positive(t, c.repairs[2].Load())
+	require.Zero(t, c.updates[2].Load())
 	c.unstable[2].Store(false)
 	c.eventually("nothing more of it", func() bool { return c.servers[2].diverged.Load() == nil })
 	c.inService(2)
@@ -138,6 +141,128 @@ func TestDoctorWithoutParts(t *testing.T) {
 	c.inService(2)
 }
 
+// Peers that do not have the parts for a while, and then do: the state comes in parts all the
+// same.
+func TestDoctorOutlastsRefusals(t *testing.T) {
+	c := newSickCluster(t, false)
+	c.startAll()
+	c.load(0, 1)
+	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
+	c.unstable[2].Store(true)
+	for n := 0; len(c.servers[2].Doctor().Cases) == 0; n++ {
+		c.submit(n%2, "share")
+	}
+	asked := c.refused.Load()
+	c.deaf.Store(true)
+	c.eventually("each has refused", func() bool {
+		return c.repairs[2].Load() > 0 && c.refused.Load() >= asked+3 || c.servers[2].diverged.Load() == nil
+	})
+	c.deaf.Store(false)
+	found := c.healed(2, 1)
+	for _, r := range found.Repairs {
+		require.False(t, r.Whole)
+	}
+	c.unstable[2].Store(false)
+	c.eventually("nothing more of it", func() bool { return c.servers[2].diverged.Load() == nil })
+	c.inService(2)
+}
+
+// Values that are longer than what travels do not turn a repair, or an update, into a transfer of
+// the whole state.
+func TestLongValuesTravel(t *testing.T) {
+	c := newSickCluster(t, true)
+	edit := c.edit
+	c.edit = func(i int, cfg *Config) { edit(i, cfg); cfg.ChunkBytes = 1 << 20 }
+	c.startAll()
+	c.submit(0, "put source right")
+	c.stop(3)
+	c.submit(0, fmt.Sprint("grow long ", pbft.MaxStateAnswer+12345))
+	executed := c.servers[0].Status().Executed
+	for n := 0; c.servers[0].Status().Oldest < executed+20; n++ {
+		c.submit(n%3, fmt.Sprint("put changes ", n))
+	}
+	c.start(3)
+	c.inService(3)
+	require.Positive(t, c.metric(3, "parley_repaired_keys_total"), "in parts")
+	require.GreaterOrEqual(t, c.metric(3, "parley_repair_received_bytes_total"), float64(pbft.MaxStateAnswer))
+	v, _, err := c.servers[3].Query(c.context(), []byte("long"))
+	require.NoError(t, err)
+	require.Len(t, v, pbft.MaxStateAnswer+12345)
+}
+
+// A state that becomes wrong before the first certified snapshot, in a cluster that is asked for
+// nothing more, is made anew from the first block on.
+func TestDoctorBeforeTheFirstSnapshot(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	c.submit(0, "put source right")
+	c.unstable[2].Store(true)
+	c.submit(1, "share")
+	c.eventually("a divergence", func() bool { return len(c.servers[2].Doctor().Cases) > 0 })
+	c.unstable[2].Store(false)
+	c.eventually("a replica that is healed", func() bool {
+		cases := c.servers[2].Doctor().Cases
+		return cases[len(cases)-1].Healed != nil && c.servers[2].diverged.Load() == nil
+	})
+	require.Zero(t, c.servers[0].Status().Snapshot)
+	cases := c.servers[2].Doctor().Cases
+	found := cases[len(cases)-1]
+	require.Equal(t, []string{"application"}, found.Parts)
+	require.NotEmpty(t, found.Repairs)
+	for _, r := range found.Repairs {
+		require.Zero(t, r.Base)
+		require.Positive(t, r.Replayed)
+	}
+	c.inService(2)
+}
+
+// An application that is not deterministic on any replica: no certificate can exist. Each says
+// so, what differs, and what to do; with a corrected application there is one again.
+func TestDoctorNobodyAgrees(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	c.submit(0, "put source right")
+	c.eventually("a checkpoint", func() bool { return c.servers[0].Status().Stable > 0 })
+	for i := range c.unstable {
+		c.unstable[i].Store(true)
+	}
+	c.submit(0, "share")
+	for i := range c.servers {
+		c.eventually("a split", func() bool { return len(c.servers[i].Doctor().Cases) > 0 })
+		r := c.servers[i].Doctor()
+		found := r.Cases[0]
+		require.Equal(t, found.Height, r.Split)
+		require.Zero(t, r.Diverged)
+		require.GreaterOrEqual(t, len(found.Sides), 3, "%s", found.Reason)
+		require.Contains(t, found.Reason, "no certificate can exist")
+		require.Equal(t, r.Split, c.servers[i].Status().Split)
+		require.Empty(t, c.servers[i].unhealthy(), "it is as good as any")
+		if !slices.ContainsFunc(found.Sides, func(s DoctorSide) bool { return s.Here }) {
+			continue // it found out before it had executed the block
+		}
+		require.Equal(t, []string{"application"}, found.Parts, "%s", found.Note)
+		require.NotEmpty(t, found.Keys, "%s", found.Note)
+		for _, k := range found.Keys {
+			require.Contains(t, k.Key.Text, "account ")
+			require.NotNil(t, k.Operation, "%s", found.Note)
+			require.Equal(t, "share", k.Operation.Data.Text)
+		}
+	}
+	for i := range c.servers {
+		c.unstable[i].Store(false)
+		c.stop(i)
+	}
+	c.startAll()
+	for n := 0; c.servers[0].Doctor().Split != 0; n++ {
+		c.submit(n%4, fmt.Sprint("put after ", n))
+	}
+	c.inService(0)
+	r := c.servers[0].Doctor()
+	for _, found := range r.Cases {
+		require.NotNil(t, found.Healed)
+	}
+}
+
 // A replica that is restarted while its state is wrong does not begin with it.
 func TestDoctorRestart(t *testing.T) {
 	c := newSickCluster(t, true)
@@ -173,6 +298,8 @@ func TestLaggingReplicaGetsParts(t *testing.T) {
 	}
 	c.start(3)
 	c.inService(3)
+	require.Positive(t, c.updates[3].Load())
+	require.Zero(t, c.repairs[3].Load(), "it does not read all that it has first")
 	keys := c.metric(3, "parley_repaired_keys_total")
 	require.Positive(t, keys, "the state was transferred part by part")
 	require.Less(t, keys, 50.0, "and only what differs")

@@ -116,7 +116,12 @@ func (h *nodeHost) Stable(b *pbft.Bundle) {
 		if s.runner.isSnapshot(b.Height()) {
 			s.logger.Info("checkpoint is stable", "height", b.Height(), "block", b.Ref().Digest)
 		}
-		if err := s.archive.certified(b.Checkpoint); err != nil {
+		over, err := s.runner.splitOver(b.Height())
+		if over {
+			s.logger.Warn("CERTIFIED AGAIN: the replicas agree on their state", "checkpoint", b.Height())
+			s.doctor.certifiedAgain(s.cfg.Now())
+		}
+		if err = errors.Join(err, s.archive.certified(b.Checkpoint)); err != nil {
 			s.fail(err)
 		}
 	})
@@ -140,6 +145,9 @@ func (h *nodeHost) Alarm(a pbft.Alarm) {
 	h.metrics.alarms.Inc()
 	d := a.Divergence
 	h.logger.Error("ALARM: "+a.Reason, "diverged", d != nil)
+	if a.Split != nil {
+		h.runner.jobs.put(runnerJob{split: a.Split})
+	}
 	if d == nil {
 		return
 	}
@@ -151,6 +159,8 @@ func (h *nodeHost) Alarm(a pbft.Alarm) {
 }
 
 func (h *nodeHost) ForgetWrong() { h.runner.jobs.put(runnerJob{forget: true}) }
+
+func (h *nodeHost) BeginAnew() { h.runner.jobs.put(runnerJob{anew: true}) }
 
 func (h *nodeHost) Healed(d *pbft.Divergence) {
 	h.metrics.healed.Inc()

@@ -170,6 +170,7 @@ func newStateCollector(s *Server) *stateCollector {
 	add("follower", "1 if this replica signs nothing.")
 	add("halted", "1 if this replica stopped taking part.")
 	add("diverged", "1 while the state here is not the certified one.")
+	add("split", "1 while no certificate can exist, since the replicas came to different states.")
 	add("transfer_chunks", "Chunks of the state transfer that are here.")
 	add("queue_length", "What waits, by queue.", "queue")
 	add("core_dropped_total", "Messages that the protocol did not use, by kind and reason.", "kind", "reason")
@@ -232,6 +233,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge("follower", flag(st.Follower))
 	gauge("halted", flag(c.s.Err() != nil))
 	gauge("diverged", flag(c.s.diverged.Load() != nil))
+	gauge("split", flag(st.Split != 0))
 	gauge("transfer_chunks", float64(st.TransferChunks))
 	for name, n := range c.s.queueLengths() {
 		gauge("queue_length", float64(n), name)

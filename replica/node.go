@@ -36,6 +36,9 @@ type Node struct {
 	serving  []servingPeer
 	failed   bool
 	counters NodeCounters
+	// split is the first checkpoint since the last certificate for which none can exist, 0
+	// if there is none.
+	split pbft.Height
 }
 
 // NodeCounters count what the core does not see.
@@ -371,6 +374,7 @@ func (n *Node) Flush() {
 	}
 	out := &n.out
 	out.Durable = n.signOnce(out.Durable)
+	n.reportSplit()
 	if out.Empty() {
 		return
 	}
@@ -395,6 +399,9 @@ func (n *Node) Flush() {
 		n.host.Evidence(e)
 	}
 	n.reportDivergence(out)
+	if out.Anew {
+		n.host.BeginAnew()
+	}
 	for _, r := range out.Displaced {
 		n.host.Refused(r, pbft.DropDisplaced)
 	}

@@ -50,13 +50,17 @@ type Host interface {
 	Prune(snapshot pbft.Height)
 	// Evidence reports a new proof, Alarm what an operator must hear. With a Divergence
 	// the state here is wrong: nothing is answered from it any more; Execute and Install
-	// wait until the host stands still, which it reports with [Node.StandsStill].
+	// wait until the host stands still, which it reports with [Node.StandsStill]. With a
+	// Split the state here is as good as anybody's, and nobody knows whose is right.
 	Evidence(e *pbft.Evidence)
 	Alarm(a pbft.Alarm)
 	// ForgetWrong deletes what was written of the wrong state, and reports with
 	// [Node.Forgotten]. It comes after [Node.StandsStill], once the records say that no
 	// checkpoint vote rests on that any more.
 	ForgetWrong()
+	// BeginAnew makes the state the one that the application began with, executes the
+	// whole log again, and reports with [Node.Begun], or with [Node.CannotBegin].
+	BeginAnew()
 	// Healed reports that the state is right again: blocks are executed, and clients
 	// answered.
 	Healed(d *pbft.Divergence)

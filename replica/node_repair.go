@@ -12,6 +12,7 @@ import "github.com/parley-bft/parley/pbft"
 //	Node.Forgotten     they are deleted; the core asks for a state
 //	Host.Install       of a certified state at or below what was executed
 //	Node.Rebuilt       it is installed, and the log above it was executed again
+//	                   (or, before the first certified snapshot, Host.BeginAnew and Node.Begun)
 //	Host.Healed        execution goes on; or Host.Alarm again
 
 // StandsStill reports, after an alarm with a Divergence, that no block is executed any
@@ -58,6 +59,18 @@ func (n *Node) reportDivergence(out *pbft.Output) {
 	healed()
 }
 
+// reportSplit tells the host of a checkpoint for which no certificate can exist: of the
+// first, until there is a certificate again.
+func (n *Node) reportSplit() {
+	if n.split > 0 && n.core.Stable() >= n.split {
+		n.split = 0
+	}
+	if s := n.ctally.Split(); s != nil && n.split == 0 && s.Height > n.core.Stable() {
+		n.split = s.Height
+		n.host.Alarm(pbft.Alarm{Reason: s.String(), Split: s})
+	}
+}
+
 // Rebuilt reports the end of a Host.Install that made the state anew: that of b is
 // installed, and the log above it was executed again up to a height, with these
 // statements at its checkpoints.
@@ -78,4 +91,20 @@ func (n *Node) Rebuilt(b *pbft.Bundle, upTo pbft.Height, statements []pbft.Check
 		n.core.Rebuilt(b.Height(), statements, &n.out)
 	}
 	t.goOn(b, next)
+}
+
+// Begun reports the end of a Host.BeginAnew: the log was executed again from its first
+// block up to a height, with these statements at its checkpoints.
+func (n *Node) Begun(upTo pbft.Height, statements []pbft.CheckpointStatement) {
+	if !n.failed {
+		n.Executed(upTo)
+		n.core.Rebuilt(0, statements, &n.out)
+	}
+}
+
+// CannotBegin reports that what Host.BeginAnew needs is not there.
+func (n *Node) CannotBegin() {
+	if !n.failed {
+		n.core.CannotBegin(&n.out)
+	}
 }

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/parley-bft/parley/pbft"
 )
@@ -75,7 +76,13 @@ type transfer struct {
 	vain int // attempts after which the host said ErrLater
 	// whole: all chunks are wanted, though the host could do with the first.
 	whole bool
+	// partless is of how many snapshots in a row peers did not have the parts.
+	partless int
 }
+
+// maxPartless is of how many snapshots in a row the parts are tried, if a later one is
+// certified by the time that peers turn out not to have those of the one before.
+const maxPartless = 2
 
 type transferPeer struct {
 	asked    int // chunks asked for or being checked
@@ -113,7 +120,7 @@ func (t *transfer) want(b *pbft.Bundle) {
 
 func (t *transfer) begin(b *pbft.Bundle) {
 	t.reset()
-	t.bundle, t.phase, t.whole = b, transferOpening, false
+	t.bundle, t.phase, t.whole = b, transferOpening, t.partless >= maxPartless
 	for i := range t.peers {
 		t.peers[i] = transferPeer{poisoned: t.peers[i].poisoned}
 	}
@@ -332,6 +339,14 @@ func (n *Node) Installed(b *pbft.Bundle, err error) {
 		return
 	}
 	if err != nil {
+		noParts := errors.Is(err, errNoParts)
+		if noParts {
+			t.partless++
+		}
+		if noParts && t.partless < maxPartless || errors.Is(err, ErrLater) {
+			// Peers keep fewer states than snapshots: those of a later one may be there.
+			n.core.TransferUnserved(b, &n.out)
+		}
 		switch {
 		case t.superseded():
 		case errors.Is(err, ErrLater):
@@ -357,6 +372,9 @@ func (n *Node) Installed(b *pbft.Bundle, err error) {
 // peers part by part: all chunks of the snapshot are wanted.
 var ErrWhole = errors.New("the whole snapshot is wanted")
 
+// errNoParts is an ErrWhole because peers do not have the parts.
+var errNoParts = fmt.Errorf("peers do not have the state in parts: %w", ErrWhole)
+
 // ErrLater, in [Node.Installed], says that no peer has the application's state at the
 // moment: it is tried again after a pause, or with a later snapshot as soon as one is
 // certified.
@@ -374,7 +392,7 @@ func (t *transfer) open() {
 
 // end ends the transfer and returns what is wanted next.
 func (t *transfer) end() (next *pbft.Bundle) {
-	next, t.next = t.next, nil
+	next, t.next, t.partless = t.next, nil, 0
 	t.reset()
 	return next
 }

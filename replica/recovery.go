@@ -112,6 +112,9 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 	}
 	from := r.exec.Position().Height
 	rec.base = pbft.Height(from)
+	if !restored && bundle == nil {
+		r.keepBeginning()
+	}
 	n, err := replay(r, committed, nil, func(s pbft.CheckpointStatement) { rec.statements = append(rec.statements, s) })
 	if err != nil {
 		return nil, fmt.Errorf("replay the log from block %d to %d: %w", from+1, committed, err)
@@ -136,7 +139,12 @@ func forgetUnconfirmed(r *runner) error {
 			return err
 		}
 		r.repair.begin(d)
-		return r.forgetWrong(d.Agreed)
+		if err := r.forgetWrong(d.Agreed); err != nil {
+			return err
+		}
+	}
+	if err := r.forgetSplit(); err != nil || v != nil {
+		return err
 	}
 	all, err := r.folder.newest(^pbft.Height(0))
 	if err != nil {

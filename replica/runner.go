@@ -31,6 +31,8 @@ type runner struct {
 	checkpointed func(s pbft.CheckpointStatement)
 	installed    func(b *pbft.Bundle, err error)
 	rebuilt      func(b *pbft.Bundle, upTo pbft.Height, statements []pbft.CheckpointStatement)
+	begun        func(upTo pbft.Height, statements []pbft.CheckpointStatement)
+	cannotBegin  func()
 	fail         func(err error)
 	observe      func(b *pbft.Block)
 	trace        *tracer // nil notes nothing
@@ -52,6 +54,7 @@ type runner struct {
 	waiting  []*pbft.Block // for the state
 	repair   repair
 	parts    parts
+	split    atomic.Uint64 // the checkpoint of a pbft.Split that is not over, 0 if there is none
 }
 
 // runnerJob is blocks to execute, a state to install, or what an alarm with a
@@ -62,6 +65,8 @@ type runnerJob struct {
 	files   installable
 	stop    *pbft.Divergence
 	forget  bool
+	anew    bool
+	split   *pbft.Split
 	resume  bool
 }
 
@@ -116,6 +121,10 @@ func (r *runner) do(j *runnerJob) error {
 		err := r.forgetWrong(r.repair.agreed)
 		r.repair.forgotten()
 		return err
+	case j.split != nil:
+		return r.splitFound(j.split)
+	case j.anew:
+		return r.beginAnew()
 	case j.resume:
 		return r.resume()
 	case j.install == nil && r.pending:

@@ -44,8 +44,10 @@ type repair struct {
 	still, forgotten func()
 	// examine, if not nil, finds out what differs, before anything is changed.
 	examine func(d *pbft.Divergence)
+	// examineSplit is the same of a checkpoint for which no certificate can exist.
+	examineSplit func(s *pbft.Split)
 	// repaired, if not nil, hears what a repair took.
-	repaired func(b *pbft.Bundle, replayed int, stats *statemachine.StateSyncStats)
+	repaired func(base pbft.Height, replayed int, stats *statemachine.StateSyncStats)
 	// stats are of the last installation by parts, nil if all chunks were transferred.
 	stats *statemachine.StateSyncStats
 }
@@ -155,24 +157,32 @@ func (r *runner) confirmed(h pbft.Height) (confirmation, error) {
 	return isContradicted, nil
 }
 
-// rebuild executes the log above the installed state again. Nobody is answered: what the
-// blocks come to was answered by others.
+// rebuild executes the log above the certified state that was installed again.
 func (r *runner) rebuild(b *pbft.Bundle) error {
-	if err := r.archive.forget(r.repair.agreed, b.Height()); err != nil {
-		return err
+	upTo, statements, err := r.again(b.Height())
+	if err == nil {
+		r.rebuilt(b, upTo, statements)
 	}
-	var statements []pbft.CheckpointStatement
+	return err
+}
+
+// again executes the log above a base, whose state is there, and returns how far it goes and
+// what it came to at the checkpoints. Nobody is answered: what the blocks come to was answered
+// by others.
+func (r *runner) again(base pbft.Height) (upTo pbft.Height, statements []pbft.CheckpointStatement, err error) {
+	if err := r.archive.forget(r.repair.agreed, base); err != nil {
+		return 0, nil, err
+	}
 	n, err := replay(r, r.replayTo, nil, func(s pbft.CheckpointStatement) { statements = append(statements, s) })
 	if err != nil {
-		return fmt.Errorf("execute the log above checkpoint %d again: %w", b.Height(), err)
+		return 0, nil, fmt.Errorf("execute the log above checkpoint %d again: %w", base, err)
 	}
 	if r.repair.repaired != nil {
-		r.repair.repaired(b, n, r.repair.stats)
+		r.repair.repaired(base, n, r.repair.stats)
 	}
-	upTo := pbft.Height(r.exec.Position().Height)
+	upTo = pbft.Height(r.exec.Position().Height)
 	r.gate.raise(upTo)
-	r.rebuilt(b, upTo, statements)
-	return nil
+	return upTo, statements, nil
 }
 
 // parts is what a runner needs to get an application's state part by part.
@@ -233,10 +243,10 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 			r.installed(b, ErrLater)
 			return nil
 		}
-		r.logger.Warn("the state cannot be had part by part, the whole snapshot will be transferred", "checkpoint", b.Height(), "error", err)
+		r.logger.Warn("the state cannot be had part by part: it will be transferred as the whole snapshot, unless a later one is certified by now whose parts are there", "checkpoint", b.Height(), "error", err)
 		r.parts.whole = true
 		files.close()
-		r.installed(b, ErrWhole)
+		r.installed(b, errNoParts)
 		return nil
 	}
 	if !files.part() {

@@ -176,6 +176,9 @@ type Status struct {
 	// Diverged is the checkpoint at which the state here was found to be another than the
 	// certified one, 0 if it is not.
 	Diverged pbft.Height `json:"diverged,omitempty"`
+	// Split is a checkpoint for which no certificate can exist, since the replicas came to
+	// different states, 0 if there is none.
+	Split pbft.Height `json:"split,omitempty"`
 }
 
 // PeerInfo is the link to one peer.

@@ -36,9 +36,13 @@ func (s *Server) recover() (*Node, error) {
 		rebuilt: func(b *pbft.Bundle, upTo pbft.Height, statements []pbft.CheckpointStatement) {
 			s.post(func(n *Node) { n.Rebuilt(b, upTo, statements) })
 		},
-		fail:    s.fail,
-		observe: s.metrics.executed,
-		trace:   s.trace,
+		begun: func(upTo pbft.Height, statements []pbft.CheckpointStatement) {
+			s.post(func(n *Node) { n.Begun(upTo, statements) })
+		},
+		cannotBegin: func() { s.post((*Node).CannotBegin) },
+		fail:        s.fail,
+		observe:     s.metrics.executed,
+		trace:       s.trace,
 	}
 	s.asks = newStateAsks(s.life.Done())
 	if s.doctor, err = openDoctor(s); err != nil {
@@ -47,6 +51,7 @@ func (s *Server) recover() (*Node, error) {
 	s.runner.repair.still = func() { s.post((*Node).StandsStill) }
 	s.runner.repair.forgotten = func() { s.post((*Node).Forgotten) }
 	s.runner.repair.examine, s.runner.repair.repaired = s.doctor.examine, s.doctor.repaired
+	s.runner.repair.examineSplit = s.doctor.examineSplit
 	var partChunks func(manifest, first []byte) int
 	if app, ok := cfg.Machine.(statemachine.PartedState); ok {
 		s.runner.parts.app, s.runner.parts.sync, partChunks = app, s.syncState, PartChunks

@@ -152,6 +152,8 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		checkpointed: s.checkpointed,
 		installed:    s.installed,
 		rebuilt:      s.rebuilt,
+		begun:        s.begun,
+		cannotBegin:  func() { s.node.CannotBegin() },
 		fail:         s.fail,
 		later:        s.writeLater,
 	}

@@ -95,7 +95,10 @@ func (h simHost) Stable(b *pbft.Bundle) {
 		f(b)
 	}
 	h.s.runner.certifiedSnapshot(b.Height())
-	h.later(WorkFiles, func() error { return h.s.runner.archive.certified(b.Checkpoint) })
+	h.later(WorkFiles, func() error {
+		_, err := h.s.runner.splitOver(b.Height())
+		return errors.Join(err, h.s.runner.archive.certified(b.Checkpoint))
+	})
 }
 
 func (h simHost) Prune(snapshot pbft.Height) {
@@ -116,6 +119,9 @@ func (h simHost) Alarm(a pbft.Alarm) {
 		}
 		h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{stop: d}) })
 	}
+	if a.Split != nil {
+		h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{split: a.Split}) })
+	}
 	if h.s.cfg.Alarm != nil {
 		h.s.cfg.Alarm(a)
 	}
@@ -123,6 +129,10 @@ func (h simHost) Alarm(a pbft.Alarm) {
 
 func (h simHost) ForgetWrong() {
 	h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{forget: true}) })
+}
+
+func (h simHost) BeginAnew() {
+	h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{anew: true}) })
 }
 
 func (h simHost) Healed(d *pbft.Divergence) {

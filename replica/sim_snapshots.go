@@ -20,7 +20,7 @@ type snapshotKeeper interface {
 	write(h pbft.Height, src io.WriterTo) (crypto.Digest, error)
 	// root is the root of a snapshot's manifest, if it is there.
 	root(h pbft.Height) (crypto.Digest, bool)
-	// newest lists the snapshots up to a height, the newest first.
+	// newest lists the snapshots up to a height, the newest first, without that of height 0.
 	newest(upTo pbft.Height) ([]pbft.Height, error)
 	// verify checks every chunk of a snapshot.
 	verify(h pbft.Height) error
@@ -32,7 +32,7 @@ type snapshotKeeper interface {
 	// state is the state digest of a snapshot as a checkpoint certifies it; false if there
 	// is none that can be read.
 	state(h pbft.Height) (pbft.Digest, bool)
-	// prune deletes all but the last snapshots up to a stable one.
+	// prune deletes all but the last snapshots up to a stable one, and that of height 0.
 	prune(stable pbft.Height) error
 	// where names the place in errors.
 	where() string
@@ -86,11 +86,13 @@ func NewMemorySnapshots(chunkSize int) *MemorySnapshots {
 	}
 }
 
-// Heights lists the snapshots, ascending.
+// Heights lists the snapshots, ascending, without the state before the first block.
 func (s *MemorySnapshots) Heights() []pbft.Height {
 	var all []pbft.Height
 	for h := range s.held {
-		all = append(all, h)
+		if !beginning(h) {
+			all = append(all, h)
+		}
 	}
 	slices.Sort(all)
 	return all
@@ -234,6 +236,7 @@ func (s *MemorySnapshots) remove(h pbft.Height) error {
 
 func (s *MemorySnapshots) prune(stable pbft.Height) error {
 	old, err := s.newest(stable)
+	delete(s.held, 0)
 	for i, h := range old {
 		if i >= keepSnapshots {
 			delete(s.held, h)

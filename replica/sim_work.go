@@ -194,6 +194,15 @@ func (s *Sim) rebuilt(b *pbft.Bundle, upTo pbft.Height, statements []pbft.Checkp
 	s.node.Rebuilt(b, upTo, statements)
 }
 
+func (s *Sim) begun(upTo pbft.Height, statements []pbft.CheckpointStatement) {
+	if f := s.cfg.Hooks.Stated; f != nil {
+		for _, st := range statements {
+			f(st)
+		}
+	}
+	s.node.Begun(upTo, statements)
+}
+
 func (s *Sim) installed(b *pbft.Bundle, err error) {
 	if f := s.cfg.Hooks.Installed; f != nil {
 		f(s.runner.exec, b, err)

@@ -66,7 +66,7 @@ func (s *snapshotFolder) root(h pbft.Height) (crypto.Digest, bool) {
 	return m.Root(), true
 }
 
-// newest lists the snapshots up to a height, the newest first.
+// newest lists the snapshots up to a height, the newest first, without the beginning.
 func (s *snapshotFolder) newest(upTo pbft.Height) ([]pbft.Height, error) {
 	all, err := s.store.Heights()
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *snapshotFolder) newest(upTo pbft.Height) ([]pbft.Height, error) {
 	}
 	var heights []pbft.Height
 	for _, h := range all {
-		if pbft.Height(h) <= upTo {
+		if pbft.Height(h) <= upTo && !beginning(pbft.Height(h)) {
 			heights = append(heights, pbft.Height(h))
 		}
 	}
@@ -198,8 +198,9 @@ func (s *snapshotFolder) prune(stable pbft.Height) error {
 	if err != nil {
 		return err
 	}
+	heights = append(heights, 0) // the beginning, if it is there, is not needed any more
 	for i, h := range heights {
-		if i < keepSnapshots {
+		if i < keepSnapshots && !beginning(h) {
 			continue
 		}
 		s.mu.Lock()

@@ -33,9 +33,10 @@ type stateAsk struct {
 	answer chan []byte // holds one
 }
 
-// An ask that is not answered is repeated, at first after askAgain: the peer may have had
-// too much to answer (ServeConfig), or a message was lost. askPatience bounds the wait of
-// a caller that sets no bound.
+// An ask that is not answered is repeated, at first after askAgain, or a quarter of the time
+// that the caller waits, if that is longer: the peer may have had too much to answer
+// (ServeConfig), or a message was lost; but if its link is slow, each repetition makes
+// it send the answer once more. askPatience bounds the wait of a caller that sets no bound.
 const (
 	askAgain    = time.Second
 	askPatience = 10 * time.Second
@@ -47,12 +48,18 @@ func (a *stateAsks) ask(ctx context.Context, of pbft.ReplicaID, request []byte) 
 	if len(request) > pbft.MaxStateRequest {
 		return nil, fmt.Errorf("a request for a part of the state has %d bytes, %d travel", len(request), pbft.MaxStateRequest)
 	}
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
-	defer cancel()
+	pause := askAgain
+	if until, bounded := ctx.Deadline(); bounded {
+		pause = max(pause, time.Until(until)/4)
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, askPatience)
+		defer cancel()
+	}
 	x := &stateAsk{of: of, answer: make(chan []byte, 1)}
 	id := a.add(x)
 	defer a.remove(id)
-	for pause := askAgain; ; pause *= 2 {
+	for ; ; pause *= 2 {
 		a.send(of, &pbft.GetState{ID: id, Request: request})
 		again := time.NewTimer(pause)
 		select {

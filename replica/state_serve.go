@@ -51,7 +51,7 @@ func (r *runner) serveState(app statemachine.StateMachine, request []byte) ([]by
 		}
 		answer, err := parted.ServeState(rest)
 		if len(answer) > pbft.MaxStateAnswer {
-			return nil, nil // one value that is longer than what travels: the asker takes the snapshot
+			return nil, nil // longer than what travels, which none of a store's is: the asker takes the snapshot
 		}
 		return answer, err
 	}

@@ -66,6 +66,9 @@ const (
 	HostLeaves HostKind = 3
 	// HostCertified holds the certificate of the checkpoint at Height.
 	HostCertified HostKind = 4
+	// HostSplit is a single record, with the height of a checkpoint for which no certificate
+	// can exist, until a later one has one.
+	HostSplit HostKind = 7
 	// hostSync counts the synced writes of the database; see walMark.
 	hostSync HostKind = 5
 	// hostJournal is the database's note of the journal; see journalNote.

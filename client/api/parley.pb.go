@@ -1718,6 +1718,8 @@ type StatusResponse struct {
 	TransferChunks uint32                 `protobuf:"varint,19,opt,name=transfer_chunks,json=transferChunks,proto3" json:"transfer_chunks,omitempty"`
 	TransferTotal  uint32                 `protobuf:"varint,20,opt,name=transfer_total,json=transferTotal,proto3" json:"transfer_total,omitempty"`
 	Peers          []*Peer                `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
+	Diverged       uint64                 `protobuf:"varint,22,opt,name=diverged,proto3" json:"diverged,omitempty"` // checkpoint at which its state was not the certified one, while it is repaired
+	Split          uint64                 `protobuf:"varint,23,opt,name=split,proto3" json:"split,omitempty"`       // checkpoint for which no certificate can exist: the replicas' states differ
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1897,6 +1899,20 @@ func (x *StatusResponse) GetPeers() []*Peer {
 		return x.Peers
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetDiverged() uint64 {
+	if x != nil {
+		return x.Diverged
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetSplit() uint64 {
+	if x != nil {
+		return x.Split
+	}
+	return 0
 }
 
 type Peer struct {
@@ -2154,7 +2170,7 @@ const file_parley_proto_rawDesc = "" +
 	"\x13STATE_NOT_CERTIFIED\x10\x02\x12\x10\n" +
 	"\fSTATE_PRUNED\x10\x03\x12\x11\n" +
 	"\rSTATE_UNKNOWN\x10\x04\"\x0f\n" +
-	"\rStatusRequest\"\xc3\x04\n" +
+	"\rStatusRequest\"\xf5\x04\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\fR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x18\n" +
@@ -2177,7 +2193,9 @@ const file_parley_proto_rawDesc = "" +
 	"\btransfer\x18\x12 \x01(\x04R\btransfer\x12'\n" +
 	"\x0ftransfer_chunks\x18\x13 \x01(\rR\x0etransferChunks\x12%\n" +
 	"\x0etransfer_total\x18\x14 \x01(\rR\rtransferTotal\x12%\n" +
-	"\x05peers\x18\x15 \x03(\v2\x0f.parley.v1.PeerR\x05peers\"]\n" +
+	"\x05peers\x18\x15 \x03(\v2\x0f.parley.v1.PeerR\x05peers\x12\x1a\n" +
+	"\bdiverged\x18\x16 \x01(\x04R\bdiverged\x12\x14\n" +
+	"\x05split\x18\x17 \x01(\x04R\x05split\"]\n" +
 	"\x04Peer\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\rR\areplica\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x1d\n" +

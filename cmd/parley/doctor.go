@@ -48,6 +48,11 @@ differs from the others. This shows what was found, and how it ended:
 and under it each key with its value here and there, the block and the operation that
 wrote it here. A key is "damaged" if its value was changed beneath the application.
 
+If the replicas came to so many different states that none of them has a quorum, no
+checkpoint can be certified any more, nobody knows whose state is right, and no replica
+can repair itself. Then this says who has which state, how the first keys differ, and
+what to do.
+
 --dir names the folder of a cluster on this machine. A replica that does not run is
 looked up in its data folder. Give others with --admin. The same is served as JSON by
 each replica: GET /doctor on its admin address.
@@ -149,6 +154,7 @@ const (
 	stateFailed    = "failed"
 	stateStopped   = "not running"
 	stateDamaged   = "damaged"
+	stateSplit     = "without certificate"
 	stateUnknown   = "unknown"
 )
 
@@ -199,6 +205,8 @@ func (p *patient) ask(ctx context.Context) {
 				p.State = stateFailed
 			case p.Report.Diverged != 0:
 				p.State = stateRepairing
+			case p.Report.Split != 0:
+				p.State = stateSplit
 			default:
 				p.State = stateHealthy
 			}
@@ -260,7 +268,7 @@ func verdict(patients []patient) error {
 		switch p.State {
 		case stateUnknown:
 			continue
-		case stateRepairing, stateFailed, stateDamaged:
+		case stateRepairing, stateFailed, stateDamaged, stateSplit:
 			sick = append(sick, p.Name+" is "+p.State)
 		}
 		known++

@@ -41,6 +41,8 @@ func (p *patient) remark() string {
 		return p.Report.Failed
 	case p.Report.Diverged != 0:
 		return fmt.Sprintf("its state differs from the certified one since checkpoint %d", p.Report.Diverged)
+	case p.Report.Split != 0:
+		return fmt.Sprintf("no certificate can exist for checkpoint %d: the replicas came to different states", p.Report.Split)
 	case s != nil && s.Error != "":
 		return "its state cannot be read: " + s.Error + ": run 'parley doctor --heal " + p.Data + "'"
 	case s != nil && len(s.Damaged) > 0:
@@ -61,6 +63,7 @@ func printCases(out io.Writer, p *patient) {
 		c := &p.Report.Cases[i]
 		fmt.Fprintf(out, "\n%s: HEIGHT %d  AGREED %d  DIFFERS %s  FOUND %s\n", p.Name, c.Height, c.Agreed, orDash(strings.Join(c.Parts, ",")),
 			c.Found.Format("2006-01-02 15:04:05"))
+		printSides(out, c)
 		for k := range c.Keys {
 			printKey(out, &c.Keys[k])
 		}
@@ -71,21 +74,51 @@ func printCases(out io.Writer, p *patient) {
 			fmt.Fprintf(out, "  note: %s\n", c.Note)
 		}
 		for _, r := range c.Repairs {
-			fmt.Fprintf(out, "  REPAIRED from checkpoint %d, %d blocks executed again: %s\n", r.Base, r.Replayed, transferred(&r))
+			fmt.Fprintf(out, "  REPAIRED from %s, %d blocks executed again: %s\n", base(&r), r.Replayed, transferred(&r))
 		}
 		switch {
+		case len(c.Sides) > 0 && c.Healed != nil:
+			fmt.Fprintf(out, "  certified again %s\n", c.Healed.Format("2006-01-02 15:04:05"))
+		case len(c.Sides) > 0:
+			fmt.Fprintf(out, "  what to do: %s\n", replica.WhatToDoAboutSplit)
 		case c.Healed != nil:
 			fmt.Fprintf(out, "  healed %s, after %v\n", c.Healed.Format("2006-01-02 15:04:05"), c.Healed.Sub(c.Found).Round(1e6))
 		case len(c.Repairs) > 0:
 			fmt.Fprintln(out, "  not healed: the state came to another one again; it waits for a later snapshot")
 		default:
-			fmt.Fprintln(out, "  not healed yet: it waits for a certified snapshot of the others")
+			fmt.Fprintln(out, "  not healed yet: it waits for a certified snapshot of the others, or begins anew if there is none")
 		}
 	}
 }
 
+// printSides says who has which state, if no certificate can exist.
+func printSides(out io.Writer, c *replica.DoctorCase) {
+	if len(c.Sides) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "  NO CERTIFICATE CAN EXIST for checkpoint %d: no state has a quorum, nor can get one\n", c.Height)
+	for _, s := range c.Sides {
+		here := ""
+		if s.Here {
+			here = " (here)"
+		}
+		fmt.Fprintf(out, "    state %.16s  results %.16s  %s%s\n", s.State, s.Results, strings.Join(s.Replicas, ", "), here)
+	}
+}
+
+// base says what a repair began with.
+func base(r *replica.DoctorRepair) string {
+	if r.Base == 0 {
+		return "the beginning"
+	}
+	return fmt.Sprintf("checkpoint %d", r.Base)
+}
+
 func transferred(r *replica.DoctorRepair) string {
-	if r.Whole {
+	switch {
+	case r.Whole && r.Base == 0:
+		return "the state that the application began with"
+	case r.Whole:
 		return "the whole snapshot"
 	}
 	return fmt.Sprintf("%d keys changed, %d of them damaged, %d bytes received in %d requests", r.Changed, r.Damaged, r.Received, r.Requests)

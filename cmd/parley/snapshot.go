@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -116,8 +117,12 @@ func (s *clusterState) believed(faulty uint64, of func(*api.StatusResponse) uint
 // condition says in a word or two what the replica is doing.
 func condition(st *api.StatusResponse) string {
 	switch {
+	case st.Diverged != 0:
+		return fmt.Sprintf("REPAIRING its state, which is not the certified one at checkpoint %d: see 'parley doctor'", st.Diverged)
 	case st.Halted != "":
 		return "HALTED: " + st.Halted
+	case st.Split != 0:
+		return fmt.Sprintf("NO CERTIFICATE for checkpoint %d, the replicas' states differ: see 'parley doctor'", st.Split)
 	case st.Transfer != 0:
 		return "fetching state"
 	case st.Follower:
@@ -147,6 +152,8 @@ type jsonStatus struct {
 	Transfer  uint64 `json:"transfer"`
 	Peers     int    `json:"peersConnected"`
 	Halted    string `json:"halted,omitempty"`
+	Diverged  uint64 `json:"diverged,omitempty"`
+	Split     uint64 `json:"split,omitempty"`
 	Build     string `json:"build"`
 }
 
@@ -154,7 +161,7 @@ func newJSONStatus(st *api.StatusResponse) *jsonStatus {
 	j := &jsonStatus{
 		View: st.View, Primary: st.Primary, Open: st.Open, Suspects: st.Suspects, Follower: st.Follower,
 		Committed: st.Committed, Executed: st.Executed, Stable: st.Stable, Oldest: st.Oldest, Snapshot: st.Snapshot,
-		Pool: st.Pool, Transfer: st.Transfer, Halted: st.Halted, Build: st.Build,
+		Pool: st.Pool, Transfer: st.Transfer, Halted: st.Halted, Diverged: st.Diverged, Split: st.Split, Build: st.Build,
 	}
 	for _, p := range st.Peers {
 		if p.Connected {

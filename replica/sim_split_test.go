@@ -1,0 +1,88 @@
+package replica
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// All replicas come to different states: each says that no certificate can exist, once. Then all
+// are started with an application that is deterministic: none begins with a snapshot of its
+// own, and there is a certificate again.
+func TestSimNobodyAgrees(t *testing.T) {
+	c := newSimCluster(t, 4, 27)
+	splits, diverged := make([]int, 4), 0
+	begin := func(i int) {
+		cfg := c.simConfig(i)
+		cfg.Alarm = func(a pbft.Alarm) {
+			if a.Split != nil {
+				require.Len(t, a.Split.Groups, 3, "the fourth vote makes no difference")
+				splits[i]++
+			} else {
+				require.NotNil(t, a.Divergence, a.Reason)
+				diverged++
+			}
+		}
+		cfg.Evidence = func(e *pbft.Evidence) { require.FailNow(t, "an honest replica is accused", "%v", e) }
+		s, err := NewSim(cfg)
+		require.NoError(t, err)
+		c.sims[i] = s
+		s.Start(pbft.TimeOf(c.now))
+	}
+	for i := range c.sims {
+		begin(i)
+	}
+	stable := func() pbft.Height { return c.sims[0].Node().Core().Stable() }
+	c.put("agreed")
+	c.until("a checkpoint", 100, func() bool { return stable() > 0 })
+	agreed := stable()
+	for i, a := range c.apps {
+		a.Apply(statemachine.Block{Ops: []statemachine.Op{{Data: fmt.Append(nil, "only here ", i)}}})
+	}
+	for i := 0; c.sims[0].Node().Core().ExecutedHeight() < c.core.CheckpointEvery+2; i++ {
+		c.offer(fmt.Sprint(i))
+		for range 10 {
+			c.round()
+		}
+	}
+	require.Equal(t, []int{1, 1, 1, 1}, splits)
+	require.Zero(t, diverged, "nobody knows who is right")
+	require.Equal(t, agreed, stable())
+	for i := range c.sims {
+		require.NotEmpty(t, c.disks[i].snaps.Heights())
+		require.NotZero(t, c.sims[i].runner.split.Load())
+		c.crash(i, false)
+	}
+	for i := range c.sims {
+		begin(i)
+		// What no certificate confirms is deleted, and made again by the log.
+		for _, h := range c.disks[i].snaps.Heights() {
+			own, _ := c.disks[i].snaps.State(h)
+			others, _ := c.disks[0].snaps.State(h)
+			require.Equal(t, others, own)
+		}
+	}
+	for i := 0; stable() == agreed; i++ {
+		require.Less(t, i, 100)
+		c.offer(fmt.Sprint("after ", i))
+		for range 20 {
+			c.round()
+		}
+	}
+	c.until("all know it", 100, func() bool {
+		for i, s := range c.sims {
+			v, err := c.disks[i].store.GetHost(HostKey{Kind: HostSplit})
+			require.NoError(t, err)
+			if s.runner.split.Load() != 0 || v != nil || s.Node().Core().Diverged() != nil {
+				return false
+			}
+		}
+		return true
+	})
+	require.Equal(t, c.apps[0].list(), c.apps[1].list())
+	require.Equal(t, []int{1, 1, 1, 1}, splits)
+}
