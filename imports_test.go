@@ -24,12 +24,11 @@ var allowed = map[string][]string{
 	"internal":     {},
 	"crypto":       {"crypto", "internal"},
 	"pbft":         {"crypto"},
-	"statemachine": {"crypto", "statemachine"},
+	"statemachine": {"crypto", "statemachine", "internal"},
 	// What verifies offline: nothing but hashing.
 	"statemachine/store/proof":         {"crypto", "statemachine/merkle"},
 	"statemachine/store/feed":          {"crypto"},
 	"statemachine/merkle":              {"crypto"},
-	"statemachine/contract":            {"crypto", "statemachine", "internal"},
 	"statemachine/registry/disclosure": {"crypto", "statemachine/store/proof"},
 	"statemachine/registry/schema":     {},
 	"transport":                        {"crypto", "transport"},
@@ -62,7 +61,7 @@ var outside = map[string][]string{
 	"golang.org/x/term":                       {"cmd"},
 	"github.com/ethereum/go-ethereum":         {"statemachine/contract", "cmd", "examples/contract"},
 	"github.com/holiman/uint256":              {"statemachine/contract"},
-	"golang.org/x/sys":                        {"replica", "cmd"},
+	"golang.org/x/sys":                        {"internal/diskspace", "cmd"},
 }
 
 // TestImports holds the code against the two tables above.

@@ -82,7 +82,8 @@ type Config struct {
 	// receipt is made with the block at hand. Negative: none at all.
 	ReceiptRetain int64
 	// Reserve is how many bytes must stay free on the disk; below, the replica
-	// stops before the disk is full: 256 MiB. Negative: no guard.
+	// stops before the disk is full: 256 MiB. Negative: no guard. That is for the log; an
+	// application on a store has store.Config.Reserve.
 	Reserve int64
 	// ChunkBytes is the size of a snapshot's chunks: 1 MiB. Equal at all replicas,
 	// since the manifest is certified.

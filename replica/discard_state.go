@@ -62,7 +62,7 @@ func adviseStorage(err error, dataDir string) error {
 	switch {
 	case !errors.As(err, &halt) && !errors.Is(err, statemachine.ErrHalted):
 		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, ErrDiskFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission):
 		return err // nothing is damaged, and the error says what to do
 	}
 	if _, missing := os.Stat(filepath.Join(dataDir, StateDir)); missing != nil {

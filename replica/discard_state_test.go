@@ -21,7 +21,7 @@ func TestAdviceIsForDamage(t *testing.T) {
 	require.NotContains(t, adviseStorage(damage, here).Error(), "--heal", "there is no state in the data folder")
 	require.ErrorContains(t, adviseStorage(damage, here), "has its own storage elsewhere")
 	require.NoError(t, os.Mkdir(filepath.Join(here, StateDir), 0o700))
-	for _, cause := range []error{store.ErrLocked, syscall.ENOSPC, fs.ErrPermission} {
+	for _, cause := range []error{store.ErrLocked, store.ErrDiskFull, syscall.ENOSPC, fs.ErrPermission} {
 		require.NotContains(t, adviseStorage(&store.Failure{Op: "open", Err: cause}, here).Error(), "--heal", cause.Error())
 	}
 	require.ErrorContains(t, adviseStorage(damage, here), "parley doctor --heal "+here)

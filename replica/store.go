@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"syscall"
 
+	"github.com/parley-bft/parley/internal/diskspace"
 	"github.com/parley-bft/parley/pbft"
 )
 
@@ -94,8 +94,9 @@ type HostRecord struct {
 var (
 	// ErrStore is wrapped by everything that goes wrong with a store.
 	ErrStore = errors.New("store failed")
-	// ErrDiskFull: there is less space left than the reserve, or none.
-	ErrDiskFull = errors.New("disk full")
+	// ErrDiskFull: there is less space left than the reserve, or none. It is that of
+	// statemachine/store, too.
+	ErrDiskFull = diskspace.ErrFull
 	// ErrCorrupt: a value is not the one that was written under its key.
 	ErrCorrupt = errors.New("stored value is corrupt")
 	// ErrLocked: another process has the data folder open.
@@ -118,22 +119,8 @@ func (e *StoreError) Error() string {
 // Unwrap returns the cause and [ErrStore].
 func (e *StoreError) Unwrap() []error { return []error{ErrStore, e.Err} }
 
-// DiskFullError reports too little space.
-type DiskFullError struct {
-	Folder        string
-	Free, Reserve uint64 // bytes
-}
-
-func (e *DiskFullError) Error() string {
-	if e.Reserve == 0 {
-		return fmt.Sprintf("%v: no space left where %s is: free some space and start again", ErrDiskFull, e.Folder)
-	}
-	return fmt.Sprintf("%v: %d bytes free where %s is, %d are the reserve: free some space, or lower the reserve, and start again",
-		ErrDiskFull, e.Free, e.Folder, e.Reserve)
-}
-
-// Unwrap returns [ErrDiskFull].
-func (e *DiskFullError) Unwrap() error { return ErrDiskFull }
+// DiskFullError reports too little space. It is [ErrDiskFull].
+type DiskFullError = diskspace.FullError
 
 // CorruptError reports a value that is not the one that was written. It is never
 // repaired on the quiet: an acknowledged vote may be among what was lost.
@@ -155,10 +142,7 @@ func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 // storeFailure makes a StoreError of err, and of the system's "no space" one that
 // is also an ErrDiskFull.
 func storeFailure(op, folder string, err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w (%w)", &DiskFullError{Folder: folder}, err)
-	}
-	return &StoreError{Op: op, Folder: folder, Err: err}
+	return &StoreError{Op: op, Folder: folder, Err: diskspace.Explain(folder, err)}
 }
 
 // A stored value is: format, checksum, length of the key, the key, the value. The

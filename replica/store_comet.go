@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/vfs"
 	db "github.com/cometbft/cometbft-db"
 
+	"github.com/parley-bft/parley/internal/diskspace"
 	"github.com/parley-bft/parley/pbft"
 )
 
@@ -64,15 +65,8 @@ const brokenClose = 2 * time.Second
 const slowDisk = 5 * time.Second
 
 func (s *diskStore) guardSpace() error {
-	if s.cfg.Reserve == 0 {
-		return nil
-	}
-	free, err := s.cfg.FreeSpace(s.cfg.Dir)
-	if err != nil {
-		return s.fail("ask for free space", err)
-	}
-	if free < s.cfg.Reserve {
-		return s.fail("write", &DiskFullError{Folder: s.cfg.Dir, Free: free, Reserve: s.cfg.Reserve})
+	if err := diskspace.Check(s.cfg.Dir, s.cfg.Reserve, s.cfg.FreeSpace); err != nil {
+		return s.fail("write", err)
 	}
 	return nil
 }

@@ -15,9 +15,6 @@ import (
 // openDiskStore opens or makes the store in cfg.Dir, whose directory chain must
 // have been made durable before (see [makeDirs]).
 func openDiskStore(cfg DiskStoreConfig) (_ *diskStore, err error) {
-	if cfg.FreeSpace == nil {
-		cfg.FreeSpace = freeSpace
-	}
 	s := &diskStore{cfg: cfg, broken: make(chan struct{})}
 	if err := s.guardSpace(); err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ func (p *patient) scrub(ctx context.Context) {
 func (r *scrubResult) read(ctx context.Context, dir string) (err error) {
 	cfg := store.DefaultConfig()
 	cfg.Dir, cfg.Logger = dir, slog.New(slog.DiscardHandler)
+	cfg.Reserve = 0 // a state can be examined on a disk that is full
 	s, err := store.Open(ctx, cfg)
 	if err != nil {
 		return err

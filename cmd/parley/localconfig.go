@@ -47,7 +47,8 @@ type localConfig struct {
 	// State is about the application's state, where that is kept on the disk.
 	State stateConfig `json:"state,omitzero"`
 
-	// ReserveMiB must stay free on the disk: the replica stops before it is full.
+	// ReserveMiB must stay free on the disks that have the log and the application's state:
+	// the replica stops before they are full. 0 is the default, 256, and -1 no guard.
 	ReserveMiB int64 `json:"reserveMiB,omitempty"`
 	// PoolMiB and PoolPerClient bound the requests that wait here.
 	PoolMiB       int `json:"poolMiB,omitempty"`

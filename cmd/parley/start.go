@@ -84,7 +84,7 @@ where that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
 	s.BoolVar(&f.local.Pprof, "pprof", false, "serve Go's profiles on the admin address too")
 	s.StringVar(&f.local.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
 	s.StringVar(&f.local.LogFormat, "log-format", "", "text or json (default text)")
-	s.Int64Var(&f.local.ReserveMiB, "reserve", 0, "MiB to keep free on the disk, -1 for no guard (default 256)")
+	s.Int64Var(&f.local.ReserveMiB, "reserve", 0, "MiB to keep free on the disks of the log and of the state: with less the replica stops; -1 for no guard (default 256)")
 	f.local.State.flags(cmd)
 	s.BoolVar(&f.untilStdin, "until-stdin-closes", false, "stop when standard input closes")
 	_ = s.MarkHidden("until-stdin-closes")
@@ -142,8 +142,8 @@ func (f *startFlags) resolve(cmd *cobra.Command) (localConfig, error) {
 		return cfg, usagef(cmd, "--log-level is %q: give one of %v", cfg.LogLevel, logLevels)
 	case cfg.LogFormat != "" && !slices.Contains(logFormats, cfg.LogFormat):
 		return cfg, usagef(cmd, "--log-format is %q: give one of %v", cfg.LogFormat, logFormats)
-	case cfg.ReserveMiB < -1:
-		return cfg, usagef(cmd, "--reserve is %d: give the MiB to keep free, or -1 for no guard", cfg.ReserveMiB)
+	case set("reserve") && (cfg.ReserveMiB == 0 || cfg.ReserveMiB < -1):
+		return cfg, usagef(cmd, "--reserve is %d: give the MiB to keep free, from 1, or -1 for no guard", cfg.ReserveMiB)
 	}
 	return cfg, nil
 }

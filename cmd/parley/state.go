@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,9 +16,10 @@ import (
 )
 
 // stateConfig is the field state of replica.json: about the state of an application that keeps
-// it on the disk, in the folder state of the data folder.
+// it on the disk, in the folder state of the data folder. A field that is not there, or 0,
+// stands for the default.
 type stateConfig struct {
-	// CacheMiB bounds what of the state is kept in memory to be read quickly: 256.
+	// CacheMiB bounds what of the state is kept in memory to be read quickly: 256, at least 2.
 	CacheMiB int `json:"cacheMiB,omitempty"`
 	// FlushMiB is how much of what changed is gathered in memory before it is written
 	// to the disk: 8. A crash loses it, and it is executed again from the log.
@@ -39,16 +41,42 @@ func defaultStateConfig() stateConfig {
 	}
 }
 
+// stateField is one number of a stateConfig: how replica.json and the command line call
+// it, and what it may be.
+type stateField struct {
+	name, flag  string
+	value       int64
+	least, most int64
+	none        bool // -1 is none
+}
+
+func (c *stateConfig) fields() []stateField {
+	return []stateField{
+		{"state.cacheMiB", "--state-cache", int64(c.CacheMiB), 2, maxStateMiB, false},
+		{"state.flushMiB", "--state-flush", int64(c.FlushMiB), 1, store.MaxFlushBytes >> 20, false},
+		{"state.heights", "--state-heights", c.Heights, 1, store.MaxKeep, true},
+		{"state.feedMiB", "--state-feed", int64(c.FeedMiB), 1, maxStateMiB, true},
+	}
+}
+
+// check says what is wrong with the value, under the name by which it was given.
+func (f *stateField) check(name, give string) error {
+	if f.least <= f.value && f.value <= f.most || f.none && f.value == -1 {
+		return nil
+	}
+	remedy := fmt.Sprintf("%s %d to %d", give, f.least, f.most)
+	if f.none {
+		remedy += ", or -1 for none"
+	}
+	return fmt.Errorf("%s is %d: %s", name, f.value, remedy)
+}
+
+// validate checks what replica.json says. 0 is a field that is not there.
 func (c *stateConfig) validate() error {
-	switch {
-	case c.CacheMiB < 0 || c.CacheMiB > maxStateMiB || c.CacheMiB == 1:
-		return fmt.Errorf("state.cacheMiB is %d: write 2 to %d", c.CacheMiB, maxStateMiB)
-	case c.FlushMiB < 0 || c.FlushMiB > store.MaxFlushBytes>>20:
-		return fmt.Errorf("state.flushMiB is %d: write 1 to %d", c.FlushMiB, store.MaxFlushBytes>>20)
-	case c.FeedMiB < -1 || c.FeedMiB > maxStateMiB:
-		return fmt.Errorf("state.feedMiB is %d: write 1 to %d, or -1 for none", c.FeedMiB, maxStateMiB)
-	case c.Heights < -1 || c.Heights > store.MaxKeep:
-		return fmt.Errorf("state.heights is %d: write a number of heights up to %d, or -1 for none", c.Heights, store.MaxKeep)
+	for _, f := range c.fields() {
+		if err := f.check(f.name, "write"); err != nil && f.value != 0 {
+			return err
+		}
 	}
 	return nil
 }
@@ -82,29 +110,32 @@ func (c *stateConfig) store(dir string, logger *slog.Logger) store.Config {
 // flags are those of start, which win over replica.json.
 func (c *stateConfig) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.IntVar(&c.CacheMiB, "state-cache", 0, "MiB of the application's state to keep in memory, where it is on the disk (default 256)")
-	f.IntVar(&c.FlushMiB, "state-flush", 0, "MiB of changes to gather before they are written to it (default 8)")
-	f.Int64Var(&c.Heights, "state-heights", 0, "heights below the last one that can be read, -1 for none (default 128)")
-	f.IntVar(&c.FeedMiB, "state-feed", 0, "MiB of the last changes to keep for 'parley watch', -1 for none (default 64)")
+	f.IntVar(&c.CacheMiB, "state-cache", 0, "MiB of the application's state to keep in memory, from 2, where it is on the disk (default 256)")
+	f.IntVar(&c.FlushMiB, "state-flush", 0, fmt.Sprintf("MiB of changes to gather before they are written to it, 1 to %d (default 8)", store.MaxFlushBytes>>20))
+	f.Int64Var(&c.Heights, "state-heights", 0, fmt.Sprintf("heights below the last one that can be read, 1 to %d, or -1 for none (default 128)", store.MaxKeep))
+	f.IntVar(&c.FeedMiB, "state-feed", 0, "MiB of the last changes to keep for 'parley watch', from 1, or -1 for none (default 64)")
 }
 
-// override puts the flags that were given in the place of what replica.json says.
+// override puts the flags that were given in the place of what replica.json says. 0 is
+// refused: it would not say whether it is the default or none.
 func (c *stateConfig) override(cmd *cobra.Command, flags *stateConfig) error {
-	set := cmd.Flags().Changed
-	if set("state-cache") {
+	set := func(flag string) bool { return cmd.Flags().Changed(strings.TrimPrefix(flag, "--")) }
+	for _, f := range flags.fields() {
+		if err := f.check(f.flag, "give"); err != nil && set(f.flag) {
+			return usagef(cmd, "%v", err)
+		}
+	}
+	if set("--state-cache") {
 		c.CacheMiB = flags.CacheMiB
 	}
-	if set("state-flush") {
+	if set("--state-flush") {
 		c.FlushMiB = flags.FlushMiB
 	}
-	if set("state-heights") {
+	if set("--state-heights") {
 		c.Heights = flags.Heights
 	}
-	if set("state-feed") {
+	if set("--state-feed") {
 		c.FeedMiB = flags.FeedMiB
-	}
-	if err := flags.validate(); err != nil {
-		return usagef(cmd, "%v", err)
 	}
 	return nil
 }
@@ -117,7 +148,7 @@ func (c *stateConfig) useApplication(cluster *crypto.Cluster, cfg *replica.Confi
 	}
 	if !a.stored() {
 		if *c != (stateConfig{}) {
-			return a.failed(errors.New("state is given in replica.json or by flags, and this application keeps its state in memory: leave it out"))
+			return a.failed(errors.New("the field state of replica.json, or a flag such as --state-cache, is given, and this application keeps its state in memory: leave it out"))
 		}
 		if cfg.Machine, err = a.machine(context.Background(), open); err != nil {
 			return a.failed(err)
@@ -126,6 +157,12 @@ func (c *stateConfig) useApplication(cluster *crypto.Cluster, cfg *replica.Confi
 	}
 	cfg.OpenMachine = func(ctx context.Context, dir string) (statemachine.StateMachine, error) {
 		open.store = c.store(dir, cfg.Logger)
+		switch { // what is kept free for the log is kept free for it, too
+		case cfg.Reserve > 0:
+			open.store.Reserve = uint64(cfg.Reserve)
+		case cfg.Reserve < 0:
+			open.store.Reserve = 0
+		}
 		m, err := a.machine(ctx, open)
 		if err != nil {
 			return nil, a.failed(err)

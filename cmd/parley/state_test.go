@@ -117,11 +117,36 @@ func TestStateSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(data), "cacheMiB")
 	refused(t, exitFailed, []string{"start", "--dir", replicaDir(plain, 0), "--state-cache", "64"}, "keeps its state in memory: leave it out")
-	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-cache", "1"}, "state.cacheMiB is 1: write 2 to ")
-	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-heights", "-2"}, "state.heights is -2: ")
-	refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), "--state-feed", "-2"}, "state.feedMiB is -2: ")
-	edit(t, replicaConfigPath(replicaDir(stored, 0)), `"flushMiB": 8`, `"flushMiB": 9999`)
-	refused(t, exitFailed, []string{"start", "--dir", replicaDir(stored, 0)}, "replica.json", "state.flushMiB is 9999: write 1 to ")
+	for _, c := range []struct{ flag, value, remedy string }{
+		{"--state-cache", "1", "give 2 to 1048576"},
+		{"--state-cache", "0", "give 2 to 1048576"},
+		{"--state-cache", "-1", "give 2 to 1048576"},
+		{"--state-cache", "1048577", "give 2 to 1048576"},
+		{"--state-flush", "0", "give 1 to 1024"},
+		{"--state-flush", "1025", "give 1 to 1024"},
+		{"--state-heights", "0", "give 1 to 100000, or -1 for none"},
+		{"--state-heights", "-2", "give 1 to 100000, or -1 for none"},
+		{"--state-heights", "100001", "give 1 to 100000, or -1 for none"},
+		{"--state-feed", "0", "give 1 to 1048576, or -1 for none"},
+		{"--state-feed", "-2", "give 1 to 1048576, or -1 for none"},
+		{"--reserve", "0", "give the MiB to keep free, from 1, or -1 for no guard"},
+	} {
+		refused(t, exitUsage, []string{"start", "--dir", replicaDir(stored, 0), c.flag, c.value}, c.flag+" is "+c.value+": "+c.remedy)
+	}
+	for field, c := range map[string]struct {
+		was, value int
+		remedy     string
+	}{
+		"cacheMiB": {256, 1, "write 2 to 1048576"},
+		"flushMiB": {8, 9999, "write 1 to 1024"},
+		"heights":  {128, -2, "write 1 to 100000, or -1 for none"},
+		"feedMiB":  {64, -2, "write 1 to 1048576, or -1 for none"},
+	} {
+		path := replicaConfigPath(replicaDir(stored, 0))
+		edit(t, path, fmt.Sprintf("%q: %d", field, c.was), fmt.Sprintf("%q: %d", field, c.value))
+		refused(t, exitFailed, []string{"start", "--dir", replicaDir(stored, 0)}, "replica.json", fmt.Sprintf("state.%s is %d: %s", field, c.value, c.remedy))
+		edit(t, path, fmt.Sprintf("%q: %d", field, c.value), fmt.Sprintf("%q: %d", field, c.was))
+	}
 
 	c := stateConfig{CacheMiB: 64, FlushMiB: 8, Heights: -1, FeedMiB: 9}
 	s := c.store("somewhere", nil)

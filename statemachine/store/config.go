@@ -26,6 +26,13 @@ type Config struct {
 	FeedBytes  int64
 	FeedBlocks uint64
 
+	// Reserve is how many bytes must stay free where Dir is; below, the store fails with
+	// ErrDiskFull before the disk is full: 256 MiB. 0 turns the guard off. It is asked
+	// before each batch, of about FlushBytes.
+	Reserve uint64
+	// FreeSpace returns the bytes that are free where dir is; nil asks the system.
+	FreeSpace func(dir string) (uint64, error)
+
 	// DatabaseCacheBytes bounds the database's own cache of what it has read.
 	DatabaseCacheBytes int64
 	// Logger hears what the database complains about; nil hears nothing.
@@ -56,7 +63,7 @@ func DefaultConfig() Config {
 		Keep:       128,
 		syncBytes:  32 << 20,
 		CacheBytes: 128 << 20, FlushBytes: 8 << 20, DatabaseCacheBytes: 128 << 20,
-		FeedBytes: 64 << 20, FeedBlocks: 1 << 17,
+		FeedBytes: 64 << 20, FeedBlocks: 1 << 17, Reserve: 256 << 20,
 	}
 }
 

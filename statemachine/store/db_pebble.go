@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,7 +17,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// This file and its test are all that know which database is on the disk.
+// The files db_pebble*.go and their tests are all that know which database is on the disk.
 
 // pebbleDB is a database on a disk.
 type pebbleDB struct {
@@ -26,6 +25,7 @@ type pebbleDB struct {
 	cache *pebble.Cache
 	log   *pebbleLogger
 	dir   string
+	room  func() error // says why nothing is to be written; nil: never
 }
 
 // damage says so if err is that files in dir are damaged: a checksum is wrong, say.
@@ -34,53 +34,6 @@ func damage(dir string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w: in %s: %w", ErrCorrupt, errFiles, dir, err)
-}
-
-// pebbleLogger takes what the database says.
-type pebbleLogger struct {
-	log    *slog.Logger // nil: nobody listens
-	broken func(error)
-}
-
-func (l *pebbleLogger) Infof(string, ...any) {}
-
-func (l *pebbleLogger) Errorf(format string, args ...any) {
-	if l.log != nil {
-		l.log.Error("state: " + fmt.Sprintf(format, args...))
-	}
-}
-
-// fatal unwinds the database to the call of ours that it is in.
-type fatal struct{ error }
-
-// Fatalf is called where the database cannot go on, and must not return. A call of ours
-// fails; a goroutine of the database's own is held for ever, with the locks that it has:
-// the store has failed, and the replica stops.
-func (l *pebbleLogger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	l.broken(err)
-	pcs := make([]uintptr, 256)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for more := true; more; {
-		var f runtime.Frame
-		if f, more = frames.Next(); strings.Contains(f.Function, "store.(*pebble") {
-			panic(fatal{err})
-		}
-	}
-	select {}
-}
-
-// rescue makes an error of what the database panics with.
-func rescue(err *error) {
-	switch p := recover().(type) {
-	case nil:
-	case fatal:
-		*err = p.error
-	case error:
-		*err = p
-	default:
-		panic(p)
-	}
 }
 
 // memTable is how much the database gathers in memory before it writes a file.
@@ -114,7 +67,7 @@ func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *p
 		cache.Unref()
 		return nil, damage(dir, err)
 	}
-	p = &pebbleDB{d, cache, l, dir}
+	p = &pebbleDB{db: d, cache: cache, log: l, dir: dir}
 	// The database does not make its own folder's name durable.
 	for _, parent := range []string{dir, files.PathDir(dir)} {
 		if err := syncFolder(files, parent); err != nil {
@@ -152,7 +105,7 @@ func (p *pebbleDB) iterate(from, to []byte, reverse bool) (it dbIterator, err er
 	return &pebbleIterator{i: i, dir: p.dir}, nil
 }
 
-func (p *pebbleDB) newBatch() batch { return &pebbleBatch{b: p.db.NewBatch()} }
+func (p *pebbleDB) newBatch() batch { return &pebbleBatch{b: p.db.NewBatch(), room: p.room} }
 
 func (p *pebbleDB) close() (err error) {
 	defer rescue(&err)
@@ -193,6 +146,7 @@ func (i *pebbleIterator) close() (err error) {
 // pebbleBatch remembers an error until it is written.
 type pebbleBatch struct {
 	b     db.Batch
+	room  func() error
 	bytes int
 	err   error
 }
@@ -215,6 +169,9 @@ func (b *pebbleBatch) size() int { return b.bytes }
 
 func (b *pebbleBatch) write(sync bool) (err error) {
 	defer rescue(&err)
+	if b.err == nil && b.room != nil {
+		b.err = b.room()
+	}
 	switch {
 	case b.err != nil:
 		return errors.Join(b.err, b.b.Close())
@@ -349,7 +306,7 @@ func (f *folder) point(n int) error {
 }
 
 func (f *folder) current() (database, error) {
-	return openPebble(f.path(f.inUse), &f.cfg, f.files, f.broken)
+	return f.open(f.path(f.inUse))
 }
 
 func (f *folder) fresh() (database, error) {
@@ -357,7 +314,7 @@ func (f *folder) fresh() (database, error) {
 	if err := os.RemoveAll(f.path(f.next)); err != nil {
 		return nil, err
 	}
-	return openPebble(f.path(f.next), &f.cfg, f.files, f.broken)
+	return f.open(f.path(f.next))
 }
 
 func (f *folder) scratch() (database, error) {
@@ -365,7 +322,7 @@ func (f *folder) scratch() (database, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
-	return openPebble(dir, &f.cfg, f.files, f.broken)
+	return f.open(dir)
 }
 
 func (f *folder) adopt() error {

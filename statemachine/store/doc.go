@@ -56,6 +56,9 @@
 // names gets it by [Store.Sync]. Those of [Store.Snapshot], and of a machine in memory, hold all of it. A store that is used
 // without a machine goes on where [Store.Heights] says.
 //
+// Before each batch the store asks whether [Config.Reserve] is still free on the disk. If not
+// it fails with [ErrDiskFull] and has lost nothing that was durable.
+//
 // The folder belongs to one process, which locks it; whoever comes second gets
 // [ErrLocked]. It holds at most the last state twice over, while a
 // snapshot is being loaded beside it, and otherwise what the database needs for the last

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/parley-bft/parley/internal/diskspace"
 	"github.com/parley-bft/parley/statemachine"
 )
+
+// DiskFullError reports too little space. It is [ErrDiskFull].
+type DiskFullError = diskspace.FullError
 
 // Errors; test with errors.Is.
 var (
@@ -27,6 +31,8 @@ var (
 	ErrSnapshot = errors.New("store snapshot")
 	// ErrCorrupt: the database does not hold what was written to it.
 	ErrCorrupt = errors.New("store is damaged")
+	// ErrDiskFull: less space is left where the store is than [Config.Reserve], or none.
+	ErrDiskFull = diskspace.ErrFull
 	// ErrLocked: the folder belongs to a store that is open.
 	ErrLocked = errors.New("store folder is in use")
 	// ErrFailed is wrapped by every [Failure].

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/internal/diskspace"
 	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
@@ -132,6 +133,7 @@ func (s *Store) fail(op string, err error) error {
 		if errors.Is(err, ErrCorrupt) {
 			err = fmt.Errorf("%w: %s", err, s.remedy())
 		}
+		err = diskspace.Explain(s.cfg.Dir, err)
 		f = &Failure{Op: op, Err: err}
 	}
 	s.failed.CompareAndSwap(nil, f)

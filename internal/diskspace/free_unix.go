@@ -1,11 +1,11 @@
 //go:build unix
 
-package replica
+package diskspace
 
 import "golang.org/x/sys/unix"
 
-// freeSpace returns how many bytes an ordinary user may still write where dir is.
-func freeSpace(dir string) (uint64, error) {
+// Free returns how many bytes an ordinary user may still write where dir is.
+func Free(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
