@@ -140,6 +140,52 @@ func longest(dir string) (string, bool) {
 	return "", false
 }
 
+// TestClientsNeedNoDatabase follows the imports of what a program is made of that only
+// submits operations: none of them leads to a database, or to the EVM.
+func TestClientsNeedNoDatabase(t *testing.T) {
+	for _, root := range []string{"client", "client/receipt", "client/stateproof", "statemachine/kv/kvop"} {
+		reached := reach(t, root)
+		require.Contains(t, reached, module+"statemachine", "%s: the walk found too little", root)
+		for name, way := range reached {
+			for _, heavy := range []string{"github.com/cometbft/cometbft-db", "github.com/cockroachdb/pebble", "github.com/ethereum/go-ethereum", module + "replica"} {
+				require.False(t, name == heavy || strings.HasPrefix(name, heavy+"/"), "%s: %s", heavy, way)
+			}
+		}
+	}
+	require.Contains(t, reach(t, "statemachine/kv"), "github.com/cometbft/cometbft-db", "it would be noticed")
+}
+
+// reach returns all packages that one of this module leads to, each with the way there. It
+// looks no further into packages from outside.
+func reach(t *testing.T, root string) map[string]string {
+	ways := map[string]string{module + root: root}
+	for queue := []string{module + root}; len(queue) > 0; queue = queue[1:] {
+		dir, local := strings.CutPrefix(queue[0], module)
+		if !local {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(dir), "*.go"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files, dir)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			require.NoError(t, err)
+			for _, spec := range f.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				require.NoError(t, err)
+				if ways[name] == "" {
+					ways[name] = ways[queue[0]] + " imports " + name
+					queue = append(queue, name)
+				}
+			}
+		}
+	}
+	return ways
+}
+
 // TestImportsNotices is the test of the test.
 func TestImportsNotices(t *testing.T) {
 	for dir, want := range map[string]string{

@@ -3,6 +3,7 @@ package kv
 import (
 	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/kv/kvop"
 )
 
 // operation is a decoded operation. Its slices alias the encoding.
@@ -41,10 +42,10 @@ func (l *Limits) decode(b []byte, op *operation) statemachine.ResultCode {
 	case KindSwap:
 		op.key = r.Bytes(huge)
 		switch op.condition = r.Uint8(); op.condition {
-		case swapIfAbsent:
-		case swapIfValue:
+		case kvop.IfAbsent:
+		case kvop.IfValue:
 			op.old = r.Bytes(huge)
-		case swapIfRevision:
+		case kvop.IfRevision:
 			if op.revision = r.Uint64(); op.revision == 0 {
 				r.Fail("revision 0")
 			}

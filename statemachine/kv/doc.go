@@ -12,7 +12,9 @@
 //
 // Builder functions ([Get], [Put], [Delete], [Range], [Txn], ...) return encoded
 // operations, to be submitted through the log; [DecodeResult] reads their
-// results. Each result carries the store's revision after the operation.
+// results. Each result carries the store's revision after the operation. Both are in
+// package kvop, under the same names, for programs that have no replica and want no
+// database.
 //
 // # Revisions
 //

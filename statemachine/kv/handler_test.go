@@ -160,6 +160,9 @@ func TestClassify(t *testing.T) {
 	got, read := Classify(nil)
 	require.Empty(t, got)
 	require.False(t, read)
+	submits, reads := Kinds()
+	require.Equal(t, []string{"put", "delete", "swap", "txn"}, submits)
+	require.Equal(t, []string{"get", "range", "revision", "digest"}, reads)
 }
 
 func FuzzDecodeStored(f *testing.F) {

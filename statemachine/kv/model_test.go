@@ -5,6 +5,7 @@ import (
 	"sort"
 	"testing"
 
+	"github.com/parley-bft/parley/statemachine/kv/kvop"
 	"github.com/parley-bft/parley/statemachine/store"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -104,7 +105,7 @@ func againstModel(t *testing.T, open func(Limits) machine) {
 					v, err := m.Store().Last()
 					require.NoError(t, err)
 					have.load(v)
-					for range v.Range([]byte{spaceKey}, []byte{spaceKey + 1}) {
+					for range v.Range([]byte{kvop.StoreSpace}, []byte{kvop.StoreSpace + 1}) {
 						keys++
 					}
 				}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/kv/kvop"
 )
 
 // content is what operations run on: that of a [Machine] in memory, or a transaction of
@@ -99,11 +100,11 @@ func (r run) swap(out []byte, op *operation, next uint64) ([]byte, statemachine.
 	found := e != nil
 	holds := false
 	switch op.condition {
-	case swapIfAbsent:
+	case kvop.IfAbsent:
 		holds = !found
-	case swapIfValue:
+	case kvop.IfValue:
 		holds = found && bytes.Equal(e.value, op.old)
-	case swapIfRevision:
+	case kvop.IfRevision:
 		holds = found && e.mod == op.revision
 	}
 	out = append(out, byte(KindSwap))

@@ -1,19 +1,17 @@
 package kv
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 
 	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine/kv/kvop"
 	"github.com/parley-bft/parley/statemachine/store"
 )
 
-// In a store, the first byte of a key says what its value is.
-const (
-	spaceKey  = 'k' // key -> revisions of creation and last change, version, value
-	spaceMeta = 'm' // name -> value
-)
+// In a store, the first byte of a key says what its value is: that of kvop.StoreKey has
+// revisions of creation and last change, version, value; this one name -> value.
+const spaceMeta = 'm'
 
 var (
 	limitsKey = []byte{spaceMeta, 'l'} // digest of the limits
@@ -26,23 +24,6 @@ const (
 	maxStoredKey   = store.MaxKeyBytes - 64
 	maxStoredValue = store.MaxValueBytes - entryHead
 )
-
-// StoreKey is where a [Handler]'s state keeps a key: what proofs of it are asked for by.
-func StoreKey(key []byte) []byte {
-	return append(append(make([]byte, 0, 1+len(key)), spaceKey), key...)
-}
-
-// KeyOf is the opposite of [StoreKey]; false if the state keeps something else there.
-func KeyOf(stored []byte) (key []byte, ok bool) { return bytes.CutPrefix(stored, []byte{spaceKey}) }
-
-// DecodeStored reads what a [Handler]'s state keeps under the [StoreKey] of a key.
-func DecodeStored(key, b []byte) (KeyValue, error) {
-	var e entry
-	if err := e.load(b); err != nil {
-		return KeyValue{}, err
-	}
-	return KeyValue{Key: clone(key), Value: clone(e.value), Create: e.create, Mod: e.mod, Version: e.version}, nil
-}
 
 func (e *entry) load(b []byte) error {
 	if len(b) < entryHead {
@@ -113,7 +94,7 @@ func (s *stored) get(key []byte) *entry {
 }
 
 func (s *stored) ascend(from string, do func(key string, e *entry) bool) {
-	for k, v := range s.r.Range(StoreKey([]byte(from)), []byte{spaceKey + 1}) {
+	for k, v := range s.r.Range(StoreKey([]byte(from)), []byte{kvop.StoreSpace + 1}) {
 		if !do(string(k[1:]), mustLoad(v)) {
 			return
 		}

@@ -1,4 +1,25 @@
-package kv
+package kvop
+
+import (
+	"maps"
+	"slices"
+)
+
+// Kind is the kind of an operation or query. The numbers are part of the encoding.
+type Kind uint8
+
+// The kinds. Those marked so may stand in a transaction, or be a query.
+const (
+	KindGet    Kind = 1 // in a transaction, as a query
+	KindPut    Kind = 2 // in a transaction
+	KindDelete Kind = 3 // in a transaction
+	KindSwap   Kind = 4
+	KindRange  Kind = 5 // in a transaction, as a query
+	KindTxn    Kind = 6
+
+	KindRevision Kind = 16 // as a query only
+	KindDigest   Kind = 17 // as a query only
+)
 
 var kindNames = map[Kind]string{
 	KindGet: "get", KindPut: "put", KindDelete: "delete", KindSwap: "swap", KindRange: "range", KindTxn: "txn",
@@ -26,4 +47,17 @@ func Classify(data []byte) (kind string, read bool) {
 		return "", false
 	}
 	return Kind(data[0]).String(), Kind(data[0]).Read()
+}
+
+// Kinds returns all names that [Classify] gives: of operations that change something, and
+// of reads.
+func Kinds() (submit, read []string) {
+	for _, k := range slices.Sorted(maps.Keys(kindNames)) {
+		if k.Read() {
+			read = append(read, k.String())
+		} else {
+			submit = append(submit, k.String())
+		}
+	}
+	return submit, read
 }

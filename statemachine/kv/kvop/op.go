@@ -1,23 +1,7 @@
-package kv
+package kvop
 
 import (
 	"github.com/parley-bft/parley/crypto/canon"
-)
-
-// Kind is the kind of an operation or query. The numbers are part of the encoding.
-type Kind uint8
-
-// The kinds. Those marked so may stand in a transaction, or be a query.
-const (
-	KindGet    Kind = 1 // in a transaction, as a query
-	KindPut    Kind = 2 // in a transaction
-	KindDelete Kind = 3 // in a transaction
-	KindSwap   Kind = 4
-	KindRange  Kind = 5 // in a transaction, as a query
-	KindTxn    Kind = 6
-
-	KindRevision Kind = 16 // as a query only
-	KindDigest   Kind = 17 // as a query only
 )
 
 // Get returns the operation, or query, that reads key.
@@ -34,11 +18,11 @@ func Put(key, value []byte) []byte {
 // no error and no change.
 func Delete(key []byte) []byte { return canon.AppendBytes([]byte{byte(KindDelete)}, key) }
 
-// What a conditional write compares with.
+// What a conditional write compares with, in the encoding of a KindSwap.
 const (
-	swapIfAbsent   = 0
-	swapIfValue    = 1
-	swapIfRevision = 2
+	IfAbsent   = 0
+	IfValue    = 1
+	IfRevision = 2
 )
 
 // CompareAndSwap returns the operation that maps key to value if its present
@@ -46,21 +30,21 @@ const (
 // of the key.
 func CompareAndSwap(key, old, value []byte) []byte {
 	b := canon.AppendBytes([]byte{byte(KindSwap)}, key)
-	b = canon.AppendBytes(append(b, swapIfValue), old)
+	b = canon.AppendBytes(append(b, IfValue), old)
 	return canon.AppendBytes(b, value)
 }
 
 // Create is CompareAndSwap on the condition that key does not exist.
 func Create(key, value []byte) []byte {
 	b := canon.AppendBytes([]byte{byte(KindSwap)}, key)
-	return canon.AppendBytes(append(b, swapIfAbsent), value)
+	return canon.AppendBytes(append(b, IfAbsent), value)
 }
 
 // SwapAtRevision is CompareAndSwap on the condition that key was last changed at
 // the given revision (which must not be 0).
 func SwapAtRevision(key []byte, revision uint64, value []byte) []byte {
 	b := canon.AppendBytes([]byte{byte(KindSwap)}, key)
-	b = canon.AppendUint64(append(b, swapIfRevision), revision)
+	b = canon.AppendUint64(append(b, IfRevision), revision)
 	return canon.AppendBytes(b, value)
 }
 
