@@ -7,8 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/client/receipt"
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 )
 
@@ -27,8 +31,12 @@ type CertifiedOptions struct {
 // maxRefreshes is in how many rounds a state is too old before it is given up.
 const maxRefreshes = 16
 
-// ErrTooOld: no replica has a certified state that is new enough.
-var ErrTooOld = errors.New("no certified state is new enough")
+var (
+	// ErrTooOld: no replica has a certified state that is new enough.
+	ErrTooOld = errors.New("no certified state is new enough")
+	// ErrNoProof: no replica proves anything of its state, and asking again is no use.
+	ErrNoProof = errors.New("no proof of the state is to be had")
+)
 
 // ReadCertified returns what the application's state mapped key to at a checkpoint, as
 // one replica proves it: value and absence are true of the state that the proof names,
@@ -36,8 +44,10 @@ var ErrTooOld = errors.New("no certified state is new enough")
 // linearizable read: how much later than that state it is, opts bound. If one replica has
 // no proof, or a bad one, another is asked.
 //
-// Errors: ErrTooOld, with the context's error if it ended; ErrNoReceipt, if the
-// application proves nothing; ErrClosed.
+// Errors: ErrTooOld, with the context's error if it ended; ErrQuery, with the words of the
+// application, if more weight than may be faulty says that this client may not read the
+// key, under an access policy, or that it is none; ErrNoProof, if the application proves
+// nothing; ErrClosed.
 func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOptions) (*receipt.State, error) {
 	pause := c.cfg.BackoffMin
 	timer := time.NewTimer(time.Hour)
@@ -50,6 +60,7 @@ func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOp
 	for round := 0; ; round++ {
 		var problems []string
 		old, final := 0, 0
+		refused, refusal := crypto.NewBitmap(len(c.links)), ""
 		for i := range c.links {
 			l := c.links[(i+round+int(c.signer.Public()[0]))%len(c.links)] // not all clients ask the same one
 			s, none, err := c.certifiedFrom(ctx, l, key, opts)
@@ -63,12 +74,18 @@ func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOp
 				err = fmt.Errorf("its state is that of height %d, %v", s.Height(), s.Time().UTC())
 			case none:
 				final++
+				if s := status.Convert(err); s.Code() == codes.InvalidArgument {
+					refused.Set(l.id)
+					refusal = s.Message()
+				}
 			}
 			problems = append(problems, fmt.Sprintf("%s: %v", l.name, err))
 		}
 		switch why := strings.Join(problems, "; "); {
+		case c.quorums.IsBlocking(refused): // of those who say so one is honest
+			return nil, fmt.Errorf("%w: %s", ErrQuery, refusal)
 		case final == len(c.links):
-			return nil, fmt.Errorf("%w: %s", ErrNoReceipt, why)
+			return nil, fmt.Errorf("%w: %s", ErrNoProof, why)
 		case old > 0 && old+final == len(c.links) && opts.MinHeight == 0:
 			// They were asked for a checkpoint, which takes a moment.
 			if refreshes++; refreshes > maxRefreshes {

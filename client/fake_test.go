@@ -86,6 +86,7 @@ type fakeReplica struct {
 	noise   *api.ReplicaMessage // sent before each reply
 	receipt func(*api.ReceiptRequest) (*api.ReceiptResponse, error)
 	query   func(context.Context, *api.QueryRequest) (*api.QueryResponse, error)
+	proof   func(context.Context, *api.CertifiedRequest) (*api.CertifiedResponse, error)
 	watch   func(context.Context, *api.WatchRequest) (*api.WatchResponse, error)
 	changes func(context.Context, *api.ChangesRequest) (*api.ChangesResponse, error)
 	hang    bool // does not even greet
@@ -461,6 +462,13 @@ func (r *fakeReplica) Query(ctx context.Context, q *api.QueryRequest) (*api.Quer
 		return f(ctx, q)
 	}
 	return &api.QueryResponse{Answer: append([]byte{byte(r.id)}, q.Query...), Height: 7}, nil
+}
+
+func (r *fakeReplica) Certified(ctx context.Context, q *api.CertifiedRequest) (*api.CertifiedResponse, error) {
+	r.cluster.mu.Lock()
+	f := r.proof
+	r.cluster.mu.Unlock()
+	return f(ctx, q)
 }
 
 func (r *fakeReplica) Watch(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/replica"
+	"github.com/parley-bft/parley/statemachine/access"
 )
 
 // explain returns an error's text for people, with a remedy where it has none.
@@ -40,6 +41,9 @@ func explain(err error) string {
 		return "interrupted"
 	}
 	text := strings.TrimSuffix(plain(err.Error()), "; ")
+	if errors.Is(err, client.ErrQuery) {
+		text = policyFirst(text)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		text, _, _ = strings.Cut(text, "; another process listens there") // ours says more
 	}
@@ -50,6 +54,15 @@ func explain(err error) string {
 		return text + "\n" + remedy
 	}
 	return text + ": " + remedy
+}
+
+// policyFirst begins with what the access policy says, if it is that which refused a query:
+// who reports it and how is of no interest.
+func policyFirst(text string) string {
+	if i := strings.Index(text, access.ErrRefused.Error()+": rule "); i > 0 {
+		return text[i:]
+	}
+	return text
 }
 
 var (
