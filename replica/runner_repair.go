@@ -195,6 +195,8 @@ type parts struct {
 	// missing is set while what is there is no state: from before an installation changes
 	// it until one ends well. Nobody is answered from it, and nobody may begin to ask.
 	missing atomic.Bool
+	// interrupted strikes when what is there has become something else than it was.
+	interrupted interruption
 	// whole: peers did not have the parts, so once all of the snapshot is here that is what
 	// the state is restored from.
 	whole bool
@@ -296,6 +298,7 @@ func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, er
 // what is being changed.
 func (r *runner) touch() (done func()) {
 	r.parts.missing.Store(true)
+	r.parts.interrupted.strike()
 	r.repair.writing.Lock()
 	r.repair.life++
 	r.repair.writing.Unlock()

@@ -38,6 +38,7 @@ var contractApplication = application{
 		}
 		return contract.New(s, g)
 	},
+	kinds: contract.Kinds,
 	greet: greetContract,
 	tryout: func(dir string) []string {
 		return []string{"contract key --dir " + dir, "contract account --dir " + dir, "contract endpoints --dir " + dir}
@@ -107,7 +108,7 @@ func (c localConfig) startEndpoint(ctx context.Context, cfg *replica.Config, ser
 		caller = cfg.LocalClient.Public()
 	}
 	e, err := endpoint.Start(ctx, endpoint.Config{
-		Machine: m, Submit: server, Serving: server.Serving, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
+		Machine: m, Submit: server, Serving: server.Serving, Interrupted: server.Interrupted, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
 		MaxRequestBytes: int(cfg.Roster.Cluster.Parameters.MaxOperationBytes), Version: "parley/" + readBuildInfo().short(), Logger: logger,
 	})
 	if err != nil {

@@ -32,8 +32,13 @@ type Config struct {
 	Submit Submitter
 
 	// Serving, if not nil, says why the state is not to be read now: it is wrong, or not all
-	// of it is here (replica.Server.Serving). Requests and new connections are refused then.
+	// of it is here (replica.Server.Serving). Requests and new connections are refused then,
+	// and transactions that wait here are given up.
 	Serving func() error
+	// Interrupted, if not nil, returns a channel that is closed when the state that can be
+	// read becomes another one (replica.Server.Interrupted): WebSockets that are open then
+	// are cut, and filters forgotten. It is asked for before Serving.
+	Interrupted func() <-chan struct{}
 
 	// Listen is the address, 127.0.0.1:8545 by default. Whoever reaches it can use it:
 	// only loopback addresses are accepted unless Remote. Listener, if set, is used in
@@ -119,6 +124,9 @@ func (c Config) Validate() error {
 	}
 	if c.Machine == nil {
 		return bad("Machine", nil, "give the replica's machine")
+	}
+	if (c.Serving == nil) != (c.Interrupted == nil) {
+		return bad("Interrupted", "given without Serving, or the other way round", "give both, or neither")
 	}
 	f := c.filled()
 	for _, n := range []struct {

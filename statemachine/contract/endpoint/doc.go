@@ -30,6 +30,16 @@
 // transaction is its sender's, whom the policy knows by contract.AddressKey; one that it refuses
 // is an error with code -32003.
 //
+// # While the state is wrong
+//
+// A replica whose state was found not to be the certified one, or that gets another one by a
+// transfer, is not to be asked (Config.Serving): requests and new connections are refused
+// with status 503. WebSockets that are open then are closed with code 1013 and the reason
+// (Config.Interrupted), also if all is well again at once: what was told over them may have
+// been wrong, and the next block need not follow on the last. Filters are forgotten for the
+// same reason. Whoever subscribed subscribes again, here or at another replica, and looks by
+// eth_getLogs for what came in between.
+//
 // # How a transaction gets into the log
 //
 // Config.Submit orders it: a replica signs the request with a key of its own, the

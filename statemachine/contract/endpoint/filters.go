@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type filter struct {
 	silent bool             // of transactions that wait: there is never anything
 	next   uint64           // the first block that was not asked for
 	used   time.Time
+	// interrupted is closed once the blocks below next may be others than it was told.
+	interrupted <-chan struct{}
 }
 
 func newFilterAPI(cfg *Config, reads *contract.API) *filterAPI {
@@ -36,10 +39,15 @@ func newFilterAPI(cfg *Config, reads *contract.API) *filterAPI {
 
 var (
 	errNoFilter   = errors.New("filter not found")
+	errStale      = fmt.Errorf("%w: %s", errNoFilter, cutReason)
 	errManyFilter = errors.New("too many filters: uninstall some")
 )
 
 func (a *filterAPI) install(f *filter) (rpc.ID, error) {
+	var err error
+	if f.interrupted, err = a.cfg.steady(); err != nil {
+		return "", err
+	}
 	head, err := a.reads.BlockNumber()
 	if err != nil {
 		return "", err
@@ -90,30 +98,38 @@ func (a *filterAPI) UninstallFilter(id rpc.ID) bool {
 
 // GetFilterLogs is eth_getFilterLogs: all logs that the filter wants.
 func (a *filterAPI) GetFilterLogs(ctx context.Context, id rpc.ID) ([]*types.Log, error) {
-	a.mu.Lock()
-	f := a.filters[id]
-	if f != nil {
-		f.used = time.Now()
-	}
-	a.mu.Unlock()
-	if f == nil || f.logs == nil {
+	f, _, err := a.use(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.logs == nil:
 		return nil, errNoFilter
 	}
 	return a.reads.GetLogs(ctx, *f.logs)
 }
 
-// GetFilterChanges is eth_getFilterChanges: what is new since the last call.
-func (a *filterAPI) GetFilterChanges(ctx context.Context, id rpc.ID) (any, error) {
+// use returns a filter and the first block that it was not asked for.
+func (a *filterAPI) use(id rpc.ID) (f *filter, from uint64, err error) {
 	a.mu.Lock()
-	f := a.filters[id]
-	var from uint64
-	if f != nil {
-		f.used, from = time.Now(), f.next
-	}
-	a.mu.Unlock()
+	defer a.mu.Unlock()
+	f = a.filters[id]
 	switch {
 	case f == nil:
-		return nil, errNoFilter
+		return nil, 0, errNoFilter
+	case over(f.interrupted):
+		delete(a.filters, id)
+		return nil, 0, errStale
+	}
+	f.used = time.Now()
+	return f, f.next, nil
+}
+
+// GetFilterChanges is eth_getFilterChanges: what is new since the last call.
+func (a *filterAPI) GetFilterChanges(ctx context.Context, id rpc.ID) (any, error) {
+	f, from, err := a.use(id)
+	switch {
+	case err != nil:
+		return nil, err
 	case f.silent:
 		return []common.Hash{}, nil
 	case f.logs != nil:

@@ -108,6 +108,8 @@ func (p *pool) again(from common.Address, tx *types.Transaction) error {
 	switch {
 	case err != nil:
 		return err
+	case p.cfg.notServing() != nil:
+		return errUnknown
 	case ran:
 		return nil
 	case nonce <= tx.Nonce():
@@ -201,6 +203,9 @@ func (p *pool) next(s *sender) (batch []*pending, wait time.Duration) {
 	defer p.mu.Unlock()
 	if err == nil {
 		err = p.stopped()
+	}
+	if err == nil { // the nonce that was read may be none of the account's
+		err = p.cfg.notServing()
 	}
 	now := time.Now()
 	for n, w := range s.txs {

@@ -52,7 +52,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler: s.guard(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return s.ctx },
+		MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return s.ctx }, ConnContext: withConn,
 	}
 	go func() {
 		defer close(s.served)
@@ -74,7 +74,7 @@ func (s *Server) register() error {
 	}{
 		{"eth", reads},
 		{"eth", &sendAPI{s.pool, reads}},
-		{"eth", &subscribeAPI{s.ctx, s.cfg.Machine, reads}},
+		{"eth", &subscribeAPI{s.ctx, &s.cfg, reads}},
 		{"eth", newFilterAPI(&s.cfg, reads)},
 		{"net", &netAPI{s.cfg.Machine.Genesis().ChainID}},
 		{"web3", &web3API{s.cfg.Version}},
@@ -117,14 +117,13 @@ func (s *Server) guard() http.Handler {
 			http.Error(w, fmt.Sprintf("pages of %q may not use this endpoint: add that to %s", origin, originsSetting), http.StatusForbidden)
 			return
 		}
-		if s.cfg.Serving != nil {
-			if err := s.cfg.Serving(); err != nil {
-				http.Error(w, err.Error()+": ask another replica", http.StatusServiceUnavailable)
-				return
-			}
+		interrupted, err := s.cfg.steady()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
 		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-			sockets.ServeHTTP(w, r)
+			whileSteady(interrupted, sockets, w, r)
 			return
 		}
 		if origin != "" {

@@ -2,24 +2,27 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/parley-bft/parley/statemachine/contract"
 )
 
+var errInterrupted = errors.New(cutReason)
+
 // subscribeAPI are the kinds of eth_subscribe.
 type subscribeAPI struct {
-	ctx     context.Context // of the server
-	machine *contract.Machine
-	reads   *contract.API
+	ctx   context.Context // of the server
+	cfg   *Config
+	reads *contract.API
 }
 
 // NewHeads notifies of each block's header.
 func (a *subscribeAPI) NewHeads(ctx context.Context) (*rpc.Subscription, error) {
 	return a.follow(ctx, "eth_getBlockByNumber", func(notify func(any) error, from, to uint64) error {
 		for h := from; h <= to; h++ {
-			header, err := a.machine.Header(h)
+			header, err := a.cfg.Machine.Header(h)
 			if err != nil || header == nil {
 				continue // pruned: the subscriber is too slow
 			}
@@ -47,8 +50,9 @@ func (a *subscribeAPI) Logs(ctx context.Context, f contract.Filter) (*rpc.Subscr
 	})
 }
 
-// follow calls tell with the heights that came, until the subscriber leaves or may not
-// read what the method reads any more.
+// follow calls tell with the heights that came, until the subscriber leaves, may not read
+// what the method reads any more, or the state is another one: then its connection is cut
+// (see whileSteady), and nothing more is said over it.
 func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(notify func(any) error, from, to uint64) error) (*rpc.Subscription, error) {
 	notifier, ok := rpc.NotifierFromContext(ctx)
 	if !ok {
@@ -57,7 +61,11 @@ func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(noti
 	if err := contract.MayRead(a.reads, method); err != nil {
 		return nil, err
 	}
-	at, err := a.machine.Head()
+	interrupted, err := a.cfg.steady()
+	if err != nil {
+		return nil, err
+	}
+	at, err := a.cfg.Machine.Head()
 	if err != nil {
 		return nil, err
 	}
@@ -69,15 +77,27 @@ func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(noti
 			select {
 			case <-sub.Err():
 				cancel()
+			case <-interrupted:
+				cancel()
 			case <-ctx.Done():
 			}
 		}()
-		for a.machine.Await(ctx, at+1) == nil {
-			head, err := a.machine.Head()
+		for a.cfg.Machine.Await(ctx, at+1) == nil {
+			head, err := a.cfg.Machine.Head()
 			if err != nil || head <= at || contract.MayRead(a.reads, method) != nil {
 				return
 			}
-			if tell(func(v any) error { return notifier.Notify(sub.ID, v) }, at+1, head) != nil {
+			// Asked after the state was read: what is told was read before it became another.
+			notify := func(v any) error {
+				if over(interrupted) {
+					return errInterrupted
+				}
+				if err := a.cfg.notServing(); err != nil {
+					return err
+				}
+				return notifier.Notify(sub.ID, v)
+			}
+			if tell(notify, at+1, head) != nil {
 				return
 			}
 			at = head
