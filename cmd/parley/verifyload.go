@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine/kv"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // verifier reads back what load wrote.
@@ -287,12 +289,36 @@ func (v *verifier) replica(ctx context.Context, d *directory, i int, keys []stri
 	for ; next < len(keys); next++ {
 		v.compare(row, keys[next], want[keys[next]], nil)
 	}
-	r, height, err := d.query(ctx, i, kv.DigestQuery())
+	r, height, err := d.stateDigest(ctx, i)
 	if err != nil {
 		return err
 	}
 	row.Executed, row.Digest, row.Revision = height, r.Digest.Hex(), r.Revision
 	return nil
+}
+
+// digestPatience is how long a replica may have no digest: it takes one at checkpoints, of
+// which one comes soon after the last operation.
+const digestPatience = 30 * time.Second
+
+// stateDigest asks a replica for the digest of its state. In a store it is there where the
+// last block is a checkpoint.
+func (d *directory) stateDigest(ctx context.Context, i int) (kv.Result, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, digestPatience)
+	defer cancel()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		r, height, err := d.query(ctx, i, kv.DigestQuery())
+		if err == nil || !strings.Contains(err.Error(), store.ErrNoProof.Error()) {
+			return r, height, err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return r, height, fmt.Errorf("%w (asked for %v: is the cluster at work?)", err, digestPatience)
+		}
+	}
 }
 
 func printVerify(out io.Writer, rows []verifyRow, asJSON, digests bool) (equal bool, err error) {
