@@ -13,8 +13,6 @@ func newChaos() *cobra.Command {
 		Long: `Runs clusters under faults and traitors, and judges what comes out: simulated ones,
 where a number (the seed) decides everything and reproduces it, and real processes.
 Nothing here touches a cluster that you run.`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, make := range chaosCommands {
 		cmd.AddCommand(make())

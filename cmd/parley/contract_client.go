@@ -15,7 +15,10 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	ecrypto "github.com/ethereum/go-ethereum/crypto"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
@@ -105,7 +108,7 @@ func (r *contractReading) call(result any, method string, params ...any) error {
 func (r *contractReading) agree(q []byte) ([]byte, error) {
 	for {
 		answer, err := r.poll(q)
-		if answer != nil || r.ctx.Err() != nil {
+		if answer != nil || r.ctx.Err() != nil || errors.Is(err, client.ErrQuery) {
 			return answer, err
 		}
 		select {
@@ -130,16 +133,22 @@ func (r *contractReading) poll(q []byte) ([]byte, error) {
 		go func() {
 			m, err := r.dir.replica(i).Query(ctx, &api.QueryRequest{Query: q})
 			if err != nil {
-				all <- said{err: fmt.Errorf("%s: %w", r.dir.name(i), err)}
+				all <- said{weight: w, err: fmt.Errorf("%s: %w", r.dir.name(i), err)}
 				return
 			}
 			all <- said{w, m.Answer, nil}
 		}()
 	}
 	weights := make(map[string]uint64)
+	refused := uint64(0)
 	var errs []error
 	for range ros.N() {
 		s := <-all
+		if no := status.Convert(s.err); no.Code() == codes.InvalidArgument { // it will say no again
+			if refused += s.weight; refused > ros.Cluster.FaultyWeight() {
+				return nil, fmt.Errorf("%w: %s", client.ErrQuery, no.Message())
+			}
+		}
 		if s.err != nil {
 			errs = append(errs, s.err)
 			continue
@@ -160,6 +169,7 @@ type txSender struct {
 	key   string
 	value string
 	gas   uint64
+	nonce int64 // -1: the account's next one
 
 	receipt string
 	noProof *noProofError // why there is no receipt of what ran
@@ -170,7 +180,8 @@ func (s *txSender) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.key, "account", "", "file with the account's key (default "+accountFile+" in --dir; 'parley contract key' makes it)")
 	f.StringVar(&s.value, "value", "0", "wei to send along, in decimal or 0x...")
-	f.Uint64Var(&s.gas, "gas", 0, "gas limit (default estimated)")
+	f.Uint64Var(&s.gas, "gas", 0, "gas limit, the most that it may use (default estimated by trying it, which also finds out beforehand whether the contract refuses it)")
+	f.Int64Var(&s.nonce, "nonce", -1, "the transaction's number among those of the account, from 0 (default the account's next one)")
 	f.StringVar(&s.receipt, "receipt", "", "write the proof of the outcome to this new file (waits for the next checkpoint)")
 }
 
@@ -180,6 +191,9 @@ func (s *txSender) submit(cmd *cobra.Command, to *common.Address, data []byte, c
 	value, ok := new(big.Int).SetString(s.value, 0)
 	if !ok || value.Sign() < 0 || value.BitLen() > 256 {
 		return nil, usagef(cmd, "--value is %q: give the wei in decimal or 0x...", s.value)
+	}
+	if s.nonce < -1 {
+		return nil, usagef(cmd, "--nonce is %d: give a number from 0, or leave it out", s.nonce)
 	}
 	if s.receipt != "" {
 		if err := checkNew(s.receipt); err != nil {
@@ -204,15 +218,17 @@ func (s *txSender) submit(cmd *cobra.Command, to *common.Address, data []byte, c
 	if err != nil {
 		return nil, err
 	}
-	var nonce hexutil.Uint64
-	if err := r.call(&nonce, "eth_getTransactionCount", from, "latest"); err != nil {
-		return nil, err
+	nonce := hexutil.Uint64(s.nonce)
+	if s.nonce < 0 {
+		if err := r.call(&nonce, "eth_getTransactionCount", from, "latest"); err != nil {
+			return nil, err
+		}
 	}
 	gas := hexutil.Uint64(s.gas)
 	if gas == 0 {
 		args := map[string]any{"from": from, "to": to, "value": (*hexutil.Big)(value), "data": hexutil.Bytes(data)}
 		if err := r.call(&gas, "eth_estimateGas", args, "latest"); err != nil {
-			return nil, contractRefusal(err, contractABI)
+			return nil, notSent(err, contractABI)
 		}
 	}
 	price := new(big.Int).SetUint64(g.BaseFee)
@@ -249,43 +265,12 @@ func (s *txSender) submit(cmd *cobra.Command, to *common.Address, data []byte, c
 	var rejected *contract.RejectedError
 	switch {
 	case errors.As(err, &rejected):
-		return nil, &absentError{"refused, and nothing was changed: " + err.Error()}
+		return nil, &absentError{"refused, and nothing was changed: " + r.rejection(rejected.Code, g, from, tx)}
 	case err != nil:
 		return nil, err
-	case a.Result.Code == contract.CodeReverted:
-		return o, &absentError{fmt.Sprintf("transaction %v in block %d: %s", o.Hash, o.Height, revertText(o.Output, contractABI))}
 	case a.Result.Code != statemachine.CodeOK:
-		return o, &absentError{fmt.Sprintf("transaction %v in block %d failed: %s", o.Hash, o.Height, contract.CodeText(a.Result.Code))}
+		return o, &absentError{fmt.Sprintf("transaction %v in block %d failed, and only its nonce and %d gas are used up: %s",
+			o.Hash, o.Height, o.GasUsed, failureText(a.Result.Code, o, tx, contractABI))}
 	}
 	return o, nil
-}
-
-// contractRefusal turns a contract's no to a call into an error.
-func contractRefusal(err error, contractABI *abi.ABI) error {
-	var e *contractCallError
-	if !errors.As(err, &e) {
-		return err
-	}
-	if text, ok := e.Data.(string); ok && e.Code == (&contract.RevertError{}).ErrorCode() {
-		if data, err := hexutil.Decode(text); err == nil {
-			return &absentError{revertText(data, contractABI)}
-		}
-	}
-	return &absentError{e.Message}
-}
-
-// revertText says what a contract gave as the reason of its refusal.
-func revertText(data []byte, contractABI *abi.ABI) string {
-	if contractABI != nil && len(data) >= 4 {
-		if e, err := contractABI.ErrorByID([4]byte(data[:4])); err == nil {
-			if values, err := e.Inputs.Unpack(data[4:]); err == nil {
-				return "execution reverted: " + e.Name + formatABIValues(values)
-			}
-		}
-	}
-	text := (&contract.RevertError{Data: data}).Error()
-	if text == "execution reverted" && len(data) > 0 {
-		text += ": " + hexutil.Encode(data)
-	}
-	return text
 }

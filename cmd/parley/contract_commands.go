@@ -81,9 +81,9 @@ func newContractAccount() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "account [ADDRESS]",
 		Short:   "Show an account: balance, nonce, code",
-		Long:    "Show an account's balance in wei, the nonce of its next transaction, and the size of its code.\nWithout an address it is that of the key file.",
-		Example: "  parley contract account --dir demo 0x4e59b44847b379578588920cA78FbF26c0B4956C",
-		Args:    cobra.MaximumNArgs(1),
+		Long:    "Show an account's balance in wei (1000000000000000000 are one ether), the nonce of its next\ntransaction, and the size of its code. Without an address it is that of the key file.",
+		Example: "  parley contract account --dir demo\n  parley contract account --dir demo 0x4e59b44847b379578588920cA78FbF26c0B4956C",
+		Args:    mostArgs("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := t.read(cmd)
 			if err != nil {

@@ -22,9 +22,10 @@ func newContractCall() *cobra.Command {
 		Use:   "call ADDRESS METHOD [ARGUMENT ...]",
 		Short: "Call a method without changing anything",
 		Long: `Call a method on the last state and print what it returns, one value a line. The answer
-is what more replicas than may be faulty say alike.`,
-		Example: "  parley contract call --dir demo --abi Coin.json 0xADDRESS balanceOf 0xACCOUNT",
-		Args:    cobra.MinimumNArgs(2),
+is what more replicas than may be faulty say alike. Exit code 4 if the contract refuses.`,
+		Example: `  parley contract call --dir demo --abi Coin.json 0xADDRESS balanceOf 0xACCOUNT
+  parley contract call --dir demo --abi Pool.json 0xADDRESS priceAt -- -5`,
+		Args: leastArgs("ADDRESS", "METHOD"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to, err := addressArg(cmd, args[0])
 			if err != nil {
@@ -71,7 +72,7 @@ is what more replicas than may be faulty say alike.`,
 	}
 	t.flags(cmd)
 	cmd.Flags().StringVar(&file, "abi", "", "artifact or ABI of the contract")
-	cmd.Flags().StringVar(&from, "from", "", "the address that calls")
+	cmd.Flags().StringVar(&from, "from", "", "the address that calls (default none, 0x00...00)")
 	return cmd
 }
 
@@ -151,10 +152,10 @@ func newContractLogs() *cobra.Command {
 		Use:   "logs [ADDRESS]",
 		Short: "List events",
 		Long: `List the events of a contract, or of all, oldest first. At most 10,000 blocks can be looked
-through at once.`,
+through at once: on a longer chain give --from and --to.`,
 		Example: `  parley contract logs --dir demo --abi Coin.json --event Transfer 0xADDRESS
   parley contract logs --dir demo --from 100 --to 200 --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: mostArgs("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			known, err := optionalABI(file)
 			if err != nil {

@@ -22,9 +22,11 @@ func newContractDeploy() *cobra.Command {
 		Short: "Deploy a contract",
 		Long: `Deploy the contract of an artifact, the JSON file with abi and bytecode that a compiler
 made (solc, Hardhat, Foundry), and print its address. The arguments are the
-constructor's: numbers in decimal or 0x..., bytes as 0x..., lists as JSON.`,
-		Example: "  parley contract deploy --dir demo Coin.json 1000000",
-		Args:    cobra.MinimumNArgs(1),
+constructor's: numbers in decimal or 0x... (negative ones behind a --), bytes as 0x...,
+lists as JSON. It is a transaction, with what 'parley contract send --help' says of them.`,
+		Example: `  parley contract deploy --dir demo Coin.json 1000000
+  parley contract deploy --dir demo Pool.json -- -100 '["0xACCOUNT"]'`,
+		Args: leastArgs("ARTIFACT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := loadArtifact(args[0])
 			if err != nil {
@@ -69,13 +71,18 @@ func newContractSend() *cobra.Command {
 		Use:   "send ADDRESS [METHOD [ARGUMENT ...]]",
 		Short: "Send a transaction: call a method, or pay",
 		Long: `Send a transaction to an address and wait for its outcome. With --abi a method is called;
---data sends bytes as they are; without either it is a payment of --value.
+--data sends bytes as they are; without either it is a payment of --value, in wei, of
+which 1000000000000000000 are one ether.
 
-Exit code 4 says that the transaction was refused, or failed in the chain; what it
-did is undone then.`,
+It is tried first, to find out how much gas it takes; if the contract refuses it then,
+nothing is sent. With --gas it is not tried. It is sent with the account's next nonce.
+
+Exit code 4 says that the transaction was refused and nothing is changed, or that it
+failed in the chain, where what it did is undone and only the nonce and the gas are used
+up: the message says which, and why.`,
 		Example: `  parley contract send --dir demo --abi Coin.json 0xADDRESS transfer 0xACCOUNT 5
   parley contract send --dir demo --value 1000000000000000000 0xACCOUNT`,
-		Args: cobra.MinimumNArgs(1),
+		Args: leastArgs("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to, err := addressArg(cmd, args[0])
 			if err != nil {

@@ -26,33 +26,17 @@ the accounts of that key may. Where several parties must agree, 'parley ledger t
 makes a transaction that each signs in a file, and anybody submits; or it is proposed,
 and each approves.
 
-Amounts are written as the asset is shown, such as 12.50. Exit code 4 says that the
-ledger refused it, and why; nothing was changed then.`,
-		Example: `  parley cluster --app ledger --dir demo
+Amounts are written as the asset is shown, such as 12.50, and durations as 90m or 720h.
+Exit code 4 says that the ledger refused it, and why; nothing was changed then.`,
+		Example: `  parley cluster --app ledger --dir demo      # in another terminal
   parley ledger account open --dir demo bank
   parley ledger account open --dir demo alice
   parley ledger asset define --dir demo EUR bank --decimals 2
   parley ledger issue --dir demo EUR alice 100.00
   parley ledger statement --dir demo alice`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef(cmd, "there is no command %q of the ledger", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	group := func(use, short string, verbs ...*cobra.Command) *cobra.Command {
-		g := &cobra.Command{
-			Use: use, Short: short,
-			Args: func(cmd *cobra.Command, args []string) error {
-				if len(args) > 0 {
-					return usagef(cmd, "there is no command %q", args[0])
-				}
-				return nil
-			},
-			RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		}
+		g := &cobra.Command{Use: use, Short: short}
 		g.AddCommand(verbs...)
 		return g
 	}

@@ -259,7 +259,7 @@ func blockTime(t statemachine.Time) string {
 func newLedgerOfferList() *cobra.Command {
 	return newLedgerRead(&cobra.Command{
 		Use: "list ACCOUNT", Short: "Offers of an account", Args: exactArgs("ACCOUNT"),
-		Long: "The offers of an account; PRICE is in units of the one for units of the other.", Example: `  parley ledger offer list --dir demo maker`,
+		Long: "The offers of an account. PRICE is in the smallest units of both: so many of FOR for so many of\nwhat it SELLS.", Example: `  parley ledger offer list --dir demo maker`,
 	}, func(r *ledgerRead, l *ledgerBook, args []string) error {
 		if err := accountNames(l, args[0]); err != nil {
 			return err

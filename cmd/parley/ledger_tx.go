@@ -127,8 +127,6 @@ Or it is proposed to the ledger, and runs with the approval that completes it.`,
   parley ledger tx sign --dir demo trade.json --signer alice.key
   parley ledger tx sign --dir demo trade.json --signer bob.key
   parley ledger tx submit --dir demo trade.json`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLedgerTxMake(), newLedgerTxSign(), newLedgerTxShow(), newLedgerTxSubmit(), newLedgerTxPropose(), newLedgerTxApprove(), newLedgerTxWithdraw(), newLedgerTxList())
 	return cmd

@@ -41,7 +41,7 @@ what others hold; 'fixed' makes them final.`,
 		},
 		{
 			name: "asset rules", args: "ASSET", short: "Change an asset's rules and largest supply",
-			long:    "Replace all rules and the largest supply of an asset, unless the rules are fixed.",
+			long:    "Replace all rules and the largest supply of an asset, unless the rules are fixed: a rule that\nis not given is taken away, and without --max-supply there is no limit any more.",
 			example: `  parley ledger asset rules --dir demo EUR --rule freezable --rule fixed`,
 			flags: func(cmd *cobra.Command) buildAction {
 				rules, supply := ruleFlags(cmd)

@@ -15,8 +15,10 @@ func holdVerbs() []ledgerVerb {
 		{
 			name: "hold place", args: "ASSET FROM TO AMOUNT", short: "Set an amount aside for a payee",
 			long: `Set an amount of FROM aside for TO. It cannot be spent until TO, or the --agent, captures
-or releases it; when its time is over it goes back by itself.`,
-			example: `  parley ledger hold place --dir demo EUR alice hotel 300.00 --ref room-12 --for 72h`,
+or releases it; when its time is over it goes back by itself. With --lock capturing takes the
+secret whose SHA-256 that is: two ledgers can be settled so by one secret.`,
+			example: `  parley ledger hold place --dir demo EUR alice hotel 300.00 --ref room-12 --for 72h
+  parley ledger hold place --dir demo EUR alice bob 5.00 --ref swap-1 --lock $(printf secret | sha256sum | cut -c1-64)`,
 			flags: func(cmd *cobra.Command) buildAction {
 				ref := cmd.Flags().String("ref", "", "the hold's name among those of FROM (needed)")
 				life := cmd.Flags().Duration("for", 24*time.Hour, "after how long it goes back")
@@ -50,8 +52,9 @@ or releases it; when its time is over it goes back by itself.`,
 		},
 		{
 			name: "hold capture", args: "FROM REF", short: "Pay out a hold",
-			long:    "Pay out a hold of FROM to its payee, all of it or --amount; what is left goes back.",
-			example: `  parley ledger hold capture --dir demo alice room-12 --amount 280.00`,
+			long: "Pay out a hold of FROM to its payee, all of it or --amount; what is left goes back.",
+			example: `  parley ledger hold capture --dir demo alice room-12 --amount 280.00
+  parley ledger hold capture --dir demo alice swap-1 --secret secret`,
 			flags: func(cmd *cobra.Command) buildAction {
 				amount := cmd.Flags().String("amount", "", "how much of it (default all)")
 				secret := cmd.Flags().String("secret", "", "what opens its lock")

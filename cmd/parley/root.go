@@ -76,26 +76,6 @@ Try it: 'parley cluster' starts four replicas on this machine.`,
 		Short: "What the exit codes mean",
 		Long:  exitCodesHelp,
 	})
+	refuseUnknown(root)
 	return root
-}
-
-// exactArgs wants these arguments, named for the message.
-func exactArgs(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == len(names) {
-			return nil
-		}
-		if len(names) == 0 {
-			return usagef(cmd, "unexpected argument %q", args[0])
-		}
-		if len(args) < len(names) {
-			missing := names[len(args):]
-			verb := "is"
-			if len(missing) > 1 {
-				verb = "are"
-			}
-			return usagef(cmd, "%s %s missing: 'parley %s'", strings.Join(missing, " and "), verb, cmd.Use)
-		}
-		return usagef(cmd, "unexpected argument %q: 'parley %s'", args[len(names)], cmd.Use)
-	}
 }
