@@ -28,8 +28,12 @@ follow the collection's schema, and a history that is kept. Authorities attest r
 Whoever runs a command acts as the key in client.key, or with --as as a party: another
 key, or a name that was registered. Where several must sign, --prepare FILE writes the
 operation to a file instead of submitting it; each signs it with 'parley registry sign'
-(no connection is needed), and anybody submits it with 'parley registry submit'.`,
-		Example: `  parley registry collection create --dir demo batches --schema batch.json
+(no connection is needed), and anybody submits it with 'parley registry submit'.
+
+A party is written as its name, or as key: and the 64 digits of a key. Durations are
+written as 90m or 720h. Reads go through the log; with --receipt they are proved.`,
+		Example: `  parley cluster --app registry --dir demo      # in another terminal
+  parley registry collection create --dir demo batches --schema batch.json
   parley registry create --dir demo batches B-1 '{"drug": "aspirin"}'
   parley registry offer --dir demo batches B-1 wholesaler
   parley registry history --dir demo batches B-1`,
@@ -107,7 +111,7 @@ func newRegistryWrite() *registryWrite {
 func (o *registryWrite) flags(cmd *cobra.Command) {
 	o.operation.flags(cmd)
 	o.prepareFlags.flags(cmd)
-	cmd.Flags().StringVar(&o.as, "as", "", "the party to act as (default the key)")
+	cmd.Flags().StringVar(&o.as, "as", "", "the party to act as: a name, or key:DIGITS (default the key of the command)")
 }
 
 // party is who acts.

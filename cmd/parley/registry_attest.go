@@ -19,8 +19,9 @@ func newDelegate() *cobra.Command {
 		Use:   "delegate COLLECTION PARTY [ID]",
 		Short: "Let a party act for you, with one record or all that you have in a collection",
 		Long: `Let a party do what --rights say in your name: create (of a controller), update,
-transfer, revoke. Without --rights those that it has are taken back.`,
-		Example: `  parley registry delegate --dir demo consents hospital 7f3a --rights update --for 720h`,
+transfer, revoke. They replace those that it has; without --rights these are taken back.`,
+		Example: `  parley registry delegate --dir demo consents hospital 7f3a --rights update --for 720h
+  parley registry delegate --dir demo consents hospital 7f3a      # takes them back`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 3 {
 				return nil
@@ -40,7 +41,7 @@ transfer, revoke. Without --rights those that it has are taken back.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVar(&rights, "rights", "", "rights, separated by commas")
+	cmd.Flags().StringVar(&rights, "rights", "", "create, update, transfer or revoke, or several separated by commas")
 	cmd.Flags().DurationVar(&length, "for", 0, "for how long (default until they are taken back)")
 	return cmd
 }
@@ -88,7 +89,8 @@ func newAttest() *cobra.Command {
 		Use:   "attest COLLECTION ID TOPIC [STATEMENT]",
 		Short: "State something about a record, as an authority",
 		Long: `State something about the latest version of a record, or that of --version. STATEMENT is
-the text itself, @ and the name of a file, or - for standard input.`,
+the text itself, @ and the name of a file, or - for standard input. The collection's
+controller says who may ('parley registry authority set').`,
 		Example: `  parley registry attest --dir demo batches B-1 purity 99.8 --as lab --for 8760h`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 4 {
@@ -143,8 +145,11 @@ type jsonAttestation struct {
 func newAttestations() *cobra.Command {
 	o := newRegistryRead()
 	cmd := &cobra.Command{
-		Use:     "attestations COLLECTION ID",
-		Short:   "List what authorities say about a record",
+		Use:   "attestations COLLECTION ID",
+		Short: "List what authorities say about a record",
+		Long: `List what authorities say about a record, and what each is worth now. What was made with
+a key that has been revoked, as of a time that is not after that, is not to be trusted
+since then, whether it was taken back or not.`,
 		Example: `  parley registry attestations --dir demo batches B-1`,
 		Args:    exactArgs("COLLECTION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -168,6 +173,9 @@ func newAttestations() *cobra.Command {
 			t := newTable(cmd.OutOrStdout(), "NUMBER", "TOPIC", "AUTHORITY", "VERSION", "WHEN", "STATUS", "STATEMENT")
 			for _, a := range all {
 				status := string(a.Status)
+				if a.Compromised != 0 {
+					status += " since " + moment(a.Compromised)
+				}
 				if a.Reason != "" {
 					status += fmt.Sprintf(" (%s)", text([]byte(a.Reason)))
 				}

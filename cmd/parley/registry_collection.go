@@ -60,9 +60,10 @@ func newCollectionSet() *cobra.Command {
 	o := newRegistryWrite()
 	var rules, controller, about string
 	cmd := &cobra.Command{
-		Use:     "set NAME",
-		Short:   "Change a collection's rules, description and controller",
-		Long:    `Replace rules and description; and the controller with --controller, which must sign too.`,
+		Use:   "set NAME",
+		Short: "Change a collection's rules, description and controller",
+		Long: `Replace rules and description: what is not given is taken away. With --controller replace
+the controller, too; the new one must sign as well.`,
 		Example: `  parley registry collection set --dir demo batches --rules immutable`,
 		Args:    exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

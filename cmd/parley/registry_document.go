@@ -103,7 +103,9 @@ func newDocumentVerify() *cobra.Command {
 		Short: "Check fields that somebody shows, offline",
 		Long: `Check what 'parley registry document disclose' printed, against a --commitment, or
 against a --receipt that 'parley registry show --receipt' wrote: then it is proved that
-the cluster had the record with that commitment. Exit code 6 if it does not hold.`,
+the cluster had the record with that commitment. Exit code 6 if it does not hold. That the
+record was made with a key that had been revoked by then is said as well; of what was
+revoked since only a new read can tell.`,
 		Example: `  parley registry document verify --dir demo --receipt ada.receipt born.json`,
 		Args:    exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,6 +136,9 @@ the cluster had the record with that commitment. Exit code 6 if it does not hold
 				state := "in force"
 				if r.Record.Revoked {
 					state = "REVOKED"
+				}
+				if r.Version.Compromised != 0 {
+					state += ", NOT TRUSTED: " + distrust(r.Version.Compromised)
 				}
 				origin = fmt.Sprintf("of %s/%s, owned by %s, %s in block %d\n", r.Record.Collection, text([]byte(r.Record.ID)), r.Record.Owner, state, height)
 			}

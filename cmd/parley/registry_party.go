@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry"
 	"github.com/parley-bft/parley/statemachine/signed"
 )
@@ -137,8 +138,8 @@ func newPartyShow() *cobra.Command {
 			p := r.Party
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "%s, version %d, changed %s\nkeys      %s\nrecovery  %s\n", p.Name, p.Version, moment(p.Changed.Time), describeThreshold(&p.Keys), describeThreshold(&p.Recovery))
-			for _, k := range p.Revoked {
-				fmt.Fprintf(out, "revoked   %s, not to be trusted since %s: %s\n", k.Key.Hex(), moment(k.Since), text([]byte(k.Reason)))
+			for i := range p.Revoked {
+				fmt.Fprintf(out, "revoked   %s, %s\n", p.Revoked[i].Key.Hex(), describeRevoked(&p.Revoked[i]))
 			}
 			return o.proven(nil)
 		},
@@ -147,34 +148,64 @@ func newPartyShow() *cobra.Command {
 	return cmd
 }
 
+// describeRevoked says since when a key is not to be trusted, and what was said first.
+func describeRevoked(k *registry.RevokedKey) string {
+	s := "not to be trusted since " + moment(k.Since)
+	if k.FirstSince != k.Since {
+		s += fmt.Sprintf(" (at first, %s, since %s)", moment(k.First.Time), moment(k.FirstSince))
+	}
+	if k.Reason != "" {
+		s += ": " + text([]byte(k.Reason))
+	}
+	return s
+}
+
 func newKeyRevoke() *cobra.Command {
 	o := newRegistryWrite()
-	var party, reason string
+	var party, reason, from string
 	var ago time.Duration
 	cmd := &cobra.Command{
 		Use:   "revoke KEY",
 		Short: "Say that a key is not to be trusted any more",
 		Long: `Revoke a key. Without --party the key itself must sign, and signs nothing any more. With
 --party the party or its recovery signs, and the key does not sign for that party any
-more. --since-ago says for how long it was in wrong hands already: what it signed in
-that time is not to be trusted either.`,
-		Example: `  parley registry key revoke --dir demo $KEY --party lab --since-ago 48h --reason stolen`,
-		Args:    exactArgs("KEY"),
+more. --since-ago, or --since, says from when on it was in wrong hands: what it signed
+from then on is shown as not to be trusted, however long ago it was.
+
+Whoever may revoke a key may do so again, to move that time back: a thief may have
+revoked it first, as of now, so that what he had signed seems good. The time never moves
+forward, and what was said first stays on record ('parley registry key show', 'party
+show').`,
+		Example: `  parley registry key revoke --dir demo $KEY --party lab --since-ago 48h --reason stolen
+  parley registry key revoke --dir demo $KEY --party lab --since 2027-03-01T00:00:00Z --reason "stolen earlier than we knew"`,
+		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := crypto.ParsePublicKey(args[0])
 			if err != nil {
 				return usagef(cmd, "KEY is %q: write the 64 digits that 'parley keygen' prints", args[0])
 			}
 			if ago < 0 {
-				return usagef(cmd, "--since-ago is %v: give a positive duration", ago)
+				return usagef(cmd, "--since-ago is %v: give a positive duration, such as 48h", ago)
 			}
-			return o.do(cmd, &registry.RevokeKey{Party: registry.Party(party), Key: k, Since: deadline(-ago), Reason: reason})
+			since := deadline(-ago)
+			if from != "" {
+				at, err := time.Parse(time.RFC3339, from)
+				switch {
+				case err != nil || at.UnixNano() <= 0:
+					return usagef(cmd, "--since is %q: give a time such as %s", from, time.Now().UTC().Format(time.RFC3339))
+				case ago != 0:
+					return usagef(cmd, "--since and --since-ago are given: leave out one of them")
+				}
+				since = statemachine.Time(at.UnixNano())
+			}
+			return o.do(cmd, &registry.RevokeKey{Party: registry.Party(party), Key: k, Since: since, Reason: reason})
 		},
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&party, "party", "", "revoke it for this party")
 	cmd.Flags().StringVar(&reason, "reason", "", "why")
-	cmd.Flags().DurationVar(&ago, "since-ago", 0, "since when it is not to be trusted (default now)")
+	cmd.Flags().DurationVar(&ago, "since-ago", 0, "for how long it has not been to be trusted, by this machine's clock (default not before now)")
+	cmd.Flags().StringVar(&from, "since", "", "the time from which on it is not to be trusted, such as 2027-03-01T00:00:00Z")
 	return cmd
 }
 
@@ -197,7 +228,7 @@ func newKeyShow() *cobra.Command {
 			if o.json {
 				return o.proven(printJSON(cmd.OutOrStdout(), r.Key))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "revoked %s, not to be trusted since %s: %s\n", moment(r.Key.At.Time), moment(r.Key.Since), text([]byte(r.Key.Reason)))
+			fmt.Fprintf(cmd.OutOrStdout(), "revoked %s, %s\n", moment(r.Key.At.Time), describeRevoked(r.Key))
 			return o.proven(nil)
 		},
 	}

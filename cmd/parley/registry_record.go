@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry"
 )
 
@@ -82,9 +83,10 @@ func newRecordUpdate() *cobra.Command {
 	var c content
 	var version uint64
 	cmd := &cobra.Command{
-		Use:     "update COLLECTION ID [DATA]",
-		Short:   "Change what is in a record",
-		Long:    `Replace data and commitment of a record. DATA is as in create.`,
+		Use:   "update COLLECTION ID [DATA]",
+		Short: "Change what is in a record",
+		Long: `Replace data and commitment of a record: what is not given is not in it any more. DATA is
+the text itself, @ and the name of a file, or - for standard input.`,
 		Example: `  parley registry update --dir demo batches B-1 '{"drug": "aspirin", "recalled": true}' --version 3`,
 		Args:    recordArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -135,7 +137,8 @@ func newRecordShow() *cobra.Command {
 		Short: "Show a record",
 		Long: `Show a record and what is in it. Exit code 4 if there is none. With --receipt FILE, the
 proof that the record was so in that block: it verifies offline, and is what 'parley
-registry document verify' checks fields against.`,
+registry document verify' checks fields against. A content that was made with a key that
+was revoked later, as of an earlier time, is shown as NOT TRUSTED.`,
 		Example: `  parley registry show --dir demo batches B-1
   parley registry show --dir demo people 7f3a --receipt ada.receipt`,
 		Args: exactArgs("COLLECTION", "ID"),
@@ -169,6 +172,9 @@ func describeRecord(out io.Writer, r *registry.Result) {
 		fmt.Fprintf(out, "offered to    %s until %s\n", rec.Offer.To, moment(rec.Offer.Expires))
 	}
 	fmt.Fprintf(out, "content       of version %d by %s, %s, block %d\n", v.Number, v.Author, moment(v.At.Time), v.At.Height)
+	if v.Compromised != 0 {
+		fmt.Fprintf(out, "NOT TRUSTED   %s\n", distrust(v.Compromised))
+	}
 	if len(v.Data) > 0 {
 		fmt.Fprintf(out, "data          %s\n", text(v.Data))
 	}
@@ -181,11 +187,19 @@ func describeRecord(out io.Writer, r *registry.Result) {
 	fmt.Fprintf(out, "attestations  %d\n", rec.Attestations)
 }
 
+// distrust says of what a key signed that it is not to be trusted.
+func distrust(since statemachine.Time) string {
+	return "made with a key that is not to be trusted since " + moment(since)
+}
+
 func newRecordHistory() *cobra.Command {
 	o := newRegistryRead()
 	cmd := &cobra.Command{
-		Use:     "history COLLECTION ID",
-		Short:   "List the versions of a record",
+		Use:   "history COLLECTION ID",
+		Short: "List the versions of a record",
+		Long: `List the versions of a record. Where a version was made with a key that has been revoked
+since, as of a time that is not after the version, KEY DISTRUSTED SINCE is that time: it
+may be a thief's. Exit code 4 if there is no record.`,
 		Example: `  parley registry history --dir demo batches B-1`,
 		Args:    exactArgs("COLLECTION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -206,9 +220,9 @@ func newRecordHistory() *cobra.Command {
 			case o.json:
 				return printJSON(cmd.OutOrStdout(), all)
 			}
-			t := newTable(cmd.OutOrStdout(), "VERSION", "WHEN", "BLOCK", "WHAT", "BY", "OWNER", "DATA")
+			t := newTable(cmd.OutOrStdout(), "VERSION", "WHEN", "BLOCK", "WHAT", "BY", "KEY DISTRUSTED SINCE", "OWNER", "DATA")
 			for _, v := range all {
-				t.row(v.Number, moment(v.At.Time), v.At.Height, v.Action, v.Author, v.Owner, text(v.Data))
+				t.row(v.Number, moment(v.At.Time), v.At.Height, v.Action, v.Author, moment(v.Compromised), v.Owner, text(v.Data))
 			}
 			return t.render()
 		},
@@ -274,8 +288,10 @@ func newRecordOffer() *cobra.Command {
 	o := newRegistryWrite()
 	var length time.Duration
 	cmd := &cobra.Command{
-		Use:     "offer COLLECTION ID [PARTY]",
-		Short:   "Offer a record to a party, or without one withdraw the offer",
+		Use:   "offer COLLECTION ID [PARTY]",
+		Short: "Offer a record to a party, or without one withdraw the offer",
+		Long: `Offer a record to a party, which becomes its owner by 'parley registry accept'. Without
+PARTY the offer that there is is withdrawn.`,
 		Example: `  parley registry offer --dir demo batches B-1 wholesaler --for 72h`,
 		Args:    recordArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -295,8 +311,10 @@ func newRecordAccept() *cobra.Command {
 	o := newRegistryWrite()
 	var version uint64
 	cmd := &cobra.Command{
-		Use:     "accept COLLECTION ID",
-		Short:   "Become the owner of a record that was offered to you",
+		Use:   "accept COLLECTION ID",
+		Short: "Become the owner of a record that was offered to you",
+		Long: `Become the owner of a record that was offered to you. With --version only if nothing in
+it has changed since you have seen that version.`,
 		Example: `  parley registry accept --dir demo batches B-1 --as wholesaler`,
 		Args:    exactArgs("COLLECTION", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -311,8 +329,10 @@ func newRecordAccept() *cobra.Command {
 func newRecordTransfer() *cobra.Command {
 	o := newRegistryWrite()
 	cmd := &cobra.Command{
-		Use:     "transfer COLLECTION ID PARTY",
-		Short:   "Make a party the owner in one step, where the rules permit it or it signs too",
+		Use:   "transfer COLLECTION ID PARTY",
+		Short: "Make a party the owner in one step, where the rules permit it or it signs too",
+		Long: `Make a party the owner in one step: where the collection has the rule direct-transfer,
+or where the party signs too, in a file that --prepare writes. Else offer the record.`,
 		Example: `  parley registry transfer --dir demo batches B-1 pharmacy --prepare sale.op`,
 		Args:    exactArgs("COLLECTION", "ID", "PARTY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
