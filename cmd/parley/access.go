@@ -33,13 +33,16 @@ statement ..., the registry create-record, get-record ..., contracts
 transaction/deploy, transaction/call, eth_call, eth_getLogs ... The sender of a contract's
 transaction is a member by the key of 24 zeros and the 40 digits of its address. Of a role
 named client the keys that init makes are members, of one named gateway those of the
-JSON-RPC endpoints: what a gateway may read, whoever reaches its endpoint may.
+JSON-RPC endpoints: what a gateway may read, whoever reaches its endpoint may. A field or a
+kind that there is not is refused with those that there are.
 
 Whoever changes it needs the signatures of m of n administrators. One proposes: the
 commands below do if --key is an administrator's. Others see it with 'parley access
 proposals' and approve it. Or --prepare FILE writes the change to a file, each signs it
-with 'parley access sign', and anybody submits it with 'parley access submit'.`,
-		Example: `  parley access policy --dir demo
+with 'parley access sign', and anybody submits it with 'parley access submit'. Durations
+are written as 60s or 24h.`,
+		Example: `  parley init --dir demo --app registry --policy policy.json
+  parley access policy --dir demo
   parley access member set --dir demo $KEY --name Dora --roles clerk
   parley access audit --dir demo`,
 	}
@@ -93,6 +96,9 @@ func (o *accessCommand) writeFlags(cmd *cobra.Command) {
 
 // propose submits a change, or writes it to a file.
 func (o *accessCommand) propose(cmd *cobra.Command, g access.Change) error {
+	if err := o.checkKinds(cmd, g.SetRoles); err != nil {
+		return err
+	}
 	g.Reason = o.reason
 	op := &access.Propose{Change: g}
 	if o.prepare != "" {
@@ -321,13 +327,18 @@ func newAccessCheck() *cobra.Command {
 		Use:   "check KEY KIND",
 		Short: "Tell whether a client may submit, or read, something (exit code 4 if not)",
 		Long: `Tell whether a client may submit an operation of a kind, or with --read read it, and if
-not by which rule. Quotas are left aside.`,
-		Example: `  parley access check --dir demo $KEY create-record`,
-		Args:    exactArgs("KEY", "KIND"),
+not by which rule. Quotas are left aside. A KIND that there is not is refused with a list
+of those that there are.`,
+		Example: `  parley access check --dir demo $KEY create-record
+  parley access check --dir demo $KEY get-record --read`,
+		Args: exactArgs("KEY", "KIND"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := parseKey(args[0])
 			if err != nil {
 				return usagef(cmd, "%v", err)
+			}
+			if err := o.checkKind(cmd, args[1], read); err != nil {
+				return err
 			}
 			r, _, err := o.submitAccess(cmd, access.Encode(&access.Check{Client: k, What: args[1], Read: read}))
 			if err != nil {
@@ -341,7 +352,7 @@ not by which rule. Quotas are left aside.`,
 		},
 	}
 	o.target.flags(cmd, operationTimeout)
-	cmd.Flags().BoolVar(&read, "read", false, "whether it may read it")
+	cmd.Flags().BoolVar(&read, "read", false, "tell whether it may read KIND, and not submit it")
 	return cmd
 }
 

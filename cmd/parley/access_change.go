@@ -58,7 +58,9 @@ func newAccessMode() *cobra.Command {
 		"Change the mode: open (anybody reads and submits), consortium (anybody reads, members\nsubmit) or private (members only).",
 		"mode --dir demo private --reason \"the trial is over\"", []string{"MODE"}, nil,
 		func(_ *cobra.Command, args []string) (g access.Change, err error) {
-			err = g.Mode.UnmarshalText([]byte(args[0]))
+			if err = g.Mode.UnmarshalText([]byte(args[0])); err != nil {
+				err = fmt.Errorf("MODE is %q: %w", args[0], err)
+			}
 			return g, err
 		})
 }
@@ -79,7 +81,8 @@ func newAccessAdministrators() *cobra.Command {
 
 func newAccessStrangers() *cobra.Command {
 	var q quotaFlags
-	return newChange("strangers", "Change the quota of those who are no members", "", "strangers --dir demo --operations 10 --per 60s", nil, q.flags,
+	return newChange("strangers", "Change the quota of those who are no members",
+		"Bound what each client that is no member submits; without --operations and --bytes nothing\ndoes. It matters where the mode lets strangers submit.", "strangers --dir demo --operations 10 --per 60s", nil, q.flags,
 		func(*cobra.Command, []string) (g access.Change, err error) {
 			g.SetStrangers = true
 			g.Strangers, err = q.quota()
@@ -91,11 +94,11 @@ func newRoleSet() *cobra.Command {
 	r := access.Role{}
 	var q quotaFlags
 	return newChange("set NAME", "Make or replace a role",
-		"Make a role, or replace it. --submit and --read are names of kinds of operations and\nqueries, or beginnings of them and '*': create-record, create-*, access/*, store/proof, *.",
+		"Make a role, or replace it: what is not given it does not permit any more. --submit and\n--read are names of kinds of operations and queries, or beginnings of them and '*':\ncreate-record, create-*, access/*, store/proof, *. One that covers nothing is refused with\na list of all. What only reads is a matter of --read, also when it goes through the log.",
 		"role set --dir demo clerk --submit 'create-*' --read '*' --operations 1000", []string{"NAME"},
 		func(cmd *cobra.Command) {
-			cmd.Flags().StringSliceVar(&r.Submit, "submit", nil, "kinds of operations that it may submit")
-			cmd.Flags().StringSliceVar(&r.Read, "read", nil, "kinds that it may read")
+			cmd.Flags().StringSliceVar(&r.Submit, "submit", nil, "kinds of operations that it may submit, separated by commas")
+			cmd.Flags().StringSliceVar(&r.Read, "read", nil, "kinds that it may read, separated by commas")
 			q.flags(cmd)
 		},
 		func(_ *cobra.Command, args []string) (g access.Change, err error) {
@@ -116,7 +119,7 @@ func newRoleRemove() *cobra.Command {
 func newMemberSet() *cobra.Command {
 	var m access.Member
 	return newChange("set KEY", "Make somebody a member, or change one",
-		"Make a client a member, or replace what is known of it.",
+		"Make a client a member, or replace all that is known of it: name, roles, suspension. KEY is\nwhat 'parley keygen' printed, or of a contract's sender 24 zeros and the 40 digits of its\naddress.",
 		"member set --dir demo $KEY --name Dora --roles clerk", []string{"KEY"},
 		func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&m.Name, "name", "", "for people")
@@ -155,14 +158,17 @@ whoever approves has seen it.`,
 				return usagef(cmd, "%v", err)
 			}
 			op := &access.Approve{Number: n}
+			if digest == "" {
+				return usagef(cmd, "--digest is missing: give the one that 'parley access proposals' shows beside the change")
+			}
 			if err := op.Digest.UnmarshalText([]byte(digest)); err != nil {
-				return usagef(cmd, "--digest: %v", err)
+				return usagef(cmd, "--digest is %q: write the 64 digits that 'parley access proposals' shows", digest)
 			}
 			return o.bytes(cmd, op.Kind(), access.Encode(op))
 		},
 	}
 	o.operation.flags(cmd)
-	cmd.Flags().StringVar(&digest, "digest", "", "digest of the change")
+	cmd.Flags().StringVar(&digest, "digest", "", "digest of the change, as 'parley access proposals' shows it (needed)")
 	return cmd
 }
 

@@ -27,6 +27,8 @@ type application struct {
 	open    func(applicationConfig) (statemachine.StateMachine, error)
 	handler func(applicationConfig) (store.Handler, access.Classifier, error)
 	onStore func(applicationConfig, *store.Store) (statemachine.StateMachine, error)
+	// kinds are what its operations and queries are called in a policy, of one on a store.
+	kinds func() (submit, read []string)
 
 	// greet runs a first operation, which shows that a cluster works, and returns what
 	// to tell the user.
@@ -125,6 +127,7 @@ var kvStoreApplication = application{
 		h, err := kv.NewHandler(kv.DefaultLimits())
 		return h, kv.Classify, err
 	},
+	kinds: kv.Kinds,
 	greet: greetKV,
 	tryout: func(dir string) []string {
 		return []string{"put --dir " + dir + " colour green", "get --dir " + dir + " colour", "get --dir " + dir + " --certified colour"}

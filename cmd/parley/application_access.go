@@ -45,9 +45,15 @@ func (a *application) readGenesis(genesis json.RawMessage) (*access.Policy, json
 	}
 	p, err := access.ParsePolicy(policy)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("field %q: %w", accessField, err)
 	}
 	return &p, own, a.check(own)
+}
+
+// policyKinds are what a policy in front of the application may be about.
+func (a *application) policyKinds() access.Kinds {
+	submit, read := a.kinds()
+	return access.KindsWith(submit, read)
 }
 
 // machine makes one replica's machine. What it keeps on the disk belongs to it.

@@ -24,6 +24,7 @@ var registryApplication = application{
 		h, err := registry.New(cfg.cluster, g)
 		return h, registry.Classify, err
 	},
+	kinds: registry.Kinds,
 	greet: greetRegistry,
 	tryout: func(dir string) []string {
 		return []string{

@@ -29,6 +29,7 @@ var ledgerApplication = application{
 		}
 		return h, h.Classify, nil
 	},
+	kinds: ledger.Kinds,
 	greet: greetLedger,
 	tryout: func(dir string) []string {
 		return []string{

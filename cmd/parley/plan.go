@@ -91,11 +91,20 @@ func (p *clusterPlan) setApplication() error {
 		}
 	}
 	// Better now than when the replicas start.
-	if _, _, err := app.readGenesis(p.application.Genesis); err != nil {
-		flag := "--genesis"
-		if p.policyFile != "" && p.genesisFile == "" {
+	policy, _, err := app.readGenesis(p.application.Genesis)
+	flag, roles := "--genesis", accessField+".roles"
+	if p.policyFile != "" {
+		roles = "roles"
+		if p.genesisFile == "" || err == nil {
 			flag = "--policy"
 		}
+	}
+	// Only here: what a policy says of kinds that there are no more is no reason to stop a
+	// cluster that has it.
+	if err == nil && policy != nil {
+		err = app.policyKinds().Check(roles, policy.Roles)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: application %q: %w", flag, app.name, err)
 	}
 	return nil

@@ -30,8 +30,9 @@ func (p *clusterPlan) addPolicy() error {
 		return err
 	case there != nil:
 		return fmt.Errorf("the genesis has the field %q already: give the policy in one of the two files", accessField)
-	case !json.Valid(policy):
-		return fmt.Errorf("%s is not JSON: 'parley access --help' shows a policy", p.policyFile)
+	}
+	if _, err := access.ParsePolicy(policy); err != nil {
+		return fmt.Errorf("%s: %w ('parley access --help' shows a policy)", p.policyFile, err)
 	}
 	p.application.Genesis, err = joinGenesis(policy, own)
 	return err

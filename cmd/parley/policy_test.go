@@ -40,7 +40,9 @@ func TestPolicyAroundKVStore(t *testing.T) {
 	refused(t, exitFailed, []string{"range", "--dir", dir}, "rule roles: ", "may not read range")
 	refused(t, exitFailed, []string{"range", "--dir", dir, "--replica", "1"}, "rule roles: ", "may not read range")
 	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "colour"}, "rule mode-private: ")
-	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "--certified", "--timeout", "5s", "colour"}, "rule mode-private: ")
+	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "--certified", "colour"}, "parley get: refused by the access policy: rule mode-private: "+ann+" is no member")
+	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "--without-log", "colour"}, "parley get: refused by the access policy: rule mode-private: ")
+	refused(t, exitFailed, []string{"read-certified", "--dir", dir, "--key", key, "kcolour"}, "parley read-certified: refused by the access policy: rule mode-private: ")
 	must(t, "access", "role", "set", "--dir", dir, "--key", key, "client", "--submit", "*", "--read", "*")
 	require.Contains(t, must(t, "del", "--dir", dir, "colour"), "deleted colour")
 	require.Contains(t, must(t, "access", "refusals", "--dir", dir), "mode-private")
@@ -112,4 +114,51 @@ func TestPolicyAroundContracts(t *testing.T) {
 	must(t, "access", "member", "set", "--dir", dir, "--key", key, strings.Repeat("0", 24)+address, "--roles", "trader")
 	must(t, send...)
 	refused(t, exitFailed, []string{"contract", "deploy", "--dir", dir, artifactPath("SafeBank")}, "rule roles: ", "may not submit transaction/deploy")
+
+	// A read that the policy refuses is refused at once, and not asked for again until time is over.
+	refused(t, exitFailed, []string{"contract", "account", "--dir", dir, "--key", key, "--timeout", "1h", "0x00000000000000000000000000000000000000aa"},
+		"parley contract account: refused by the access policy: rule mode-private: "+ann+" is no member")
+}
+
+// A policy is read strictly, before anything is made: each mistake is named with the way to
+// it, what is there, and what may be.
+func TestPolicyFilesAreStrict(t *testing.T) {
+	t.Parallel()
+	good, _, _ := policyFile(t, "private", `{"name": "client", "submit": ["put", "del*"], "read": ["*"]}`)
+	text, err := os.ReadFile(good)
+	require.NoError(t, err)
+	for _, c := range []struct{ old, new, says string }{
+		{`"submit"`, `"sumbit"`, `unknown field "roles[0].sumbit": correct its name or remove it; known here are: name, submit, read, quota`},
+		{`"administrators"`, `"admins"`, `unknown field "admins"`},
+		{`"mode"`, `"mode": "open", "mode"`, `field "mode" is there twice`},
+		{`"private"`, `"privat"`, `mode is "privat": no mode: give open, consortium or private`},
+		{`"name": "client"`, `"name": "client", "quota": {"operations": "many", "seconds": 60}`, `roles[0].quota.operations is "many": write a whole number`},
+		{`"put"`, `"putt"`, `roles[0].submit[0] is "putt", which covers nothing that there is: write one of put, delete, swap, txn, or how some of them begin and *`},
+		{`"del*"`, `"dell*"`, `roles[0].submit[1] is "dell*"`},
+		{`"*"`, `"store/prove"`, `roles[0].read[0] is "store/prove", which covers nothing that there is: write one of get, range, revision, digest, access/get-policy, `},
+		{`]}]`, `]}`, "line 1, column "},
+	} {
+		require.Contains(t, string(text), c.old)
+		bad := strings.Replace(string(text), c.old, c.new, 1)
+		path := filepath.Join(t.TempDir(), "policy.json")
+		require.NoError(t, os.WriteFile(path, []byte(bad), 0o600))
+		dir := filepath.Join(t.TempDir(), "c")
+		refused(t, exitUsage, []string{"init", "--dir", dir, "--app", "kv-store", "--policy", path}, "--policy: ", c.says)
+		if c.new == `]}` {
+			continue
+		}
+		require.NoError(t, os.WriteFile(path, []byte(`{"access": `+bad+`}`), 0o600))
+		refused(t, exitUsage, []string{"init", "--dir", dir, "--app", "kv-store", "--genesis", path}, "--genesis: ", "access", c.says)
+	}
+	// A kind of another application is none of this one.
+	refused(t, exitUsage, []string{"init", "--dir", filepath.Join(t.TempDir(), "c"), "--app", "ledger", "--policy", good}, `roles[0].submit[0] is "put"`, "submit/transfer")
+
+	// What changes a policy is looked at before anybody signs it.
+	dir := makeCluster(t, 1, "--app", "kv-store", "--policy", good)
+	refused(t, exitUsage, []string{"access", "role", "set", "--dir", dir, "clerk", "--submit", "put,swop"}, `--submit is "swop", which covers nothing that there is: write one of put, `)
+	refused(t, exitUsage, []string{"access", "role", "set", "--dir", dir, "clerk", "--read", "put", "--prepare", filepath.Join(t.TempDir(), "op")}, `--read is "put", `)
+	key := strings.Repeat("1", 64)
+	refused(t, exitUsage, []string{"access", "check", "--dir", dir, key, "swop"}, `KIND is "swop": write one of put, delete, swap, txn`)
+	refused(t, exitUsage, []string{"access", "check", "--dir", dir, key, "get"}, `KIND is "get": `, "or add --read")
+	refused(t, exitUsage, []string{"access", "mode", "--dir", dir, "privat"}, `MODE is "privat": no mode: give open, consortium or private`)
 }

@@ -23,8 +23,8 @@ func (f finder) find(raw json.RawMessage, t reflect.Type, path string) error {
 		t = t.Elem()
 	}
 	raw = bytes.TrimSpace(raw)
-	if string(raw) == "null" {
-		return nil
+	if string(raw) == "null" || t == rawType {
+		return nil // whoever reads it further says what is wrong
 	}
 	if reflect.PointerTo(t).Implements(textType) || t.Implements(textType) {
 		return f.findText(raw, t, path)
@@ -65,7 +65,10 @@ func (f finder) find(raw json.RawMessage, t reflect.Type, path string) error {
 	return nil
 }
 
-var textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+var (
+	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+	rawType  = reflect.TypeFor[json.RawMessage]()
+)
 
 // findText asks a type that reads itself from text.
 func (f finder) findText(raw json.RawMessage, t reflect.Type, path string) error {

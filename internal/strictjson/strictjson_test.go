@@ -19,6 +19,7 @@ type value struct {
 	E uint8            `json:"e"`
 	F *picky           `json:"f,omitempty"`
 	G string           `json:"g"`
+	H json.RawMessage  `json:"h,omitempty"`
 }
 
 // picky takes one text only.
@@ -41,7 +42,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		`{"c":{"x":"` + secret + `"}}`: "c.x is of the wrong kind or form: write an object",
 		`{"f":"` + secret + `"}`:       "f is of the wrong kind or form: not a good text",
 		`"` + secret + `"`:             "the whole file is of the wrong kind or form: write an object",
-		`{"g":1,"h":"` + secret + `"}`: "g is of the wrong kind",
+		`{"g":1,"i":"` + secret + `"}`: "g is of the wrong kind",
 	} {
 		err := strictjson.DecodeSecret([]byte(text), new(value))
 		require.ErrorContains(t, err, want, text)
@@ -82,7 +83,8 @@ func TestDecode(t *testing.T) {
 		`{"f":"x"}`:                              `f is "x": not a good text`,
 		`{"f":3}`:                                `f is 3: write text in quotes`,
 		`{"g":3}`:                                `g is 3: write text in quotes`,
-		`{"B":[{"a":1,"aa":2}]}`:                 `unknown field "b[0].aa": correct its name or remove it; known here are: a, b, c, d, e, f, g`,
+		`{"B":[{"a":1,"aa":2}]}`:                 `unknown field "b[0].aa": correct its name or remove it; known here are: a, b, c, d, e, f, g, h`,
+		`{"h":{"x":1},"i":1}`:                    `unknown field "i": correct its name or remove it`,
 		`{"g":` + strings.Repeat("9", 100) + `}`: "g is " + strings.Repeat("9", 60) + "...: write",
 		`{"b":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}`: "nested",
 	} {

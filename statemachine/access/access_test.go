@@ -569,12 +569,17 @@ func TestPolicies(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Private, p.Mode)
 	for from, c := range map[string]struct{ to, says string }{
-		`"private"`:          {`"secret"`, "give open, consortium or private"},
+		`"private"`:          {`"secret"`, `mode is "secret": no mode: give open, consortium or private`},
 		`"mode": "private",`: {``, "mode is missing"},
 		`"m": 1`:             {`"m": 2`, "administrators: threshold is 2 of 1"},
-		`["r"]`:              {`["s"]`, "has role s, which is none"},
-		`"submit"`:           {`"write"`, "unknown field"},
-		`["*"]`:              {`["*a"]`, "pattern"},
+		`["r"]`:              {`["s"]`, `members[0].roles: member ` + key + ` has role "s", which is none of the roles: give some of r`},
+		`"submit"`:           {`"write"`, `unknown field "roles[0].write": correct its name or remove it; known here are: name, submit, read, quota`},
+		`["*"]`:              {`["*a"]`, `roles[0]: role r: pattern "*a"`},
+		`{"name": "r"`:       {`{"name": "r", "quota": {"seconds": "1m"}`, `roles[0].quota.seconds is "1m": write a whole number`},
+		`"roles": [{`:        {`"Roles": [], "roles": [{`, `field "roles" is there twice`},
+		`"members": [{`:      {`"members": [{"suspend": true, `, `unknown field "members[0].suspend"`},
+		`]}]}`:               {`]}]} {}`, "more than one value"},
+		`["r"]}`:             {`["r"]`, "line 1, column "},
 	} {
 		require.Contains(t, good, from)
 		_, err := ParsePolicy([]byte(strings.Replace(good, from, c.to, 1)))

@@ -1,16 +1,16 @@
 package access
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/internal/strictjson"
 	"github.com/parley-bft/parley/statemachine/signed"
 )
 
@@ -35,7 +35,8 @@ func (m Mode) String() string { return modeNames[m] }
 // MarshalText returns the name.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads a name.
+// UnmarshalText reads a name. The error says which there are; whoever knows where the text
+// was says that and shows it.
 func (m *Mode) UnmarshalText(text []byte) error {
 	for mode, name := range modeNames {
 		if name == string(text) {
@@ -43,7 +44,7 @@ func (m *Mode) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("mode %q: give open, consortium or private", text)
+	return errors.New("no mode: give open, consortium or private")
 }
 
 // Quota bounds what a client submits in a window of block time. A zero bound is none.
@@ -184,12 +185,12 @@ type Policy struct {
 // ErrPolicy is wrapped by every error of [Policy.Validate] and [ParsePolicy].
 var ErrPolicy = errors.New("access policy")
 
-// ParsePolicy reads the JSON of a policy and validates it.
+// ParsePolicy reads the JSON of a policy, strictly, and validates it: a field that there is
+// not, or that is there twice, is an error that names the way to it. Whether its patterns
+// mean anything says [Kinds.Check].
 func ParsePolicy(data []byte) (Policy, error) {
 	var p Policy
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
+	if err := strictjson.Decode(data, &p); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	return p, p.Validate()
@@ -217,10 +218,10 @@ func (p *Policy) validate() error {
 	for i := range p.Roles {
 		r := &p.Roles[i]
 		if err := r.validate(); err != nil {
-			return err
+			return fmt.Errorf("roles[%d]: %w", i, err)
 		}
 		if roles[r.Name] {
-			return fmt.Errorf("role %s is there twice", r.Name)
+			return fmt.Errorf("roles[%d]: role %s is there twice", i, r.Name)
 		}
 		roles[r.Name] = true
 	}
@@ -228,15 +229,16 @@ func (p *Policy) validate() error {
 	for i := range p.Members {
 		m := &p.Members[i]
 		if err := m.validate(); err != nil {
-			return err
+			return fmt.Errorf("members[%d]: %w", i, err)
 		}
 		if keys[m.Key] {
-			return fmt.Errorf("member %s is there twice", m.Key.Hex())
+			return fmt.Errorf("members[%d]: member %s is there twice", i, m.Key.Hex())
 		}
 		keys[m.Key] = true
 		for _, r := range m.Roles {
 			if !roles[r] {
-				return fmt.Errorf("member %s has role %s, which is none of the roles", m.Key.Hex(), r)
+				return fmt.Errorf("members[%d].roles: member %s has role %q, which is none of the roles: give some of %s",
+					i, m.Key.Hex(), r, strings.Join(slices.Sorted(maps.Keys(roles)), ", "))
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package contract
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -45,6 +46,17 @@ func Classify(data []byte) (kind string, read bool) {
 		return KindCall, false
 	}
 	return KindTransfer, false
+}
+
+// Kinds returns all names that [Classify] gives what is right: of operations, and of
+// queries.
+func Kinds() (submit, read []string) {
+	for api, i := reflect.TypeFor[*API](), 0; i < api.NumMethod(); i++ {
+		if m := api.Method(i); m.Type.NumOut() <= 2 { // others are none of JSON-RPC
+			read = append(read, "eth_"+strings.ToLower(m.Name[:1])+m.Name[1:])
+		}
+	}
+	return []string{KindDeploy, KindCall, KindTransfer}, append(read, KindSeveral)
 }
 
 // maxMethod is longer than the name of any method.

@@ -162,6 +162,22 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// A policy may name everything that can be asked, and what cannot is no kind.
+func TestKinds(t *testing.T) {
+	submits, reads := Kinds()
+	require.Equal(t, []string{KindDeploy, KindCall, KindTransfer}, submits)
+	require.Subset(t, reads, []string{"eth_call", "eth_getLogs", "eth_blockNumber", "eth_chainId", "eth_getTransactionByBlockHashAndIndex", KindSeveral})
+	m := guardedMachine(t, access.Open, nil)
+	for _, kind := range reads {
+		if kind == KindSeveral {
+			continue
+		}
+		answer, err := m.Query(context.Background(), []byte(`{"jsonrpc":"2.0","id":1,"method":"`+kind+`","params":[]}`))
+		require.NoError(t, err)
+		require.NotContains(t, string(answer), "-32601", "%s is no method", kind)
+	}
+}
+
 // FuzzClassify looks for bytes that make it panic, or name what is no name.
 func FuzzClassify(f *testing.F) {
 	ann := contracttest.NewWallet(testChainID, "ann")

@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/parley-bft/parley/statemachine"
 )
 
@@ -41,6 +44,9 @@ func (h *Handler) Classify(data []byte) (kind string, read bool) {
 	return "submit/" + op.tx.kind(), false
 }
 
+// several is what a transaction is called whose actions are of different kinds.
+const several = "several"
+
 // kind names what all actions are.
 func (t *Transaction) kind() string {
 	if len(t.Actions) == 0 {
@@ -48,8 +54,23 @@ func (t *Transaction) kind() string {
 	}
 	for _, a := range t.Actions[1:] {
 		if a.kind() != t.Actions[0].kind() {
-			return "several"
+			return several
 		}
 	}
 	return actionNames[t.Actions[0].kind()]
+}
+
+// Kinds returns all names that [Handler.Classify] gives to what may run: of operations that
+// change something, and of reads.
+func Kinds() (submit, read []string) {
+	for _, begin := range []string{"submit/", "propose/"} {
+		for _, k := range slices.Sorted(maps.Keys(actionNames)) {
+			submit = append(submit, begin+actionNames[k])
+		}
+		submit = append(submit, begin+several)
+	}
+	for _, k := range slices.Sorted(maps.Keys(queryNames)) {
+		read = append(read, queryNames[k])
+	}
+	return append(submit, "approve", "withdraw"), read
 }

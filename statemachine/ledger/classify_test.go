@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ func TestClassify(t *testing.T) {
 	require.NoError(t, err)
 	pay := &Transfer{Asset: "EUR", From: "alice", To: "bob", Amount: 1}
 	back := &Transfer{Asset: "USD", From: "bob", To: "alice", Amount: 1}
+	submits, reads := Kinds()
 	for want, op := range map[string][]byte{
 		"submit/transfer":     Do(pay),
 		"submit/several":      Do(pay, &Issue{Asset: "EUR", To: "bob", Amount: 1}),
@@ -26,6 +28,11 @@ func TestClassify(t *testing.T) {
 		kind, read := h.Classify(op)
 		require.Equal(t, want, kind)
 		require.Equal(t, want != "" && op[0] >= firstQuery, read, want)
+		kinds := submits
+		if read {
+			kinds = reads
+		}
+		require.Equal(t, want != "" && want != "submit/nothing", slices.Contains(kinds, want), want)
 	}
 	for _, b := range [][]byte{nil, {0}, Do(pay)[:9], {firstQuery - 1}} {
 		kind, read := h.Classify(b)
@@ -36,6 +43,7 @@ func TestClassify(t *testing.T) {
 	for k := range actionKind(255) {
 		if newAction(k) != nil {
 			require.NotEmpty(t, actionNames[k], k)
+			require.Contains(t, submits, "propose/"+actionNames[k])
 		}
 	}
 }

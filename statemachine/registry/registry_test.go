@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -686,6 +687,10 @@ func TestNames(t *testing.T) {
 		require.Equal(t, !k.Read(), isWrite, k)
 		require.Equal(t, k, KindOf(Encode(o)))
 		require.Equal(t, k, KindOf(EncodeSigned(&signed.Envelope{Op: Encode(o)})))
+		name, isRead := Classify(Encode(o))
+		submits, reads := Kinds()
+		require.Equal(t, isRead, slices.Contains(reads, name), name)
+		require.Equal(t, !isRead, slices.Contains(submits, name), name)
 	}
 	for _, b := range [][]byte{nil, {}, {0}, {255}, {byte(KindSigned)}, EncodeSigned(&signed.Envelope{}), EncodeSigned(&signed.Envelope{Op: []byte{byte(KindSigned)}})} {
 		require.Zero(t, KindOf(b))
