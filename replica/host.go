@@ -155,7 +155,7 @@ func (h *nodeHost) Alarm(a pbft.Alarm) {
 	if h.diverged.Swap(d) == nil {
 		h.runner.repair.stops.Add(1)
 	}
-	h.runner.parts.interrupted.strike()
+	(*Server)(h).interrupt()
 	h.runner.jobs.put(runnerJob{stop: d})
 }
 

@@ -41,3 +41,10 @@ func (i *interruption) strike() {
 //
 // Who asks in the other order may hold the channel of 3 and never hear of 2.
 func (s *Server) Interrupted() <-chan struct{} { return s.runner.parts.interrupted.next() }
+
+// interrupt ends what goes on for longer than one answer.
+func (s *Server) interrupt() {
+	if s.runner != nil { // else it has not begun, and nobody reads
+		s.runner.parts.interrupted.strike()
+	}
+}

@@ -334,9 +334,7 @@ func (s *Server) fail(err error) {
 	err = s.adviseStorage(err)
 	s.failOnce.Do(func() {
 		s.failure.Store(&err)
-		if s.runner != nil {
-			s.runner.parts.interrupted.strike()
-		}
+		s.interrupt()
 		s.post((*Node).Fail)
 		if errors.Is(err, ErrDiskFull) {
 			s.logger.Error("THE DISK IS FULL: this replica has stopped and lost nothing; free space and start it again", "error", err)
