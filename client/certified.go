@@ -121,7 +121,7 @@ func (c *Client) certifiedFrom(ctx context.Context, l *link, key []byte, opts Ce
 	switch m.State {
 	case api.CertifiedResponse_STATE_FOUND:
 	case api.CertifiedResponse_STATE_PRUNED:
-		return nil, false, errors.New("its application keeps too few heights")
+		return nil, false, errors.New("the state of its newest certified checkpoint is not there")
 	default:
 		return nil, false, errors.New("it has no certified state yet")
 	}

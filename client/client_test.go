@@ -565,6 +565,7 @@ func TestConfigValidate(t *testing.T) {
 		"MaxRequests is": func(c *client.Config) { c.MaxRequests = 1024 },
 		"Life is 2h":     func(c *client.Config) { c.Life = 2 * time.Hour },
 		"MaxRetry is":    func(c *client.Config) { c.Retry, c.MaxRetry = time.Second, time.Millisecond },
+		"MaxCatchUp is":  func(c *client.Config) { c.MaxCatchUp = 25 * time.Hour },
 		"BatchBytes is":  func(c *client.Config) { c.BatchBytes = 1 << 30 },
 	} {
 		c := base

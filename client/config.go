@@ -61,6 +61,12 @@ type Config struct {
 	// its Transport may have. With an hour there is no such limit.
 	MaxQueueing time.Duration
 
+	// MaxCatchUp is how long one replica may take to name all blocks that a [Watcher] is
+	// behind, 48 bytes for each, before another one is asked: 1 minute. All of them together
+	// can be checked only, so what one has begun to name nobody else can end. A watcher that is
+	// a million blocks behind needs 0.8 MB a second then.
+	MaxCatchUp time.Duration
+
 	// FirstSequence is the number of the first request; by default the time in
 	// nanoseconds since 1970 (see "Sequence numbers" in the package's notes).
 	FirstSequence uint64
@@ -74,7 +80,9 @@ type Config struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Logger gets what an operator may want to know; nothing by default.
 	Logger *slog.Logger
-	// Now is the clock; time.Now.
+	// Now is the clock; time.Now. For pauses and ages only its differences count, for which
+	// time.Now has a monotonic reading; for deadlines of requests, [CertifiedOptions.MaxAge]
+	// and FirstSequence the time of day.
 	Now func() time.Time
 }
 
@@ -126,6 +134,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxWaiting, 65536)
 	orDefault(&c.MaxWaitingBytes, max(64<<20, int(p.MaxOperationBytes)))
 	orDefault(&c.MaxQueueing, 500*time.Millisecond)
+	orDefault(&c.MaxCatchUp, time.Minute)
 	orDefault(&c.BackoffMin, 50*time.Millisecond)
 	orDefault(&c.BackoffMax, max(5*time.Second, c.BackoffMin))
 	orDefaultDial(&c.Dial)
@@ -177,6 +186,7 @@ func (c Config) Validate() error {
 		{"MaxRetry", c.MaxRetry, c.Retry, time.Hour},
 		{"Linger", c.Linger, 0, time.Hour},
 		{"MaxQueueing", c.MaxQueueing, time.Millisecond, time.Hour},
+		{"MaxCatchUp", c.MaxCatchUp, time.Millisecond, 24 * time.Hour},
 		{"BackoffMin", c.BackoffMin, time.Millisecond, time.Minute},
 		{"BackoffMax", c.BackoffMax, c.BackoffMin, time.Hour},
 	} {

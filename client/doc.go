@@ -95,6 +95,17 @@
 // is asked for a new checkpoint, also where nothing happens. [Client.ReadAt] asks for an
 // earlier state, and believes more than F.
 //
+//	s, err := c.ReadCertified(ctx, key, client.CertifiedOptions{MaxAge: time.Minute, MinHeight: written.Ref.Height})
+//	if err == nil && s.Proof.Present {
+//		... s.Proof.Value, true of the state at s.Height(), s.Time()
+//	}
+//
+// Replicas keep the states of the two newest certified checkpoints, and all since, however
+// many blocks that are: so an honest one that has executed a certified checkpoint has a
+// proof. Under load there is a checkpoint each second (four times minCheckpointGap of the
+// cluster file), and soon after the last operation when the load ends; [CertifiedOptions.MaxAge]
+// must allow for that, and for what this machine's clock differs from the cluster's.
+//
 // # Watching
 //
 // [Client.Watch] follows what changes, for applications on statemachine/store. Their state
@@ -128,12 +139,18 @@
 //
 // What replicas can do: one that drops, adds, reorders or alters changes, or shows another
 // cluster's, does not verify: [FaultForged] is reported and the watcher does not ask it
-// again. One that withholds what is new shows an old checkpoint: when it is older than
-// [WatchOptions.MaxAge], another replica is asked, and if that one shows a checkpoint
-// that was there then already, [FaultStale] is reported. One that does not answer is
+// again. One that does not answer, or does not end to answer ([Config.MaxCatchUp]), is
 // [FaultSilent]. One that says that the cursor is compacted, is none, or that it may not
 // say is passed over as long as any other has an answer. So one honest replica that is
 // reached suffices, and all together can delay, but not deceive.
+//
+// One that withholds what is new shows an old checkpoint for ever. When it has shown nothing
+// new for [WatchOptions.MaxAge], another replica is asked. If that one shows more, the first is
+// in doubt; MaxAge later it is asked once more, and if it still lacks what the watcher has
+// seen by then, [FaultStale] is reported. This goes by the order in which this watcher saw
+// certified states, and by how much time passed here between. Neither the time of day here
+// nor that of the blocks counts against anybody: an honest replica is accused of nothing by a
+// watcher whose clock is wrong, nor for a checkpoint that it gets a little later than others.
 //
 // A replica keeps the changes of the last blocks (64 MiB by default), and after it got its
 // state from others only those since. A cursor that no replica can serve ends in

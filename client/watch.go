@@ -22,8 +22,11 @@ type WatchOptions struct {
 	// Prefix is what the keys begin with that are wanted. All changes are received and
 	// checked, because only together they can be; the others are passed over.
 	Prefix []byte
-	// MaxAge is how old the certified state of a replica may be, by its block's time and
-	// this machine's clock, before another one is asked: 10 s. A cluster that executes
+	// MaxAge is how long a replica may show nothing new before another one is asked, and
+	// how long it may lack what another one has shown before it is reported as
+	// [FaultStale]: 10 s. Both are measured from when this watcher saw something first, so a
+	// clock that is wrong accuses nobody. A state that is older than MaxAge by its block's time
+	// and this machine's clock is only a reason to ask others at once. A cluster that executes
 	// nothing makes no checkpoints; then all are asked in turn.
 	MaxAge time.Duration
 	// Progress asks for events of kind [Progress] too.
@@ -86,7 +89,7 @@ type Watcher struct {
 
 	// cursor is the place after what Next returned, or passed over.
 	cursor Cursor
-	// links are blocks after cursor.Position, certified up to a checkpoint. The first is
+	// links are blocks after cursor.at, certified up to a checkpoint. The first is
 	// the one whose changes come next.
 	links []feed.Link
 	until checkpoint
@@ -107,7 +110,8 @@ type Watcher struct {
 // checkpoint is what a proof is under.
 type checkpoint struct {
 	height uint64
-	time   time.Time
+	time   time.Time // the block's
+	seen   time.Time // when this watcher first saw it, by its own clock
 }
 
 // Errors of [Watcher.Next] beside those of the client; test with errors.Is.
@@ -131,7 +135,7 @@ type CompactedError struct {
 }
 
 func (e *CompactedError) Error() string {
-	return fmt.Sprintf("%v: a watch can begin after height %d", ErrCompacted, e.Oldest.Height)
+	return fmt.Sprintf("%v: a watch can begin after height %d", ErrCompacted, e.Oldest.Height())
 }
 
 // Unwrap returns ErrCompacted.
@@ -142,7 +146,7 @@ func (e *CompactedError) Unwrap() error { return ErrCompacted }
 func (c *Client) Watch(opts WatchOptions) *Watcher {
 	orDefault(&opts.MaxAge, 10*time.Second)
 	opts.Prefix = bytes.Clone(opts.Prefix)
-	w := &Watcher{client: c, opts: opts, cursor: opts.From, wrong: opts.From.check()}
+	w := &Watcher{client: c, opts: opts, cursor: opts.From}
 	if opts.MaxAge < 0 {
 		w.wrong = fmt.Errorf("watch: MaxAge is %v: set a positive duration, or 0 for 10s", opts.MaxAge)
 	}
@@ -187,7 +191,7 @@ func (w *Watcher) Next(ctx context.Context) (Event, error) {
 		switch {
 		case len(w.links) > 0:
 			err = w.open(ctx)
-		case w.opts.Progress && w.told < w.until.height && w.cursor.Taken == 0:
+		case w.opts.Progress && w.told < w.until.height && w.cursor.taken == 0:
 			w.told = w.until.height
 			return Event{Kind: Progress, Height: pbft.Height(w.until.height), Time: w.until.time, Cursor: w.cursor}, nil
 		default:
@@ -207,11 +211,11 @@ func (w *Watcher) take() (e Event, wanted bool) {
 	if w.skip > 0 {
 		w.skip--
 	} else {
-		w.cursor.Taken++
+		w.cursor.taken++
 		wanted = bytes.HasPrefix(c.Key, w.opts.Prefix)
 	}
 	if len(w.changes) == 0 && w.last {
-		w.cursor = Cursor{Position: w.cursor.Next(&l)}
+		w.cursor = Cursor{at: w.cursor.at.Next(&l)}
 		w.links = w.links[1:]
 		w.begin()
 	}
@@ -241,7 +245,7 @@ func (w *Watcher) begin() {
 func (w *Watcher) rewind() {
 	w.links, w.pieces, w.changes = nil, nil, nil
 	w.until = checkpoint{} // not everything up to there was returned
-	w.skip = w.cursor.Taken
+	w.skip = w.cursor.taken
 }
 
 // open gets the next piece of the first of the links, and checks it.
@@ -263,7 +267,7 @@ func (w *Watcher) open(ctx context.Context) error {
 	if w.last && w.skip > uint64(len(changes)) {
 		height := w.links[0].Height
 		w.rewind()
-		return fmt.Errorf("%w: block %d has no %d changes", ErrCursor, height, w.cursor.Taken)
+		return fmt.Errorf("%w: block %d has no %d changes", ErrCursor, height, w.cursor.taken)
 	}
 	return nil
 }

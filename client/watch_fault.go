@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/parley-bft/parley/pbft"
 )
@@ -16,8 +15,10 @@ const (
 	// FaultForged: what it sent is not what the cluster certified, in form or content. Only
 	// a faulty replica does that, or a damaged one. It is not asked again.
 	FaultForged FaultKind = 1
-	// FaultStale: it showed a certified state when another, which was made more than MaxAge
-	// before, was to be had: it withholds what is new, or cannot keep up.
+	// FaultStale: asked again, it lacked a certified state that another replica had shown
+	// to this watcher [WatchOptions.MaxAge] before or earlier, and that it had lacked already
+	// then: it withholds what is new, or cannot keep up. No clock is compared with another
+	// for that.
 	FaultStale FaultKind = 2
 	// FaultSilent: it did not answer in time.
 	FaultSilent FaultKind = 3
@@ -83,25 +84,5 @@ func (a *watchAsks) forged(replica int, err error) {
 	a.replicas[replica].problem = err
 	if a.failures++; a.at == replica {
 		a.next()
-	}
-}
-
-// observe notes at which checkpoint the replica is that was asked, and whether others
-// showed an older one when this one was not new any more.
-func (a *watchAsks) observe(at checkpoint, now time.Time) {
-	r := &a.replicas[a.at]
-	if at.height > r.height {
-		r.height, r.stale = at.height, false
-	}
-	r.answered = now
-	for i := range a.replicas {
-		o := &a.replicas[i]
-		if o.stale || o.answered.IsZero() || o.height >= at.height {
-			continue
-		}
-		if age := o.answered.Sub(at.time); age > a.w.opts.MaxAge {
-			o.stale = true
-			a.fault(i, FaultStale, fmt.Errorf("it showed height %d when height %d had been there for %v", o.height, at.height, age.Round(time.Millisecond)))
-		}
 	}
 }

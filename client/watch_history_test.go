@@ -151,6 +151,13 @@ func (h *history) pass(d time.Duration) {
 	h.now = h.now.Add(d)
 }
 
+// last is the height of the last block, certified or not.
+func (h *history) last() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.height
+}
+
 // certified is what was certified.
 func (h *history) certified() []happened {
 	h.mu.Lock()
@@ -246,6 +253,11 @@ type watched struct {
 }
 
 func newWatched(t *testing.T, edit func(*store.Config)) *watched {
+	return newWatchedBy(t, 0, edit)
+}
+
+// newWatchedBy is newWatched with a client whose clock goes wrong by so much.
+func newWatchedBy(t *testing.T, wrong time.Duration, edit func(*store.Config)) *watched {
 	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
 	h := newHistory(t, f.Cluster, edit)
 	w := &watched{fakeCluster: f, history: h}
@@ -253,7 +265,7 @@ func newWatched(t *testing.T, edit func(*store.Config)) *watched {
 		f.set(i, func(r *fakeReplica) { r.watch, r.changes = h.watch(0), h.changes })
 	}
 	cfg := f.config(1)
-	cfg.Now = h.clock
+	cfg.Now = func() time.Time { return h.clock().Add(wrong) }
 	key := cfg.Key.Public()
 	w.first = int(key[0]) % 4
 	w.client = f.connect(cfg)
@@ -293,4 +305,15 @@ func read(t require.TestingT, ctx context.Context, w *client.Watcher, n int) (al
 		all, last = append(all, event(e)), e.Cursor
 	}
 	return all, last
+}
+
+// cursorAt is a cursor that no watcher gave.
+func cursorAt(t testing.TB, p feed.Position, taken uint64) client.Cursor {
+	place := fmt.Sprint(p.Height)
+	if taken > 0 {
+		place = fmt.Sprint(place, "+", taken)
+	}
+	c, err := client.ParseCursor(place + "-" + p.Chain.Hex())
+	require.NoError(t, err)
+	return c
 }

@@ -312,8 +312,8 @@ type WatchState int32
 const (
 	WatchState_WATCH_STATE_UNSPECIFIED WatchState = 0
 	WatchState_WATCH_STATE_FOUND       WatchState = 1
-	// There is no checkpoint that this replica can prove anything under. Ask again soon, or
-	// another one.
+	// There is no checkpoint that this replica can prove anything under, and none came while
+	// it waited. Ask again soon, or another one.
 	WatchState_WATCH_STATE_NOT_CERTIFIED WatchState = 2
 	// This replica does not know any more what changed after the position. Another may.
 	WatchState_WATCH_STATE_COMPACTED WatchState = 3
@@ -426,10 +426,11 @@ type CertifiedResponse_State int32
 const (
 	CertifiedResponse_STATE_UNSPECIFIED CertifiedResponse_State = 0
 	CertifiedResponse_STATE_FOUND       CertifiedResponse_State = 1 // the proof is there, perhaps of the key's absence
-	// There is no checkpoint that this replica can prove anything under, as long as none
-	// is certified, or after it was restarted. Ask again soon, or another one.
+	// There is no checkpoint that this replica can prove anything under: none is certified
+	// yet. Ask again soon, or another one.
 	CertifiedResponse_STATE_NOT_CERTIFIED CertifiedResponse_State = 2
-	// The application keeps too few heights: the checkpoint's is not among them any more.
+	// The state of the newest certified checkpoint is not here: it is being replaced, or the
+	// application keeps too few heights. The replica has waited a moment for the next one.
 	CertifiedResponse_STATE_PRUNED CertifiedResponse_State = 3
 )
 

@@ -64,7 +64,7 @@ that is older is refused.`,
 	f.Lookup("timeout").Usage = "how long to wait for connections"
 	f.StringVar(&o.from, "from", "now", "the cursor to begin at, \"beginning\" or \"now\"")
 	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
-	f.DurationVar(&o.maxAge, "max-age", 10*time.Second, "how far behind a replica may be before another is asked")
+	f.DurationVar(&o.maxAge, "max-age", 10*time.Second, "how long a replica may show nothing new before another is asked")
 	f.IntVar(&o.count, "count", 0, "end after so many changes (default never)")
 	f.BoolVar(&o.json, "json", false, "print one JSON object for each change")
 	return cmd

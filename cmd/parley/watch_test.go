@@ -89,7 +89,7 @@ func TestWatchCommand(t *testing.T) {
 	again := events(t, do("watch", "--json", "--from", "beginning", "--count", itoa(len(seen))))
 	require.Equal(t, seen, again)
 	inside := len(seen) - 1
-	for inside > 0 && seen[inside-1].Cursor.Taken == 0 {
+	for inside > 0 && !strings.Contains(seen[inside-1].Cursor.String(), "+") {
 		inside--
 	}
 	require.Positive(t, inside, "no block changes two keys")
