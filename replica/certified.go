@@ -29,6 +29,11 @@ type sealedStates struct {
 	stabled int // bundles added
 	// latest is the last checkpoint of which both are here.
 	latest *certifiedState
+	// retain, if not nil, asks the application to keep what can be proved, and kept is what
+	// it was last asked for: see retention.go.
+	retain func(from uint64)
+	kept   pbft.Height
+	most   pbft.Height
 	// gate is at the height of latest.
 	gate heightGate
 }
@@ -73,6 +78,7 @@ func (s *sealedStates) stable(b *pbft.Bundle) {
 // certified notes a checkpoint of which all is here. mu is held.
 func (s *sealedStates) certified(b *pbft.Bundle, p receipt.StateParts) {
 	if s.latest == nil || b.Height() > s.latest.bundle.Height() {
+		s.retainFor(s.latest, b.Height())
 		s.latest = &certifiedState{b, p}
 		s.gate.raise(b.Height())
 	}
@@ -119,6 +125,7 @@ func (c *certifiedState) proves(p *proof.Proof) *receipt.State {
 // statement is what this replica says about a checkpoint, with its parts remembered.
 func (r *runner) statement(c *statemachine.CheckpointInfo, manifest pbft.Digest) pbft.CheckpointStatement {
 	r.seals.add(receipt.StateParts{App: c.AppDigest, Sessions: c.SessionsDigest, Manifest: manifest})
+	r.seals.retainAtMost(pbft.Height(c.Height))
 	return statement(c, manifest)
 }
 
@@ -137,6 +144,50 @@ func (r *runner) sealRestored(h pbft.Height) error {
 	return nil
 }
 
+// unprovable says that nothing can be proved under the newest certified checkpoint now: its
+// state is being replaced, or the application does not keep it. It is [ErrPruned].
+type unprovable struct {
+	height pbft.Height // of the checkpoint
+	err    error
+}
+
+func (e *unprovable) Error() string   { return fmt.Sprintf("checkpoint %d: %v", e.height, e.err) }
+func (e *unprovable) Unwrap() []error { return []error{ErrPruned, e.err} }
+
+// nextAfter is the height from which on a checkpoint may prove what err says that none
+// does.
+func nextAfter(err error) pbft.Height {
+	if e := (*unprovable)(nil); errors.As(err, &e) {
+		return e.height + 1
+	}
+	return 1
+}
+
+// pruned tells whether an error of the application says that a state is not there.
+func pruned(err error) bool {
+	return errors.Is(err, store.ErrPruned) || errors.Is(err, store.ErrNoProof) || errors.Is(err, store.ErrFuture)
+}
+
+// underNewest asks for something under the newest certified checkpoint. One that is pruned
+// while it is asked for was not the newest any more: then it asks under that.
+func (s *Server) underNewest(ask func(c *certifiedState) error) error {
+	c := s.runner.seals.last()
+	if c == nil {
+		return ErrNotCertified
+	}
+	for {
+		err := ask(c)
+		if !pruned(err) {
+			return err
+		}
+		newest := s.runner.seals.last()
+		if newest == c {
+			return &unprovable{c.bundle.Height(), err}
+		}
+		c = newest
+	}
+}
+
 // Certified implements backend.
 func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, error) {
 	querier, ok := s.cfg.Machine.(statemachine.Querier)
@@ -148,25 +199,37 @@ func (s *Server) Certified(ctx context.Context, key []byte) (*receipt.State, err
 		return nil, err
 	}
 	defer done()
-	c := s.runner.seals.last()
-	if c == nil {
-		return nil, ErrNotCertified
-	}
-	// As a query, so that whoever decides on queries decides on this one.
-	encoded, err := s.ask(func() ([]byte, error) {
-		return querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
+	var state *receipt.State
+	err = s.underNewest(func(c *certifiedState) error {
+		// As a query, so that whoever decides on queries decides on this one.
+		encoded, err := s.ask(func() ([]byte, error) {
+			return querier.Query(ctx, store.ProofQuery(uint64(c.bundle.Height()), key))
+		})
+		if err != nil {
+			return err
+		}
+		p, err := proof.Decode(encoded)
+		if err == nil {
+			state = c.proves(p)
+		}
+		return err
 	})
-	switch {
-	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof), errors.Is(err, store.ErrFuture):
-		return nil, fmt.Errorf("%w: %w", ErrPruned, err)
-	case err != nil:
-		return nil, err
+	return state, err
+}
+
+// certified is Certified of the backend, and waits a moment for a checkpoint if there is
+// one whose state is not here.
+func (s *clientService) certified(ctx context.Context, key []byte) (*receipt.State, error) {
+	// Of the time that the call has, enough must be left to answer.
+	wait, cancel := context.WithTimeout(ctx, min(maxReadWait, s.limits.CallTimeout/2))
+	defer cancel()
+	defer context.AfterFunc(s.stopped, cancel)()
+	for {
+		p, err := s.backend.Certified(ctx, key)
+		if !errors.Is(err, ErrPruned) || s.backend.AwaitCertified(wait, nextAfter(err)) != nil {
+			return p, err
+		}
 	}
-	p, err := proof.Decode(encoded)
-	if err != nil {
-		return nil, err
-	}
-	return c.proves(p), nil
 }
 
 // Refresh implements backend.
@@ -177,7 +240,7 @@ func (s *clientService) Certified(ctx context.Context, q *api.CertifiedRequest) 
 	if len(q.Key) > s.limits.MaxQueryBytes {
 		return nil, status.Errorf(codes.InvalidArgument, "key of %d bytes, at most %d", len(q.Key), s.limits.MaxQueryBytes)
 	}
-	p, err := s.backend.Certified(ctx, q.Key)
+	p, err := s.certified(ctx, q.Key)
 	switch {
 	case err == nil:
 		if uint64(p.Time().UnixNano()) < q.After {

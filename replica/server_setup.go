@@ -59,6 +59,7 @@ func (s *Server) recover() (*Node, error) {
 			s.runner.parts.keeper = k
 		}
 	}
+	s.runner.seals.retainBy(cfg.Machine, params)
 	rec, err := recoverState(s.runner, s.logger)
 	if err != nil {
 		return nil, s.adviseStorage(err)

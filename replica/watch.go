@@ -29,30 +29,33 @@ type changedBlocks struct {
 // Links implements backend.
 func (s *Server) Links(ctx context.Context, after feed.Position, until pbft.Height) (*changedBlocks, error) {
 	q := store.LinksQuery{After: after, Until: uint64(until)}
-	c := s.runner.seals.last()
-	switch {
-	case until != 0:
-	case c == nil:
-		// Whoever cannot watch is not to wait for a certificate to hear it.
-		if _, err := s.feed(ctx, (&store.LinksQuery{}).Encode()); err != nil {
+	if until != 0 {
+		a, err := s.feed(ctx, q.Encode())
+		if err != nil {
 			return nil, err
 		}
-		return nil, ErrNotCertified
-	default:
+		return &changedBlocks{FeedAnswer: a, until: until}, nil
+	}
+	var b *changedBlocks
+	err := s.underNewest(func(c *certifiedState) error {
 		q.Until, q.Prove = uint64(c.bundle.Height()), true
-	}
-	a, err := s.feed(ctx, q.Encode())
-	if err != nil {
-		return nil, err
-	}
-	b := &changedBlocks{FeedAnswer: a, until: pbft.Height(q.Until)}
-	if q.Prove {
-		if a.Proof == nil {
-			return nil, fmt.Errorf("%w: the application proves nothing of its feed", ErrNoQueries)
+		a, err := s.feed(ctx, q.Encode())
+		switch {
+		case err != nil:
+			return err
+		case a.Proof == nil:
+			return fmt.Errorf("%w: the application proves nothing of its feed", ErrNoQueries)
 		}
-		b.state = c.proves(a.Proof)
+		b = &changedBlocks{FeedAnswer: a, until: c.bundle.Height(), state: c.proves(a.Proof)}
+		return nil
+	})
+	if errors.Is(err, ErrNotCertified) {
+		// Whoever cannot watch is not to wait for a certificate to hear it.
+		if _, refused := s.feed(ctx, (&store.LinksQuery{}).Encode()); refused != nil {
+			return nil, refused
+		}
 	}
-	return b, nil
+	return b, err
 }
 
 // Pieces implements backend.
@@ -73,10 +76,7 @@ func (s *Server) feed(ctx context.Context, q []byte) (*store.FeedAnswer, error) 
 	}
 	defer done()
 	answer, err := s.ask(func() ([]byte, error) { return querier.Query(ctx, q) })
-	switch {
-	case errors.Is(err, store.ErrPruned), errors.Is(err, store.ErrNoProof), errors.Is(err, store.ErrFuture):
-		return nil, fmt.Errorf("%w: %w", ErrPruned, err)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	return store.DecodeFeedAnswer(answer)
@@ -109,11 +109,10 @@ func (s *clientService) Watch(ctx context.Context, q *api.WatchRequest) (*api.Wa
 	defer context.AfterFunc(s.stopped, cancel)()
 	for {
 		b, err := s.backend.Links(ctx, after, pbft.Height(q.Until))
-		next := pbft.Height(1) // the height of a checkpoint that may bring something new
+		var next pbft.Height // of a checkpoint that may bring something new
 		switch {
-		case errors.Is(err, ErrNotCertified):
-		case errors.Is(err, ErrPruned):
-			return &api.WatchResponse{State: api.WatchState_WATCH_STATE_NOT_CERTIFIED}, nil
+		case errors.Is(err, ErrNotCertified), errors.Is(err, ErrPruned):
+			next = nextAfter(err)
 		case err != nil:
 			return nil, feedError(ctx, err)
 		case b.State != store.FeedFound, len(b.Links) > 0, q.Until != 0, len(q.Chain) == 0:
@@ -121,12 +120,13 @@ func (s *clientService) Watch(ctx context.Context, q *api.WatchRequest) (*api.Wa
 		default:
 			next = b.until + 1
 		}
-		if s.backend.AwaitCertified(wait, next) != nil {
-			if err != nil {
-				return &api.WatchResponse{State: api.WatchState_WATCH_STATE_NOT_CERTIFIED}, nil
-			}
-			return s.watched(ctx, b)
+		if s.backend.AwaitCertified(wait, next) == nil {
+			continue
 		}
+		if err != nil {
+			return &api.WatchResponse{State: api.WatchState_WATCH_STATE_NOT_CERTIFIED}, nil
+		}
+		return s.watched(ctx, b)
 	}
 }
 
@@ -183,7 +183,7 @@ func feedError(ctx context.Context, err error) error {
 		return status.Error(codes.Unimplemented, "the application has no feed of its changes")
 	case errors.Is(err, ErrStopped):
 		return status.Error(codes.Unavailable, ErrStopped.Error())
-	case errors.Is(err, ErrPruned), errors.Is(err, ErrNotServing):
+	case errors.Is(err, ErrPruned), pruned(err), errors.Is(err, ErrNotServing):
 		return status.Error(codes.Unavailable, "the state is being replaced; try again")
 	case unreadable(err):
 		return status.Error(codes.Unavailable, "the feed cannot be read")

@@ -103,3 +103,13 @@ type HistoryQuerier interface {
 	// been executed. The error wraps [ErrPruned] if that state is not kept any more.
 	QueryAt(ctx context.Context, height uint64, q []byte) ([]byte, error)
 }
+
+// Retainer is implemented by applications that prove what earlier states were. A replica
+// says which of them a quorum has certified, so that these stay readable, whatever else
+// the application keeps.
+type Retainer interface {
+	// Retain says that the states after the block of that height and after all later ones
+	// are to stay readable, until a call with a higher height: a lower one changes nothing.
+	// It is called by any goroutine, at any time, and must not block.
+	Retain(from uint64)
+}

@@ -24,7 +24,8 @@ type stateConfig struct {
 	// FlushMiB is how much of what changed is gathered in memory before it is written
 	// to the disk: 8. A crash loses it, and it is executed again from the log.
 	FlushMiB int `json:"flushMiB,omitempty"`
-	// Heights is how many heights below the last one can be read: 128. -1: none.
+	// Heights is how many heights below the last one can be read: 128. -1: none. Those since
+	// the last but one certified checkpoint can in any case.
 	Heights int64 `json:"heights,omitempty"`
 	// FeedMiB bounds what is kept of the last changes for 'parley watch': 64. -1: none.
 	FeedMiB int `json:"feedMiB,omitempty"`

@@ -88,7 +88,7 @@ func (s *Store) commit(height uint64, at *statemachine.Time) {
 
 // lowest is the lowest height that must stay readable when last is the last one.
 func (s *Store) lowest(last uint64) uint64 {
-	low := last - min(last, s.cfg.Keep)
+	low := min(last-min(last, s.cfg.Keep), s.retain.Load())
 	for h := range s.pins {
 		low = min(low, h)
 	}

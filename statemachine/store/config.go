@@ -10,7 +10,8 @@ type Config struct {
 	// Dir is the folder of the database; it is made if it is not there. Empty keeps
 	// everything in memory.
 	Dir string
-	// Keep is how many heights below the last one can still be read.
+	// Keep is how many heights below the last one can still be read, at least: those that
+	// [Store.Retain] asks for are kept as well.
 	Keep uint64
 	// CacheBytes bounds what is kept in memory of what the database holds: three quarters
 	// for nodes of the tree, whose upper levels should fit (45 MiB for 10 million keys), one

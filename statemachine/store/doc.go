@@ -31,10 +31,11 @@
 // # Heights and digests
 //
 // [Store.Commit] makes the block's transaction the state at a height; [Store.At] reads
-// the last heights, as many as [Config.Keep] says, while blocks go on, and [Store.Last]
-// the last one. [Store.Digest] hashes what changed since it was last asked for; it is
-// asked for at checkpoints, and at those heights [View.Prove] has proofs. Package proof
-// verifies them, with nothing but the digest, which a checkpoint's certificate covers:
+// the last heights, as many as [Config.Keep] says and those since the last but one certified
+// checkpoint ([Store.Retain]), while blocks go on, and [Store.Last] the last one.
+// [Store.Digest] hashes what changed since it was last asked for; it is asked for at
+// checkpoints, and at those heights [View.Prove] has proofs. Package proof verifies them,
+// with nothing but the digest, which a checkpoint's certificate covers:
 //
 //	v, err := s.At(checkpoint.Height)
 //	p, err := v.Prove(key)                 // p.Encode() goes to whoever wants it

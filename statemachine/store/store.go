@@ -25,6 +25,8 @@ type Store struct {
 	// oldest is the lowest height that can be read; whoever reads a lower one learns so
 	// after the read.
 	oldest atomic.Uint64
+	// retain is the lowest height that [Store.Retain] was told of.
+	retain atomic.Uint64
 	// epoch counts the times at which all heights became others (Restore).
 	epoch atomic.Uint64
 	// flushes counts what changed the database.
@@ -68,6 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{cfg: cfg, pins: make(map[uint64]int)}
+	s.retain.Store(retainNothing)
 	s.block = newOverlay((*present)(s))
 	open := newDisks
 	if cfg.disks != nil {
