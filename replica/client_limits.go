@@ -8,9 +8,15 @@ import (
 	"github.com/parley-bft/parley/crypto"
 )
 
-// ClientLimits bound what clients can make one replica hold. The memory is at
-// most about TotalBytes + MaxSessions*SessionBytes, and in practice a small part
-// of the latter: only a session that is not read fills its share.
+// ClientLimits bound what clients can make one replica hold. The memory is at most about
+//
+//   - TotalBytes for requests that wait,
+//   - MaxConnections*StreamsPerConnection*SessionBytes for sessions, and in practice a small
+//     part of that: only a session that is not read fills its share,
+//   - WatchBytes for answers about the feed that are made, and for those that are being made,
+//     one for each processor, three times what one has: 2 MiB at most, or 35 MiB where the
+//     application has values of 32,
+//   - and for each of Calls a question, MaxQueryBytes, and what the application answers.
 type ClientLimits struct {
 	// MaxConnections bounds the connections of authenticated clients together,
 	// ConnectionsPerClient those of one: the oldest gives way.
@@ -59,6 +65,10 @@ type ClientLimits struct {
 	// change, WatchesPerClient those of one client.
 	Watches          int
 	WatchesPerClient int
+	// WatchBytes bounds the answers about the feed that are made and have not left the
+	// replica: while they are more, none is begun. A client that has not taken its answer
+	// after CallTimeout loses its connection.
+	WatchBytes int
 	// MaxQueryBytes bounds one query.
 	MaxQueryBytes int
 }
@@ -72,7 +82,7 @@ func DefaultClientLimits() ClientLimits {
 		ClientRequests: 1024, ClientBytes: 16 << 20, TotalRequests: 65536, TotalBytes: 256 << 20,
 		Verifiers: max(1, runtime.GOMAXPROCS(0)/2),
 		Calls:     256, CallsPerClient: 16, CallTimeout: 10 * time.Second,
-		Watches: 1024, WatchesPerClient: 8,
+		Watches: 1024, WatchesPerClient: 8, WatchBytes: 64 << 20,
 		MaxQueryBytes: 1 << 20,
 	}
 }
@@ -104,6 +114,7 @@ func (l ClientLimits) Validate() error {
 		{"CallsPerClient", l.CallsPerClient, 1, 1 << 16},
 		{"Watches", l.Watches, 1, 1 << 16},
 		{"WatchesPerClient", l.WatchesPerClient, 1, 1 << 16},
+		{"WatchBytes", l.WatchBytes, 64 << 10, 1 << 40},
 		{"MaxQueryBytes", l.MaxQueryBytes, 1, l.MaxMessageBytes},
 	} {
 		if f.value < f.low || f.value > f.high {
@@ -146,6 +157,7 @@ func (l ClientLimits) withDefaults(p crypto.Parameters) ClientLimits {
 	orDefault(&l.CallTimeout, d.CallTimeout)
 	orDefault(&l.Watches, d.Watches)
 	orDefault(&l.WatchesPerClient, d.WatchesPerClient)
+	orDefault(&l.WatchBytes, d.WatchBytes)
 	orDefault(&l.MaxQueryBytes, d.MaxQueryBytes)
 	orDefault(&l.TotalRequests, max(d.TotalRequests, l.ClientRequests))
 	orDefault(&l.TotalBytes, max(d.TotalBytes, 4*l.ClientBytes))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
@@ -166,6 +168,7 @@ func (s *clientServer) start(b backend) error {
 		limits: l, roster: c.Roster, backend: b, ingress: s.ingress, router: s.replyRouter,
 		calls:       callLimiter{total: l.Calls, each: l.CallsPerClient, clients: make(map[crypto.PublicKey]int)},
 		watches:     callLimiter{total: l.Watches, each: l.WatchesPerClient, clients: make(map[crypto.PublicKey]int)},
+		answers:     answerTurns{most: runtime.GOMAXPROCS(0), limit: l.WatchBytes, patience: l.CallTimeout / 4},
 		where:       statusCache{get: b.Status, now: time.Now},
 		attachments: ed25519.NewVerifier(1), attaching: make(chan struct{}, l.Verifiers), pause: pause,
 	}
@@ -174,7 +177,7 @@ func (s *clientServer) start(b backend) error {
 		grpc.ConnectionTimeout(l.HandshakeTimeout),
 		grpc.MaxConcurrentStreams(uint32(l.StreamsPerConnection)),
 		grpc.MaxRecvMsgSize(max(l.MaxMessageBytes, maxRequestBytes(c.Roster.Cluster.Parameters)+1024)),
-		grpc.ForceServerCodecV2(api.Codec()),
+		grpc.ForceServerCodecV2(newAnswerCodec()),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(2<<20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
@@ -239,7 +242,8 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 	}
 	s.counters.calls.Add(1)
 	limiter := &s.service.calls
-	if info.FullMethod == api.Parley_Watch_FullMethodName || info.FullMethod == api.Parley_Changes_FullMethodName {
+	ofFeed := info.FullMethod == api.Parley_Watch_FullMethodName || info.FullMethod == api.Parley_Changes_FullMethodName
+	if ofFeed {
 		limiter = &s.service.watches // they wait for long, and must not keep others from reading
 	}
 	if !limiter.enter(auth.Owner) {
@@ -249,7 +253,17 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 	defer limiter.leave(auth.Owner)
 	ctx, cancel := context.WithTimeout(statemachine.WithCaller(ctx, auth.Owner), s.service.limits.CallTimeout)
 	defer cancel()
-	return handler(ctx, request)
+	if !ofFeed {
+		return handler(ctx, request)
+	}
+	turn := &answerTurn{turns: &s.service.answers, conn: auth.Conn, slow: func() { s.counters.slowReaders.Add(1) }}
+	answer, err := handler(context.WithValue(ctx, turnKey{}, turn), request)
+	m, ok := answer.(proto.Message)
+	if err != nil || !ok {
+		turn.end()
+		return answer, err
+	}
+	return &turned{m, turn}, nil
 }
 
 func (s *clientServer) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {

@@ -31,6 +31,7 @@ type clientService struct {
 	router  *replyRouter
 	calls   callLimiter
 	watches callLimiter // those about the feed
+	answers answerTurns // to them
 	where   statusCache
 	// attachments checks the signatures of attachments, attaching bounds how many do
 	// so at once. It is not the verifier of requests, which remembers who has sent bad

@@ -107,7 +107,12 @@ func (s *clientService) Watch(ctx context.Context, q *api.WatchRequest) (*api.Wa
 	wait, cancel := context.WithTimeout(ctx, min(time.Duration(q.WaitMs)*time.Millisecond, maxWatchWait, s.limits.CallTimeout/2))
 	defer cancel()
 	defer context.AfterFunc(s.stopped, cancel)()
+	turn := turnOf(ctx)
 	for {
+		// A checkpoint wakes all who wait: they are answered a few at a time.
+		if err := turn.begin(ctx); err != nil {
+			return nil, err
+		}
 		b, err := s.backend.Links(ctx, after, pbft.Height(q.Until))
 		var next pbft.Height // of a checkpoint that may bring something new
 		switch {
@@ -120,6 +125,7 @@ func (s *clientService) Watch(ctx context.Context, q *api.WatchRequest) (*api.Wa
 		default:
 			next = b.until + 1
 		}
+		turn.end()
 		if s.backend.AwaitCertified(wait, next) == nil {
 			continue
 		}
@@ -152,6 +158,9 @@ func (s *clientService) watched(ctx context.Context, b *changedBlocks) (*api.Wat
 
 // Changes implements api.ParleyServer.
 func (s *clientService) Changes(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
+	if err := turnOf(ctx).begin(ctx); err != nil {
+		return nil, err
+	}
 	p, err := s.backend.Pieces(ctx, &store.PiecesQuery{Height: q.Height, Index: q.Piece, Until: q.Until})
 	if err != nil {
 		return nil, feedError(ctx, err)
