@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,9 +35,10 @@ func TestApplications(t *testing.T) {
 func TestApplicationsRepeat(t *testing.T) {
 	for _, a := range Applications() {
 		o := Swarm(3)
-		o.Application = a.Name
+		o.Application, o.Storm = a.Name, 3*time.Second
 		first := Run(o)
 		require.NoError(t, first.Err())
+		require.Greater(t, first.Operations, 50)
 		data, err := EncodeOptions(o)
 		require.NoError(t, err)
 		again, err := DecodeOptions(data)

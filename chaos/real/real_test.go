@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // a moment.
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(testFolder, "parley")
-	if out, err := exec.Command("go", "build", "-o", path, module+"/cmd/parley").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, module+"/cmd/parley").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return path, nil

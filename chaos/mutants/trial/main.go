@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/parley-bft/parley/chaos/mutants"
@@ -20,6 +21,8 @@ func main() {
 	limit := flag.Duration("time", time.Minute, "start no seed after this time")
 	shrink := flag.Duration("shrink", 0, "spend so much time on making what was found smaller")
 	flag.Parse()
+	// As 'parley chaos run' does: runs are short and small.
+	debug.SetGCPercent(400)
 	r, err := mutants.Hunt(*id, *from, *seeds, *limit, *shrink)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(r)
