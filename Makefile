@@ -15,10 +15,12 @@ TESTFLAGS ?=
 CROSSCHECK := crypto/bls/crosscheck statemachine/contract/crosscheck statemachine/registry/schema/crosscheck
 # The same for what only comparisons need; bench/store too, whose modules take minutes to compile, is tested by hand.
 BENCHES := bench bench/wire
-# Where goroutines run, and what they share. Contracts are not among them: compiling go-ethereum for the race
-# detector takes longer than all of these tests. 'make race RACE=./statemachine/contract/...' does it.
-RACE ?= ./client/... ./replica/... ./statemachine $(addprefix ./statemachine/,access/... kv ledger/... merkle receipttree registry/... \
-	signed snapshot statetest store/... stream) ./transport/... ./examples/counter ./examples/lock
+# Where there are goroutines, locks or channels, in the code or in its tests, and what stands on the store, which
+# has its own. Contracts are not among them: compiling go-ethereum for the race detector takes longer than all of
+# these tests. 'make race RACE=./statemachine/contract/...' does it.
+RACE ?= ./client ./client/api ./client/receipt ./replica ./statemachine $(addprefix ./statemachine/,access kv ledger/... registry \
+	registry/registrytest statetest store) ./transport/connguard ./transport/internal/outbound ./transport/memory ./transport/tcp \
+	./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos chaos-night proto ci clean
@@ -43,6 +45,7 @@ lint: ## gofmt, go vet and staticcheck
 	$(GO) vet -tags chaos ./replica ./chaos/real/... ./statemachine/contract/endpoint
 	$(GO) tool staticcheck ./...
 	staticcheck=$$($(GO) tool -n staticcheck) && for module in $(CROSSCHECK); do (cd $$module && $(GO) vet ./... && "$$staticcheck" ./...) || exit 1; done
+	for module in $(BENCHES); do (cd $$module && $(GO) vet ./...) || exit 1; done
 
 fuzz-short: ## every fuzz target for FUZZTIME (3s; 200x for a count of runs)
 	.ci/fuzz $(FUZZTIME)

@@ -761,6 +761,9 @@ func testPolicy() Policy {
 
 // The state never contradicts itself, whatever is done.
 func TestAudit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		w := newWorld(t, testPolicy())

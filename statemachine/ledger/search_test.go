@@ -75,6 +75,9 @@ func TestPayerNotes(t *testing.T) {
 // at no more than the most that it may cost, and the least cost among these; or the least
 // that it would cost, or nothing.
 func TestSearchFindsTheBest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	accounts := []string{"a", "b", "c", "d", "e", "f"}
 	assets := []string{"EUR", "USD"}
 	outcomes := map[string]int{}

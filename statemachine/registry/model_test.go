@@ -112,6 +112,9 @@ func TestConformance(t *testing.T) {
 
 // The state never contradicts itself, whatever is done.
 func TestAudit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	succeeded := map[Kind]int{}
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 5))

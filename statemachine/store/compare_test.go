@@ -140,6 +140,9 @@ func TestCompare(t *testing.T) {
 // Where the trees part at other digits: keys are chosen so that one more key splits an
 // edge above many, and so that no node on the way has a leaf.
 func TestTreesThatPartElsewhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	// Keys by the first digits of their paths.
 	byPrefix := map[[2]byte][]string{}
 	for i := range 60_000 {
@@ -200,6 +203,9 @@ func TestTreesThatPartElsewhere(t *testing.T) {
 // A node without a leaf, that is below an edge which is split here: its place is found by
 // asking for what is below it.
 func TestPlaceOfANodeWithoutLeaves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	// Pairs of keys that have four digits in common, under nodes that have pairs only.
 	groups := map[[2]byte][]string{}
 	for i := range 400_000 {
@@ -234,6 +240,9 @@ func TestPlaceOfANodeWithoutLeaves(t *testing.T) {
 
 // The same where the first descendant has no leaf either.
 func TestPlaceOfANodeWithoutLeavesBelow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	// By four digits, and by five.
 	groups := map[int]map[byte][]string{}
 	for i := range 400_000 {
@@ -278,6 +287,9 @@ func TestPlaceOfANodeWithoutLeavesBelow(t *testing.T) {
 
 // A list is bounded by bytes, too.
 func TestCompareIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	here, there := model{}, model{}
 	big := string(make([]byte, 24<<20))
 	for i := range 5 {

@@ -29,6 +29,9 @@ func clients(n int) []crypto.PublicKey {
 
 // The ledger against the model, over random histories.
 func TestModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	codes := map[statemachine.ResultCode]int{}
 	succeeded := map[string]int{} // by the kind of action
 	for seed := range uint64(40) {

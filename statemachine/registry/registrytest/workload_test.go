@@ -38,6 +38,9 @@ func (c *counted) Apply(b statemachine.Block) []statemachine.Result {
 // The registry against the model, over random histories. The workload is of use only if
 // everything happens.
 func TestModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	codes, rules := map[statemachine.ResultCode]int{}, map[access.Rule]int{}
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 3))
@@ -79,6 +82,9 @@ func TestModel(t *testing.T) {
 // Noise of a byte or two, and reads in envelopes, as clients send who are not of the
 // workload: some of it is an operation.
 func TestModelOfNoise(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	clients := []crypto.PublicKey{{1}, {2}}
 	now := statemachine.Time(1_700_000_000_000_000_000)
 	w := New(crypto.Hash("test/registry", nil), clients)
