@@ -341,6 +341,15 @@ func (c *testCluster) describe() {
 	}
 }
 
+// fewer is how often a test repeats what is of chance: with -short, as under the race detector, to which it looks
+// the same each time, a sixth of n times.
+func fewer(n int) int {
+	if testing.Short() {
+		return n / 6
+	}
+	return n
+}
+
 func testNow() time.Time { return time.Unix(1700000000, 0) }
 
 // listenLow listens below the ports that the system gives to outgoing connections:

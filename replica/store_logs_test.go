@@ -301,7 +301,7 @@ func TestPowerCutIsNeverRefused(t *testing.T) {
 }
 
 func powerCuts(t *testing.T, open func(DiskStoreConfig) (Store, error)) {
-	for seed := range uint64(12) {
+	for seed := range uint64(fewer(12)) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		disk := newMemDisk(t)
 		next, durable := uint64(1), uint64(0)
@@ -424,7 +424,7 @@ func kills(t *testing.T, open func(DiskStoreConfig) (Store, error)) {
 	})
 	defer writer.Wait()
 	defer close(stop)
-	for range 150 {
+	for range fewer(150) {
 		for range rng.IntN(20) { // some other moment
 			runtime.Gosched()
 		}
