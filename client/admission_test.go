@@ -109,6 +109,9 @@ func (q *queued) longest() time.Duration { return slices.Max(q.took) }
 // Asked for twice as much as the cluster does, a client waits for a bounded time, and the
 // cluster is busy all the same.
 func TestAdmissionBoundsQueueing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	for _, perSecond := range []int{30, 1000, 20_000} {
 		q := newQueued(time.Second / time.Duration(perSecond))
 		q.openLoop(5*time.Second, 2*float64(perSecond))
@@ -130,6 +133,9 @@ func TestAdmissionBoundsQueueing(t *testing.T) {
 // The limit follows the cluster, up and down. What was not sent before it was noticed is
 // taken back, however much that is.
 func TestAdmissionFollowsTheCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	q := newQueued(time.Millisecond)
 	q.sent = 1000
 	q.openLoop(10*time.Second, 40_000)
@@ -147,6 +153,9 @@ func TestAdmissionFollowsTheCluster(t *testing.T) {
 // Callers who wait for their outcomes are never refused as long as these come in time,
 // however many they are; nor is a burst.
 func TestAdmissionLeavesClosedLoopsAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	q := newQueued(50 * time.Microsecond)
 	for _, callers := range []int{1, 64, 1024, 8192} { // the last ones wait for 410 ms
 		q.closedLoop(10*time.Second, callers)
@@ -164,6 +173,9 @@ func TestAdmissionLeavesClosedLoopsAlone(t *testing.T) {
 
 // A pause of several times what outcomes may take is no overload.
 func TestAdmissionSurvivesPauses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	for _, pause := range []time.Duration{300 * time.Millisecond, time.Second, 10 * time.Second} {
 		q := newQueued(50 * time.Microsecond)
 		for range 5 {
@@ -193,6 +205,9 @@ func TestAdmissionPauseWhileLimited(t *testing.T) {
 
 // Far away is not slow: what an outcome takes at least is not held against the cluster.
 func TestAdmissionOverLongLinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	q := newQueued(50 * time.Microsecond)
 	q.base = 3 * time.Second
 	q.openLoop(30*time.Second, 10_000)

@@ -121,6 +121,9 @@ func TestPackingLeavesALoneCallerAlone(t *testing.T) {
 
 // Callers who come at different times come together, and stay.
 func TestPackingCollects(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine")
+	}
 	for _, callers := range []int{2, 16, 64, 500} {
 		p := newPacked(t, callers)
 		p.run(2 * time.Second)
