@@ -8,6 +8,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/kv/kvtest"
 	"github.com/parley-bft/parley/statemachine/ledger/ledgertest"
 	"github.com/parley-bft/parley/statemachine/registry/registrytest"
 )
@@ -19,6 +20,10 @@ type Application struct {
 	Name string
 	// Doc says in a line what its clients do.
 	Doc string
+	// KeyValue says that it has the operations of the key-value store. Its clients make
+	// those on single keys too, every other time, and their history is judged like that
+	// store's; keys that [World.Operation] writes must be others.
+	KeyValue bool
 	// New makes it for one simulation, whose cluster and clients have these names. All
 	// that it makes is used by the simulation's goroutine.
 	New func(cluster crypto.Digest, clients []crypto.PublicKey) World
@@ -57,8 +62,8 @@ func Register(a Application) {
 	registered = append(registered, a)
 }
 
-// Applications lists them in a fixed order. The key-value store is none of them: it has
-// no model but what its clients see (see [History]).
+// Applications lists them in a fixed order. The key-value store in memory is none of them:
+// it has no model but what its clients see (see [History]).
 func Applications() []Application {
 	return append([]Application{{
 		Name: "ledger",
@@ -71,6 +76,13 @@ func Applications() []Application {
 		Doc:  "records, transfers, attestations and signatures of others under an access policy that changes; each registry audits itself after every block",
 		New: func(cluster crypto.Digest, clients []crypto.PublicKey) World {
 			return registryWorld{registrytest.New(cluster, clients)}
+		},
+	}, {
+		Name:     "kv-store",
+		Doc:      "the key-value store on an authenticated store: single keys, whose history must be linearizable, transactions, ranges, deletions",
+		KeyValue: true,
+		New: func(crypto.Digest, []crypto.PublicKey) World {
+			return kvStoreWorld{kvtest.New(kvtest.Limits())}
 		},
 	}}, registered...)
 }
@@ -94,6 +106,11 @@ func ApplicationNames() string {
 	return strings.Join(names, ", ")
 }
 
+type kvStoreWorld struct{ *kvtest.Workload }
+
+func (w kvStoreWorld) Machine() statemachine.StateMachine { return w.Workload.Machine() }
+func (w kvStoreWorld) Model() Model                       { return kvtest.NewModel(w.Workload) }
+
 type ledgerWorld struct{ *ledgertest.Workload }
 
 func (w ledgerWorld) Machine() statemachine.StateMachine { return w.Workload.Machine() }
@@ -111,18 +128,18 @@ func (w registryWorld) Machine() statemachine.StateMachine {
 
 func (w registryWorld) Model() Model { return registrytest.NewModel(w.Workload) }
 
-// world makes the application of a simulation, or nil if it is the key-value store or
-// one that the options bring.
-func (s *Simulation) makeWorld() World {
+// makeWorld makes the application of a simulation: none if it is the key-value store or
+// one that the options bring. keyed tells whether clients make operations on single keys.
+func (s *Simulation) makeWorld() (w World, keyed bool) {
 	a, ok := ApplicationNamed(s.opts.Application)
 	if !ok {
-		return nil
+		return nil, s.opts.Operation == nil
 	}
 	keys := make([]crypto.PublicKey, s.opts.Clients)
 	for i := range keys {
 		keys[i] = s.sym.Client(uint64(i)).Public()
 	}
-	return a.New(s.cluster, keys)
+	return a.New(s.cluster, keys), a.KeyValue
 }
 
 // modelCheck plays the agreed blocks in an application's model, and compares. Together

@@ -33,6 +33,7 @@ type Simulation struct {
 	badClients []*badClient
 	network    network
 	world      World // nil if it is a key-value store, or what the options bring
+	keyed      bool  // clients make operations on single keys, whose history is judged
 	judge      *judge
 	trace      trace
 	chronicle  *chronicle // nil unless somebody records the run
@@ -47,7 +48,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Operation != nil || o.Application != "" {
+	if a, ok := ApplicationNamed(o.Application); o.Operation != nil || ok && !a.KeyValue {
 		o.Keys = 1
 	}
 	q, err := pbft.NewQuorumSystem(o.Weights)
@@ -62,7 +63,7 @@ func NewSimulation(o Options) (*Simulation, error) {
 	s.coalition = NewCoalition()
 	s.trace.init(o.Trace)
 	s.network.init(s)
-	s.world = s.makeWorld()
+	s.world, s.keyed = s.makeWorld()
 	s.judge = newJudge(s)
 	s.report.Seed, s.report.Faults, s.report.Sometimes = o.Seed, map[string]int{}, map[string]int{}
 	s.report.Findings, s.report.First = map[Invariant]int{}, map[Invariant]string{}
@@ -271,7 +272,7 @@ func (s *Simulation) finish(real time.Duration) {
 	r.Trace = s.trace.sum()
 	r.Operations, r.Unknown = s.judge.history.Len()
 	s.deeds()
-	if s.opts.Operation != nil || s.world != nil || len(r.Violations) > 0 {
+	if !s.keyed || len(r.Violations) > 0 {
 		return
 	}
 	switch err := s.judge.history.Check(judgeTimeout); {

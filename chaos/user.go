@@ -60,7 +60,7 @@ func (u *user) next() {
 	var op Op
 	var data []byte
 	switch {
-	case u.s.world != nil:
+	case u.s.world != nil && (!u.s.keyed || u.s.rng.IntN(2) == 0):
 		data = u.s.world.Operation(u.s.rng, u.id, statemachine.Time(u.s.clock()))
 		op = Op{Kind: OpOther, New: string(data)}
 	case u.s.opts.Operation != nil:
