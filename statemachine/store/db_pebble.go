@@ -40,6 +40,13 @@ func damage(dir string, err error) error {
 const memTable = 32 << 20
 
 func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *pebbleDB, err error) {
+	defer func() {
+		// It makes the folder, so what is missing is a file of its own: about some it says so,
+		// about others it panics. Neither is an error about a path that somebody gave.
+		if r := runtime.Error(nil); errors.As(err, &r) || errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w: in %s: the database cannot make sense of them: %v", ErrCorrupt, errFiles, dir, err)
+		}
+	}()
 	defer rescue(&err)
 	l := &pebbleLogger{cfg.Logger, broken}
 	cache := pebble.NewCache(cfg.DatabaseCacheBytes)

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/vfs"
+	"github.com/cockroachdb/pebble/vfs/errorfs"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -318,9 +322,47 @@ func TestFolder(t *testing.T) {
 	require.NoError(t, s.Restore(bytes.NewReader(snap)))
 	require.NoError(t, s.Close())
 
+	// A file of the database that is gone is damage, whatever the database makes of it.
+	for _, name := range []string{"CURRENT", "MANIFEST-*"} {
+		gone, err := filepath.Glob(filepath.Join(c.Dir, "*", "state.db", name))
+		require.NoError(t, err)
+		require.Len(t, gone, 1)
+		was, err := os.ReadFile(gone[0])
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(gone[0]))
+		_, err = Open(t.Context(), c)
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.NotErrorIs(t, err, fs.ErrNotExist)
+		require.ErrorContains(t, err, "files of the database are damaged")
+		require.NoError(t, os.WriteFile(gone[0], was, 0o600))
+	}
+
 	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, currentFile), []byte("no number"), 0o600))
 	_, err = Open(t.Context(), c)
 	require.ErrorIs(t, err, ErrCorrupt)
+}
+
+// A disk that is full is named as the cause, also where the database only puts it into
+// words: it is no damage, and there is nothing to heal.
+func TestFullDisk(t *testing.T) {
+	var full atomic.Bool
+	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op, _ string) error {
+		if full.Load() && op == errorfs.OpFileWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s := open(t, onDisk(2, disk))
+	full.Store(true)
+	var err error
+	for h := uint64(1); err == nil; h++ {
+		s.Block().Set(fmt.Append(nil, "k", h), make([]byte, 1<<10))
+		err = s.Commit(h)
+	}
+	require.ErrorIs(t, err, ErrFailed)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.NotErrorIs(t, err, ErrCorrupt)
+	_ = s.Close() // it has nowhere to write to
 }
 
 func restore(s *Store, b []byte) error { return s.Restore(bytes.NewReader(b)) }
