@@ -18,6 +18,7 @@ import (
 // part of a cluster's identity.
 type cluster struct {
 	dir    string
+	app    string
 	roster *roster.Roster // with the addresses of the clients' proxies
 	disks  []disk
 }
@@ -27,8 +28,8 @@ const checkpointEvery = 64
 
 // makeCluster writes everything. ownDisks gives each replica a file system where
 // that is permitted.
-func makeCluster(dir string, w *network, ownDisks bool) (c *cluster, err error) {
-	c = &cluster{dir: dir}
+func makeCluster(dir, app string, w *network, ownDisks bool) (c *cluster, err error) {
+	c = &cluster{dir: dir, app: app}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -37,6 +38,7 @@ func makeCluster(dir string, w *network, ownDisks bool) (c *cluster, err error) 
 	file := &crypto.Cluster{
 		Format: crypto.ClusterFormat, Name: "chaos", Epoch: crypto.FirstEpoch, VoteScheme: crypto.VoteEd25519,
 		Parameters: crypto.DefaultParameters(), Clients: crypto.Clients{Admission: crypto.AdmitOpen},
+		Application: &crypto.Application{Name: app},
 	}
 	p := &file.Parameters
 	p.Window, p.CheckpointEvery = 16, checkpointEvery
@@ -102,14 +104,19 @@ func chooseDisk(dir string, own bool) (disk, error) {
 
 // settings writes replica.json.
 func (c *cluster) settings(i int, h hosts, d disk) error {
-	data, err := json.MarshalIndent(map[string]any{
+	fields := map[string]any{
 		"format": 1, "cluster": "cluster.json", "key": "key.json", "data": d.data(),
 		"listen": h.peer(i), "clientListen": h.client(i), "adminListen": h.admin(i), "adminRemote": true,
 		"logLevel": "info", "logFormat": "json",
 		// Every other replica has the guard that stops it before the disk is full; the
 		// others run into the wall.
 		"reserveMiB": []int{32, -1}[i%2], "retainBlocks": checkpointEvery,
-	}, "", "  ")
+	}
+	if c.app == kvStore {
+		// So little in memory that the disk is written and read all the time.
+		fields["state"] = map[string]int{"cacheMiB": 2, "flushMiB": 1, "heights": 2 * checkpointEvery, "feedMiB": 1}
+	}
+	data, err := json.MarshalIndent(fields, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@
 //
 //	outcome, err := real.Run(ctx, real.Options{Program: "bin/parley", Duration: 2 * time.Minute})
 //
-// Clients write through the client library, and what they saw is recorded. Every
+// Clients write through the client library, to a key-value store in memory or on the
+// disk, and what they saw is recorded. Every
 // connection goes through a proxy of this package (package proxy), which delays,
 // stalls and cuts; where it is permitted each replica also has a network namespace
 // of its own, with a cable that can be unplugged, and a file system of its own,
@@ -17,7 +18,8 @@
 //   - the history of every key is linearizable (porcupine);
 //   - every acknowledged write is there at every replica, once (its version says so),
 //     and what certainly did not run is not there;
-//   - all state digests are equal;
+//   - all state digests are equal; and where the application keeps its state on the
+//     disk ([Options.Application]), every value there is the one of its digest;
 //   - no replica has proof against an honest one;
 //   - no replica has ended by itself, halted, panicked or raised an alarm for which
 //     no nemesis gave cause.

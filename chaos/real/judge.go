@@ -20,6 +20,7 @@ const keyPatience = 20 * time.Second
 // judge compares what clients saw with what there is. It tells whether something
 // could not be decided.
 func (r *run) judge() (undecided bool) {
+	defer r.judgeStates()
 	switch err := r.recorder.history.Check(keyPatience); {
 	case errors.Is(err, chaos.ErrUndecided):
 		undecided = true
@@ -93,8 +94,20 @@ func readStore(ctx context.Context, c *client.Client, i int) (map[string]stored,
 		}
 		start = kv.Next(res.KVs[len(res.KVs)-1].Key)
 	}
-	digest, err := query(kv.DigestQuery())
-	return have, digest, err
+	// On a store there is one of checkpoints only, and the last block becomes one soon.
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		digest, err := query(kv.DigestQuery())
+		if err == nil {
+			return have, digest, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, digest, err
+		case <-again.C:
+		}
+	}
 }
 
 // maxExamples bounds the violations of one kind that are told of one replica.

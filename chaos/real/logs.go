@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/parley-bft/parley/chaos/report"
@@ -17,6 +18,7 @@ type line struct {
 	Message string    `json:"msg"`
 	Offence string    `json:"offence"`
 	Culprit int       `json:"culprit"`
+	Peer    int       `json:"peer"`
 	Halted  bool      `json:"halted"`
 	text    string
 }
@@ -61,8 +63,12 @@ func (r *run) judgeLogs() {
 				if l.Culprit < 0 || l.Culprit >= len(r.nodes) || !r.nodes[l.Culprit].blamed {
 					tell("accountability")
 				}
+			case strings.HasPrefix(l.Message, "A PEER LIED"):
+				if l.Peer < 0 || l.Peer >= len(r.nodes) || !r.nodes[l.Peer].blamed && !r.nodes[l.Peer].rotten {
+					tell("accountability")
+				}
 			case bytes.HasPrefix([]byte(l.Message), []byte("ALARM")):
-				if !n.blamed {
+				if !n.blamed && !n.rotten {
 					tell("alarm")
 				}
 			case l.Level == "":

@@ -33,6 +33,8 @@ type node struct {
 	// blamed is that proofs against this replica are right: it was a traitor, or lost
 	// what it had promised without knowing.
 	blamed bool
+	// rotten is that its state was damaged, and alarms about it are right.
+	rotten bool
 }
 
 // process is one life of a replica.

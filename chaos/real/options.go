@@ -1,6 +1,7 @@
 package real
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,10 @@ type Options struct {
 	// starting and for healing.
 	Seed     uint64        `json:"seed"`
 	Duration time.Duration `json:"duration"`
+	// Application is what the replicas run, one of [Applications]: by default kv, the
+	// key-value store in memory. kv-store is the same on the disk, in the folder state of
+	// each replica's data, which faults then meet too.
+	Application string `json:"application"`
 	// Replicas is 4, Clients 8, Rate how many operations all clients together begin in
 	// a second, 400.
 	Replicas int `json:"replicas"`
@@ -58,6 +63,7 @@ func (o Options) withDefaults() Options {
 			*v = d
 		}
 	}
+	o.Application = cmp.Or(o.Application, Applications()[0])
 	def(&o.Replicas, 4)
 	def(&o.Clients, 8)
 	def(&o.Rate, 400)
@@ -90,6 +96,8 @@ func (o Options) Validate() error {
 		return bad("Program", `""`, "name the parley executable")
 	case o.Dir == "":
 		return bad("Dir", `""`, "name a folder to make")
+	case !slices.Contains(Applications(), o.Application):
+		return bad("Application", o.Application, "give one of "+strings.Join(Applications(), ", "))
 	case o.Replicas < 4 || o.Replicas > 32:
 		return bad("Replicas", o.Replicas, "give 4 to 32")
 	case o.Clients < 1 || o.Clients > 256:
@@ -106,6 +114,13 @@ func (o Options) Validate() error {
 	_, err := choose(o.Nemeses)
 	return err
 }
+
+// kvStore is the application whose state is on the disk.
+const kvStore = "kv-store"
+
+// Applications are those that can be run, the default first. All have the operations of
+// the key-value store.
+func Applications() []string { return []string{"kv", kvStore} }
 
 // folderPrefix is how the folders of runs begin that were given no name.
 const folderPrefix = "parley-chaos-real-"

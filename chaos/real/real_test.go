@@ -1,8 +1,10 @@
 package real
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/parley-bft/parley/chaos"
 	"github.com/parley-bft/parley/chaos/report"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 var testFolder string
@@ -80,6 +83,53 @@ func TestRun(t *testing.T) {
 	loaded, err := report.Load(dir)
 	require.NoError(t, err)
 	require.Len(t, loaded.Operations, len(out.Operations))
+}
+
+// With its state on the disk a replica loses it, or finds it damaged, and comes back with
+// the vote that it had.
+func TestRunOnDisk(t *testing.T) {
+	out, err := Run(t.Context(), Options{
+		Program: program(t), Dir: filepath.Join(t.TempDir(), "run"), Application: kvStore, Duration: 4 * time.Second, Seed: 1, Loopback: true, Out: said{t},
+		Nemeses: []string{"rot-state", "lose-state", "kill"},
+	})
+	require.NoError(t, err)
+	require.NoError(t, out.Err())
+	require.Positive(t, out.Acknowledged)
+	require.NotEmpty(t, out.Faults)
+	for _, f := range out.Faults {
+		require.Contains(t, []string{"rot-state", "lose-state", "kill"}, f.Kind)
+	}
+	require.NotEmpty(t, noState(&run{opts: Options{}.withDefaults()}), "there is no state on the disk")
+}
+
+// Damage to a state is found wherever it is.
+func TestScrubState(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	require.Empty(t, scrubState(dir), "one that is new is whole")
+	cfg := store.DefaultConfig()
+	cfg.Dir = dir
+	s, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	for i := range 2000 {
+		s.Block().Set(fmt.Append(nil, "key ", i), fmt.Append(nil, "value ", i))
+	}
+	require.NoError(t, s.Commit(1))
+	_, err = s.Digest()
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	require.Empty(t, scrubState(dir))
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if i := bytes.Index(data, []byte("value 1234")); i >= 0 {
+			data[i] ^= 1
+			return os.WriteFile(path, data, 0o600)
+		}
+		return err
+	}))
+	require.NotEmpty(t, scrubState(dir))
 }
 
 // TestKills restarts until the number is reached.
@@ -196,6 +246,9 @@ func TestLogs(t *testing.T) {
 		{"proof against a traitor", `{"level":"ERROR","msg":"PROOF OF MISBEHAVIOUR","offence":"two proposals","culprit":1}`, nil},
 		{"proof against an honest one", `{"level":"ERROR","msg":"PROOF OF MISBEHAVIOUR","offence":"two proposals","culprit":0}`, []string{"accountability"}},
 		{"proof against nobody", `{"level":"ERROR","msg":"PROOF OF MISBEHAVIOUR","culprit":7}`, []string{"accountability"}},
+		{"a lie of a traitor", `{"level":"ERROR","msg":"A PEER LIED about a part of the state: it is not asked again","peer":1}`, nil},
+		{"a lie of one whose state is damaged", `{"level":"ERROR","msg":"A PEER LIED about a part of the state: it is not asked again","peer":2}`, nil},
+		{"a lie of an honest one", `{"level":"ERROR","msg":"A PEER LIED about a part of the state: it is not asked again","peer":0}`, []string{"accountability"}},
 		{"alarm", `{"level":"ERROR","msg":"ALARM: something","halted":true}`, []string{"alarm"}},
 		{"panic", "panic: runtime error: index out of range\n\ngoroutine 1 [running]:", []string{"panic"}},
 		{"race", "WARNING: DATA RACE", []string{"panic"}},
@@ -206,7 +259,7 @@ func TestLogs(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, []byte(c.log+"\n"), 0o600))
 			empty := filepath.Join(t.TempDir(), "empty")
 			require.NoError(t, os.WriteFile(empty, nil, 0o600))
-			r.nodes = []*node{{id: 0, log: path}, {id: 1, log: empty, blamed: true}}
+			r.nodes = []*node{{id: 0, log: path}, {id: 1, log: empty, blamed: true}, {id: 2, log: empty, rotten: true}}
 			r.judgeLogs()
 			require.Equal(t, c.want, r.invariants())
 			require.Empty(t, r.notes)
@@ -218,14 +271,15 @@ func TestOptionsValidate(t *testing.T) {
 	good := Options{Program: "p", Dir: "d"}
 	require.NoError(t, good.Validate())
 	for want, edit := range map[string]func(*Options){
-		"Program":             func(o *Options) { o.Program = "" },
-		"Dir":                 func(o *Options) { o.Dir = "" },
-		"Replicas is 3":       func(o *Options) { o.Replicas = 3 },
-		"Clients is -1":       func(o *Options) { o.Clients = -1 },
-		"Rate":                func(o *Options) { o.Rate = -1 },
-		"Duration":            func(o *Options) { o.Duration = time.Millisecond },
-		"Kills and PowerCuts": func(o *Options) { o.Kills, o.PowerCuts = 1, 1 },
-		`"earthquake"`:        func(o *Options) { o.Nemeses = []string{"earthquake"} },
+		"Program":               func(o *Options) { o.Program = "" },
+		"Dir":                   func(o *Options) { o.Dir = "" },
+		"Application is ledger": func(o *Options) { o.Application = "ledger" },
+		"Replicas is 3":         func(o *Options) { o.Replicas = 3 },
+		"Clients is -1":         func(o *Options) { o.Clients = -1 },
+		"Rate":                  func(o *Options) { o.Rate = -1 },
+		"Duration":              func(o *Options) { o.Duration = time.Millisecond },
+		"Kills and PowerCuts":   func(o *Options) { o.Kills, o.PowerCuts = 1, 1 },
+		`"earthquake"`:          func(o *Options) { o.Nemeses = []string{"earthquake"} },
 	} {
 		o := good
 		edit(&o)

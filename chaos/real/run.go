@@ -110,7 +110,7 @@ func (r *run) prepare() error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if r.cluster, err = makeCluster(dir, r.net, Contained()); err != nil {
+	if r.cluster, err = makeCluster(dir, r.opts.Application, r.net, Contained()); err != nil {
 		return err
 	}
 	for i := range n {
@@ -134,7 +134,7 @@ func (r *run) prepare() error {
 	case full:
 		where += ", each with a tmpfs"
 	}
-	r.say("%d replicas, %s; %d clients, %d operations/s; seed %d; %v may be faulty", n, where, r.opts.Clients, r.opts.Rate, r.opts.Seed, r.singled)
+	r.say("%d replicas of %s, %s; %d clients, %d operations/s; seed %d; %v may be faulty", n, r.opts.Application, where, r.opts.Clients, r.opts.Rate, r.opts.Seed, r.singled)
 	return nil
 }
 

@@ -35,12 +35,14 @@ func newChaosReal() *cobra.Command {
 		Example: `  parley chaos real --seconds 120
   parley chaos real --nemesis kill,partition,delay --replicas 7
   parley chaos real --kills 500
-  parley chaos real --power 50`,
+  parley chaos real --power 50
+  parley chaos real --app kv-store --nemesis power,rot-state,kill`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	f := cmd.Flags()
 	f.Float64Var(&c.seconds, "seconds", 60, "how long faults go on")
+	f.StringVar(&c.opts.Application, "app", "", "what the replicas run: "+strings.Join(real.Applications(), " or ")+" (default the first); the latter has its state on the disk")
 	f.IntVar(&c.opts.Replicas, "replicas", 4, "number of replicas")
 	f.IntVar(&c.opts.Clients, "clients", 8, "number of clients")
 	f.IntVar(&c.opts.Rate, "rate", 400, "operations that all clients together begin in a second")
@@ -134,7 +136,7 @@ var errChaosBroken = errors.New("the run found something, or did not end well: s
 
 // passed are the flags that the process inside gets as they were given.
 func passed(cmd *cobra.Command) (args []string) {
-	for _, name := range []string{"seconds", "replicas", "clients", "rate", "nemesis", "kills", "power", "next", "loopback", "uncontained"} {
+	for _, name := range []string{"app", "seconds", "replicas", "clients", "rate", "nemesis", "kills", "power", "next", "loopback", "uncontained"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			args = append(args, "--"+name+"="+strings.Trim(f.Value.String(), "[]"))
 		}

@@ -19,8 +19,6 @@ import (
 	"github.com/parley-bft/parley/crypto/roster"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
-	"github.com/parley-bft/parley/statemachine"
-	"github.com/parley-bft/parley/statemachine/kv"
 )
 
 // settings are what counts of replica.json here.
@@ -51,7 +49,7 @@ func main() {
 
 func run(dir, strategy string, offset time.Duration, rate float64, seed uint64) error {
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	cfg, err := configuration(dir, logger)
+	cfg, app, err := configuration(dir, logger)
 	if err != nil {
 		return err
 	}
@@ -72,7 +70,7 @@ func run(dir, strategy string, offset time.Duration, rate float64, seed uint64) 
 		server, err = replica.StartPuppet(ctx, cfg, func(s replica.Strings) replica.Puppeteer {
 			traitor, err = chaos.NewTraitor(strategy, chaos.PuppetConfig{
 				Core: s.Core, Schedule: pbft.NewSchedule(cfg.Roster.Weights()), Verifier: s.Verifier, Keys: s.Keys, Tick: s.Tick,
-				Machine: func() statemachine.StateMachine { return kv.New(kv.DefaultLimits()) }, Limits: s.Limits,
+				Machine: app.twin, Limits: s.Limits,
 				Seed: seed, Host: host{s, began},
 			})
 			if err != nil {
@@ -105,15 +103,15 @@ func run(dir, strategy string, offset time.Duration, rate float64, seed uint64) 
 }
 
 // configuration loads what replica.json names.
-func configuration(dir string, logger *slog.Logger) (replica.Config, error) {
+func configuration(dir string, logger *slog.Logger) (cfg replica.Config, app application, err error) {
 	var none replica.Config
 	data, err := os.ReadFile(filepath.Join(dir, "replica.json"))
 	if err != nil {
-		return none, err
+		return none, app, err
 	}
 	var s settings
 	if err := json.Unmarshal(data, &s); err != nil {
-		return none, fmt.Errorf("replica.json: %w", err)
+		return none, app, fmt.Errorf("replica.json: %w", err)
 	}
 	for _, p := range []*string{&s.Cluster, &s.Key, &s.Data} {
 		if !filepath.IsAbs(*p) {
@@ -122,21 +120,24 @@ func configuration(dir string, logger *slog.Logger) (replica.Config, error) {
 	}
 	ros, err := roster.Load(s.Cluster)
 	if err != nil {
-		return none, err
+		return none, app, err
 	}
 	keys, err := keyfile.LoadReplica(s.Key)
 	if err != nil {
-		return none, err
+		return none, app, err
 	}
-	cfg := replica.Config{
-		Roster: ros, Keys: keys, DataDir: s.Data, Machine: kv.New(kv.DefaultLimits()),
+	if app, err = applicationOf(ros.Cluster); err != nil {
+		return none, app, err
+	}
+	cfg = replica.Config{
+		Roster: ros, Keys: keys, DataDir: s.Data, Machine: app.machine, OpenMachine: app.open,
 		Listen: s.Listen, ClientListen: s.ClientListen, AdminListen: s.AdminListen, AdminRemote: s.AdminRemote,
 		Retain: pbft.Height(s.RetainBlocks), Reserve: s.ReserveMiB << 20, Build: "traitord", Logger: logger,
 	}
 	if s.ReserveMiB < 0 {
 		cfg.Reserve = -1
 	}
-	return cfg, nil
+	return cfg, app, nil
 }
 
 // host is the real process as a traitor sees it.
