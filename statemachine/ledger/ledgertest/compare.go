@@ -2,6 +2,8 @@ package ledgertest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
@@ -32,26 +34,58 @@ func (m *Model) Judge(client crypto.PublicKey, op []byte, got statemachine.Resul
 	return nil
 }
 
-// Compare says how what the accounts of a ledger have differs from the model, or nil.
+// Compare says how a ledger's accounts, their holdings and its assets differ from the
+// model, or nil.
 func (m *Model) Compare(r store.Reader) error {
-	for _, account := range m.w.accounts {
-		for _, asset := range assets {
-			var have ledger.Holding
-			if v, found := r.Get(ledger.HoldingKey(account, asset)); found {
-				var err error
-				if have, err = ledger.DecodeHolding(v); err != nil {
-					return err
-				}
-			}
-			h := m.s.holdings[[2]string{account, asset}]
-			want := ledger.Holding{
-				Balance: h.balance, Held: h.held, Credit: m.s.credit(account, asset).Int64(), Entries: have.Entries, Frozen: h.frozen, Admitted: h.admitted,
-				First: have.First, Dropped: have.Dropped,
-			}
-			if have != want {
-				return fmt.Errorf("%s has %+v of %s, in the model %+v", account, have, asset, want)
+	for _, name := range slices.Sorted(maps.Keys(m.s.accounts)) {
+		v, _ := r.Get(ledger.AccountKey(name))
+		have, err := ledger.DecodeAccount(v)
+		if err != nil {
+			return fmt.Errorf("account %s: %w", name, err)
+		}
+		want := m.s.accounts[name]
+		keys := slices.SortedFunc(slices.Values(want.keys), crypto.PublicKey.Compare)
+		if !slices.Equal(have.Keys, keys) || int(have.Threshold) != want.threshold || have.Sequence != m.s.sequences[name] {
+			return fmt.Errorf("account %s is %+v, in the model %+v with sequence number %d", name, have, want, m.s.sequences[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.s.assets)) {
+		v, _ := r.Get(ledger.AssetKey(name))
+		have, err := ledger.DecodeAsset(v)
+		if err != nil {
+			return fmt.Errorf("asset %s: %w", name, err)
+		}
+		a := m.s.assets[name]
+		want := ledger.Asset{
+			Issuer: a.issuer, Description: have.Description, Decimals: have.Decimals, Rules: a.rules, Frozen: a.frozen, Closed: a.closed,
+			MaxSupply: a.most.Uint64(), Issued: a.issued.Uint64(), Retired: a.retired.Uint64(),
+		}
+		if have != want {
+			return fmt.Errorf("asset %s is %+v, in the model %+v", name, have, want)
+		}
+		for _, account := range slices.Sorted(maps.Keys(m.s.accounts)) {
+			if err := m.compareHolding(r, account, name); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+func (m *Model) compareHolding(r store.Reader, account, asset string) (err error) {
+	var have ledger.Holding
+	if v, found := r.Get(ledger.HoldingKey(account, asset)); found {
+		if have, err = ledger.DecodeHolding(v); err != nil {
+			return err
+		}
+	}
+	h := m.s.holdings[[2]string{account, asset}]
+	want := ledger.Holding{
+		Balance: h.balance, Held: h.held, Credit: m.s.credit(account, asset).Int64(), Entries: have.Entries, Frozen: h.frozen, Admitted: h.admitted,
+		First: have.First, Dropped: have.Dropped,
+	}
+	if have != want {
+		return fmt.Errorf("%s has %+v of %s, in the model %+v", account, have, asset, want)
 	}
 	return nil
 }

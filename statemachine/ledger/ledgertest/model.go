@@ -18,7 +18,6 @@ import (
 // are not among them.
 type Model struct {
 	w        *Workload
-	keys     map[string]ledger.GenesisAccount
 	limits   ledger.Limits
 	verifier *ed25519.Verifier
 	s        *state
@@ -26,6 +25,7 @@ type Model struct {
 }
 
 type state struct {
+	accounts  map[string]account
 	sequences map[string]uint64
 	assets    map[string]asset
 	holdings  map[[2]string]holding
@@ -38,11 +38,17 @@ type state struct {
 	cost      uint64
 }
 
+// account is who controls it: its keys, of which so many decide.
+type account struct {
+	keys      []crypto.PublicKey
+	threshold int
+}
+
 type asset struct {
 	issuer                string
 	rules                 ledger.Rules
 	most, issued, retired *big.Int
-	frozen                bool
+	frozen, closed        bool
 }
 
 type holding struct {
@@ -51,10 +57,10 @@ type holding struct {
 }
 
 type hold struct {
-	to, asset string
-	amount    uint64
-	expires   statemachine.Time
-	lock      crypto.Digest
+	to, asset, agent string
+	amount           uint64
+	expires          statemachine.Time
+	lock             crypto.Digest
 }
 
 type side struct {
@@ -70,13 +76,13 @@ type proposal struct {
 
 // NewModel returns the model of the world's beginning.
 func NewModel(w *Workload) *Model {
-	m := &Model{w: w, keys: map[string]ledger.GenesisAccount{}, limits: w.Limits(), verifier: ed25519.NewVerifier(64), s: &state{
-		sequences: map[string]uint64{}, assets: map[string]asset{}, holdings: map[[2]string]holding{}, holds: map[[2]string]hold{},
+	m := &Model{w: w, limits: w.Limits(), verifier: ed25519.NewVerifier(64), s: &state{
+		accounts: map[string]account{}, sequences: map[string]uint64{}, assets: map[string]asset{}, holdings: map[[2]string]holding{}, holds: map[[2]string]hold{},
 		lines: map[[3]string]side{}, owed: map[[3]string]int64{}, offers: map[[2]string]ledger.Offer{},
 		proposals: map[crypto.Digest]proposal{}, spent: map[crypto.Digest]statemachine.Time{},
 	}}
 	for _, a := range w.Genesis().Accounts {
-		m.keys[a.Name] = a
+		m.s.accounts[a.Name] = account{a.Keys, int(a.Threshold)}
 	}
 	for _, a := range w.Genesis().Assets {
 		as := asset{issuer: a.Issuer, most: number(ledger.MaxAmount), issued: new(big.Int), retired: new(big.Int)}
@@ -106,7 +112,7 @@ func above(n *big.Int) bool { return n.Cmp(most) > 0 }
 
 func (s *state) clone() *state {
 	c := *s
-	c.sequences, c.holdings, c.holds = maps.Clone(s.sequences), maps.Clone(s.holdings), maps.Clone(s.holds)
+	c.accounts, c.sequences, c.holdings, c.holds = maps.Clone(s.accounts), maps.Clone(s.sequences), maps.Clone(s.holdings), maps.Clone(s.holds)
 	c.lines, c.owed, c.offers = maps.Clone(s.lines), maps.Clone(s.owed), maps.Clone(s.offers)
 	c.proposals, c.spent = maps.Clone(s.proposals), maps.Clone(s.spent)
 	c.assets = make(map[string]asset, len(s.assets))
@@ -143,6 +149,7 @@ func (m *Model) Apply(client crypto.PublicKey, op []byte) (code statemachine.Res
 		m.s = before
 		return code, false, 0, true
 	}
+	m.w.learn(m.s)
 	return code, pending, m.s.cost, true
 }
 
@@ -240,13 +247,13 @@ func (m *Model) submit(client crypto.PublicKey, tx *ledger.Transaction, signatur
 			return ledger.CodeReplayed
 		}
 	}
-	parties, code := m.parties(tx)
+	needs, code := m.gather(tx)
 	if code != statemachine.CodeOK {
 		return code
 	}
 	keys := []crypto.PublicKey{client}
 	for _, s := range signatures {
-		if !m.isParty(s.Key, parties) {
+		if !needs.party(s.Key) {
 			return ledger.CodeForeignSignature
 		}
 		keys = append(keys, s.Key)
@@ -256,13 +263,13 @@ func (m *Model) submit(client crypto.PublicKey, tx *ledger.Transaction, signatur
 			return ledger.CodeBadSignature
 		}
 	}
-	if c := m.authorised(keys, parties); c != statemachine.CodeOK {
+	if c := needs.met(keys); c != statemachine.CodeOK {
 		return c
 	}
 	if len(signatures) > 0 {
 		m.s.spent[d] = tx.Expires
 	}
-	return m.run(tx, parties)
+	return m.run(tx, needs)
 }
 
 func (m *Model) propose(client crypto.PublicKey, tx *ledger.Transaction) (statemachine.ResultCode, bool) {
@@ -272,6 +279,9 @@ func (m *Model) propose(client crypto.PublicKey, tx *ledger.Transaction) (statem
 	}
 	if len(tx.Actions) == 0 {
 		return ledger.CodeInvalid, false
+	}
+	if _, ran := m.s.spent[d]; ran {
+		return ledger.CodeReplayed, false
 	}
 	if c := m.lasts(tx.Expires); c != statemachine.CodeOK {
 		return c, false
@@ -289,149 +299,35 @@ func (m *Model) propose(client crypto.PublicKey, tx *ledger.Transaction) (statem
 }
 
 func (m *Model) consider(client crypto.PublicKey, d crypto.Digest, p proposal) (statemachine.ResultCode, bool) {
-	parties, code := m.parties(p.tx)
+	needs, code := m.gather(p.tx)
 	switch {
 	case code != statemachine.CodeOK:
 		return code, false
-	case !m.isParty(client, parties):
+	case !needs.party(client):
 		return ledger.CodeUnauthorized, false
 	}
+	// Whoever has no say any more has none again by becoming a party later.
+	p.approvals = slices.DeleteFunc(slices.Clone(p.approvals), func(k crypto.PublicKey) bool { return !needs.party(k) })
 	if !slices.Contains(p.approvals, client) {
-		p.approvals = append(slices.Clone(p.approvals), client)
+		p.approvals = append(p.approvals, client)
 	}
-	if m.s.proposals[d] = p; m.now < p.tx.NotBefore || m.authorised(p.approvals, parties) != statemachine.CodeOK {
+	if m.s.proposals[d] = p; m.now < p.tx.NotBefore || needs.met(p.approvals) != statemachine.CodeOK {
 		return statemachine.CodeOK, true
 	}
+	if _, ran := m.s.spent[d]; ran {
+		return ledger.CodeReplayed, false
+	}
 	delete(m.s.proposals, d)
-	return m.run(p.tx, parties), false
+	m.s.spent[d] = p.tx.Expires
+	return m.run(p.tx, needs), false
 }
 
-// parties are the accounts that each action takes, any of each.
-func (m *Model) parties(tx *ledger.Transaction) (all [][]string, code statemachine.ResultCode) {
-	placed := map[[2]string]hold{}
-	for _, a := range tx.Actions {
-		var who []string
-		switch a := a.(type) {
-		case *ledger.Issue:
-			who = []string{m.s.assets[a.Asset].issuer}
-			if _, ok := m.s.assets[a.Asset]; !ok {
-				return nil, ledger.CodeUnknownAsset
-			}
-		case *ledger.Freeze:
-			who = []string{m.s.assets[a.Asset].issuer}
-			if _, ok := m.s.assets[a.Asset]; !ok {
-				return nil, ledger.CodeUnknownAsset
-			}
-		case *ledger.Admit:
-			who = []string{m.s.assets[a.Asset].issuer}
-			if _, ok := m.s.assets[a.Asset]; !ok {
-				return nil, ledger.CodeUnknownAsset
-			}
-		case *ledger.Clawback:
-			who = []string{m.s.assets[a.Asset].issuer}
-			if _, ok := m.s.assets[a.Asset]; !ok {
-				return nil, ledger.CodeUnknownAsset
-			}
-		case *ledger.Retire:
-			who = []string{a.From}
-		case *ledger.Transfer:
-			who = []string{a.From}
-		case *ledger.Advance:
-			who = []string{a.Account}
-		case *ledger.PlaceHold:
-			who = []string{a.From}
-			placed[[2]string{a.From, a.Reference}] = hold{to: a.To, expires: a.Expires}
-		case *ledger.Capture, *ledger.Release:
-			var k [2]string
-			release := false
-			if c, ok := a.(*ledger.Capture); ok {
-				k = [2]string{c.From, c.Reference}
-			} else {
-				r := a.(*ledger.Release)
-				k, release = [2]string{r.From, r.Reference}, true
-			}
-			h, ok := placed[k]
-			if !ok {
-				h, ok = m.s.holds[k]
-			}
-			if !ok {
-				return nil, ledger.CodeUnknownHold
-			}
-			who = []string{h.to}
-			if release && m.now >= h.expires {
-				who = append(who, k[0])
-			}
-		case *ledger.Trust:
-			who = []string{a.Account}
-		case *ledger.Pay:
-			who = []string{a.From}
-		case *ledger.MakeOffer:
-			who = []string{a.Account}
-		case *ledger.CancelOffer:
-			who = []string{a.Account}
-		case *ledger.TakeOffer:
-			who = []string{a.Taker}
-		default:
-			return nil, statemachine.CodeUnsupported // none of the workload's
-		}
-		all = append(all, who)
-	}
-	return all, statemachine.CodeOK
-}
-
-// keysOf are the keys of an account and how many it takes.
-func (m *Model) keysOf(account string) (keys []crypto.PublicKey, threshold int) {
-	a := m.keys[account]
-	return a.Keys, int(a.Threshold)
-}
-
-func (m *Model) known(account string) bool {
-	_, ok := m.w.owners[account]
-	return ok
-}
-
-func (m *Model) isParty(k crypto.PublicKey, parties [][]string) bool {
-	for _, who := range parties {
-		for _, name := range who {
-			if keys, _ := m.keysOf(name); slices.Contains(keys, k) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (m *Model) authorised(have []crypto.PublicKey, parties [][]string) statemachine.ResultCode {
-	for _, who := range parties {
-		code := ledger.CodeUnauthorized
-		for _, name := range who {
-			if !m.known(name) {
-				return ledger.CodeUnknownAccount
-			}
-			keys, threshold := m.keysOf(name)
-			for _, k := range keys {
-				if slices.Contains(have, k) {
-					threshold--
-				}
-			}
-			if threshold <= 0 {
-				code = statemachine.CodeOK
-				break
-			}
-		}
-		if code != statemachine.CodeOK {
-			return code
-		}
-	}
-	return statemachine.CodeOK
-}
-
-func (m *Model) run(tx *ledger.Transaction, parties [][]string) statemachine.ResultCode {
+func (m *Model) run(tx *ledger.Transaction, needs needs) statemachine.ResultCode {
 	for _, s := range tx.Sequences {
 		switch {
 		case !m.known(s.Account):
 			return ledger.CodeUnknownAccount
-		case !slices.ContainsFunc(parties, func(who []string) bool { return slices.Contains(who, s.Account) }):
+		case !needs.name(s.Account):
 			return ledger.CodeInvalid
 		case m.s.sequences[s.Account] != s.Number:
 			return ledger.CodeSequence

@@ -13,8 +13,32 @@ const ok = statemachine.CodeOK
 func (m *Model) act(a ledger.Action) statemachine.ResultCode {
 	s := m.s
 	switch a := a.(type) {
+	case *ledger.OpenAccount:
+		return m.openAccount(a)
+	case *ledger.SetKeys:
+		c := m.checkKeys(a.Keys, a.Threshold)
+		switch {
+		case c != ok:
+			return c
+		case !m.known(a.Account):
+			return ledger.CodeUnknownAccount
+		}
+		s.accounts[a.Account] = account{a.Keys, int(a.Threshold)}
+		return ok
 	case *ledger.Advance:
+		if !m.known(a.Account) {
+			return ledger.CodeUnknownAccount
+		}
 		s.sequences[a.Account]++
+		return ok
+	case *ledger.DefineAsset:
+		return m.defineAsset(a)
+	case *ledger.SetRules:
+		return m.setRules(a)
+	case *ledger.CloseAsset:
+		as := s.assets[a.Asset]
+		as.closed = true
+		s.assets[a.Asset] = as
 		return ok
 	case *ledger.Issue:
 		return m.issue(a)
@@ -105,6 +129,8 @@ func (m *Model) issue(a *ledger.Issue) statemachine.ResultCode {
 		return ledger.CodeUnknownAccount
 	case a.Amount == 0:
 		return ledger.CodeInvalid
+	case as.closed:
+		return ledger.CodeSupply
 	case above(issued):
 		return ledger.CodeOverflow
 	case new(big.Int).Sub(issued, as.retired).Cmp(as.most) > 0:
@@ -222,7 +248,7 @@ func (m *Model) placeHold(a *ledger.PlaceHold) statemachine.ResultCode {
 	h.balance -= a.Amount
 	h.held += a.Amount
 	s.holdings[at] = h
-	s.holds[k] = hold{to: a.To, asset: a.Asset, amount: a.Amount, expires: a.Expires, lock: a.Lock}
+	s.holds[k] = hold{to: a.To, asset: a.Asset, agent: a.Agent, amount: a.Amount, expires: a.Expires, lock: a.Lock}
 	return ok
 }
 
@@ -282,7 +308,7 @@ func (m *Model) trust(a *ledger.Trust) statemachine.ResultCode {
 	switch _, there := s.assets[a.Asset]; {
 	case !there:
 		return ledger.CodeUnknownAsset
-	case !m.known(a.Peer):
+	case !m.known(a.Peer) || !m.known(a.Account):
 		return ledger.CodeUnknownAccount
 	case a.Account == a.Peer:
 		return ledger.CodeInvalid

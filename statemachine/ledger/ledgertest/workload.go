@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -24,76 +25,79 @@ type Workload struct {
 	cluster  crypto.Digest
 	clients  []crypto.PublicKey
 	people   []*ed25519.Signer
-	accounts []string
-	owners   map[string]owner
 	genesis  *ledger.Genesis
-	proposed []crypto.Digest
+	proposed []*ledger.Transaction
 	signed   [][]byte // operations with detached signatures, to be brought again
+	// What there is, as the world began or as a model of it has learnt since.
+	accounts []string
+	owners   map[string]account
+	assets   []string
+	issuers  map[string]string
 	// The last that were made, or tried to.
 	holds  []*ledger.PlaceHold
 	lines  []*ledger.Trust
 	offers []*ledger.MakeOffer
 }
 
-// owner is who controls an account: a person, two of three, or a client, or two of all.
-type owner struct {
-	people []int
-	client int // -1: none
-	joint  bool
-}
-
 const people = 3
 
-// Assets of the world: plain money, money with rules, and shares that are few.
-var assets = []string{"EUR", "USD", "SHARE"}
-
-// New makes the world of a cluster with these clients.
+// New makes the world of a cluster with these clients. In every other one accounts are
+// opened by registrars: the last person and the first client.
 func New(cluster crypto.Digest, clients []crypto.PublicKey) *Workload {
-	w := &Workload{cluster: cluster, clients: clients, owners: map[string]owner{}}
+	w := &Workload{cluster: cluster, clients: clients, owners: map[string]account{}, issuers: map[string]string{}}
 	for i := range people {
 		var seed [ed25519.SeedSize]byte
 		binary.BigEndian.PutUint64(seed[:], uint64(i)+1)
 		w.people = append(w.people, ed25519.NewSigner(ed25519.NewKeyFromSeed(seed)))
-		w.add(fmt.Sprintf("p%d", i), owner{people: []int{i}, client: -1})
-	}
-	w.add("board", owner{people: []int{0, 1, 2}, client: -1})
-	for i := range clients {
-		w.add(fmt.Sprintf("c%d", i), owner{client: i})
-	}
-	if len(clients) > 1 {
-		w.add("joint", owner{client: -1, joint: true})
 	}
 	w.genesis = w.beginning()
+	for _, a := range w.genesis.Accounts {
+		w.accounts = append(w.accounts, a.Name)
+		w.owners[a.Name] = account{a.Keys, int(a.Threshold)}
+	}
+	for _, a := range w.genesis.Assets {
+		w.assets = append(w.assets, a.Name)
+		w.issuers[a.Name] = a.Issuer
+	}
 	return w
 }
 
-func (w *Workload) add(name string, o owner) {
-	w.accounts = append(w.accounts, name)
-	w.owners[name] = o
+// learn takes up what there is now.
+func (w *Workload) learn(s *state) {
+	w.accounts, w.owners = slices.Sorted(maps.Keys(s.accounts)), s.accounts
+	w.assets = slices.Sorted(maps.Keys(s.assets))
+	for name, a := range s.assets {
+		w.issuers[name] = a.issuer
+	}
 }
 
 // Genesis is what the world begins with.
 func (w *Workload) Genesis() *ledger.Genesis { return w.genesis }
 
+func (w *Workload) key(person int) crypto.PublicKey { return w.people[person].Public() }
+
+// beginning has an account for each person, one of which two of three decide, one for
+// each client, and one of which two clients decide; plain money, money with rules, and
+// shares that are few.
 func (w *Workload) beginning() *ledger.Genesis {
 	g := &ledger.Genesis{StatementEntries: 32}
 	var rich []ledger.GenesisBalance
-	for _, name := range w.accounts {
-		o := w.owners[name]
-		a := ledger.GenesisAccount{Name: name, Threshold: 1}
-		for _, i := range o.people {
-			a.Keys = append(a.Keys, w.people[i].Public())
-		}
-		switch {
-		case o.joint:
-			a.Keys, a.Threshold = w.clients[:min(len(w.clients), 16)], 2
-		case o.client >= 0:
-			a.Keys = w.clients[o.client : o.client+1]
-		case len(o.people) > 1:
-			a.Threshold = 2
-		}
-		g.Accounts = append(g.Accounts, a)
+	add := func(name string, threshold uint8, keys ...crypto.PublicKey) {
+		g.Accounts = append(g.Accounts, ledger.GenesisAccount{Name: name, Threshold: threshold, Keys: keys})
 		rich = append(rich, ledger.GenesisBalance{Account: name, Amount: "100"})
+	}
+	for i := range people {
+		add(fmt.Sprintf("p%d", i), 1, w.key(i))
+	}
+	add("board", 2, w.key(0), w.key(1), w.key(2))
+	for i, k := range w.clients {
+		add(fmt.Sprintf("c%d", i), 1, k)
+	}
+	if len(w.clients) > 1 {
+		add(joint, 2, w.clients[:min(len(w.clients), 16)]...)
+	}
+	if w.cluster[0]%2 == 1 {
+		g.Registrars = append([]crypto.PublicKey{w.key(people - 1)}, w.clients[:min(len(w.clients), 1)]...)
 	}
 	g.Assets = []ledger.GenesisAsset{
 		{Name: "EUR", Issuer: "p0", Balances: rich},
@@ -103,10 +107,14 @@ func (w *Workload) beginning() *ledger.Genesis {
 	return g
 }
 
+// joint is the account that clients control together.
+const joint = "joint"
+
 // Limits are small, so that they are met.
 func (w *Workload) Limits() ledger.Limits {
 	l := ledger.DefaultLimits()
 	l.MaxHolds, l.MaxOffers, l.MaxLines, l.MaxProposals, l.MaxActions, l.MaxLife = 3, 2, 4, 2, 4, time.Minute
+	l.MaxAccounts, l.MaxAssets = uint64(len(w.genesis.Accounts)+3), uint64(len(w.genesis.Assets)+2)
 	return l
 }
 
@@ -128,19 +136,22 @@ func (w *Workload) Operation(rng *rand.Rand, client int, now statemachine.Time) 
 	switch rng.IntN(12) {
 	case 0:
 		if len(w.proposed) > 0 {
-			d := w.proposed[rng.IntN(len(w.proposed))]
-			if rng.IntN(4) == 0 {
-				return ledger.Withdraw(d)
+			tx := w.proposed[rng.IntN(len(w.proposed))]
+			switch rng.IntN(8) {
+			case 0, 1:
+				return ledger.Withdraw(tx.Digest())
+			case 2:
+				return ledger.Propose(tx) // which is to approve it, or, once it has run, a replay
 			}
-			return ledger.Approve(d)
+			return ledger.Approve(tx.Digest())
 		}
 	case 1:
 		if len(w.signed) > 0 {
 			return w.signed[rng.IntN(len(w.signed))]
 		}
 	case 2:
-		tx := &ledger.Transaction{Expires: later(rng, now), Actions: []ledger.Action{w.action(rng, "joint", now)}}
-		w.proposed = keep(w.proposed, tx.Digest())
+		tx := &ledger.Transaction{Expires: later(rng, now), Actions: []ledger.Action{w.action(rng, joint, now)}}
+		w.proposed = keep(w.proposed, tx)
 		return ledger.Propose(tx)
 	case 3:
 		return w.read(rng)
@@ -181,7 +192,7 @@ func (w *Workload) transaction(rng *rand.Rand, client int, now statemachine.Time
 		}
 		tx.Actions = append(tx.Actions, a)
 		w.remember(a)
-		signers = append(signers, w.owners[w.decider(a, who)].people...)
+		signers = append(signers, w.signers(w.decider(a, who), client)...)
 	}
 	if rng.IntN(10) == 0 {
 		tx.Sequences = []ledger.Sequence{{Account: w.anyone(rng), Number: uint64(rng.IntN(3))}}
@@ -215,20 +226,52 @@ func (w *Workload) transaction(rng *rand.Rand, client int, now statemachine.Time
 	return op
 }
 
-// helpless tells whether an account's authority cannot be had in an operation of the
-// client.
-func (w *Workload) helpless(account string, client int) bool {
-	o := w.owners[account]
-	return o.joint || o.client >= 0 && o.client != client
+// signers are the people that have a say, if the client alone does not suffice.
+func (w *Workload) signers(o account, client int) (who []int) {
+	if o.threshold <= 1 && (o.keys == nil || w.has(o, client)) {
+		return nil
+	}
+	for i := range w.people {
+		if slices.Contains(o.keys, w.key(i)) {
+			who = append(who, i)
+		}
+	}
+	return who
 }
 
-// decider is whose authority an action takes if it is not that of who acts.
-func (w *Workload) decider(a ledger.Action, who string) string {
+func (w *Workload) has(o account, client int) bool {
+	return client < len(w.clients) && slices.Contains(o.keys, w.clients[client])
+}
+
+// helpless tells whether an account's authority cannot be had in an operation of the
+// client.
+func (w *Workload) helpless(o account, client int) bool {
+	missing := o.threshold
+	if w.has(o, client) {
+		missing--
+	}
+	for i := range w.people {
+		if slices.Contains(o.keys, w.key(i)) {
+			missing--
+		}
+	}
+	return missing > 0
+}
+
+// decider is whose authority an action takes.
+func (w *Workload) decider(a ledger.Action, who string) account {
+	if _, open := a.(*ledger.OpenAccount); open {
+		r := w.genesis.Registrars
+		return account{r, min(len(r), 1)}
+	}
+	return w.owners[w.named(a, who)]
+}
+
+// named is the account that an action names as the one whose authority it takes, or who.
+func (w *Workload) named(a ledger.Action, who string) string {
 	issuer := func(asset string) string {
-		for _, a := range w.Genesis().Assets {
-			if a.Name == asset {
-				return a.Issuer
-			}
+		if i, ok := w.issuers[asset]; ok {
+			return i
 		}
 		return who
 	}
@@ -247,6 +290,14 @@ func (w *Workload) decider(a ledger.Action, who string) string {
 		return a.Account
 	case *ledger.CancelOffer:
 		return a.Account
+	case *ledger.SetKeys:
+		return a.Account
+	case *ledger.DefineAsset:
+		return a.Issuer
+	case *ledger.SetRules:
+		return issuer(a.Asset)
+	case *ledger.CloseAsset:
+		return issuer(a.Asset)
 	case *ledger.Issue:
 		return issuer(a.Asset)
 	case *ledger.Freeze:
@@ -260,39 +311,59 @@ func (w *Workload) decider(a ledger.Action, who string) string {
 }
 
 func (w *Workload) read(rng *rand.Rand) []byte {
-	account, asset := w.anyone(rng), assets[rng.IntN(len(assets))]
+	account, asset := w.anyone(rng), w.asset(rng)
 	switch rng.IntN(4) {
 	case 0:
 		return ledger.GetQuery(ledger.HoldingKey(account, asset))
 	case 1:
 		return ledger.RangeQuery(ledger.HoldingsPage(account))
 	case 2:
-		return ledger.PathQuery(&ledger.Pay{From: account, To: w.anyone(rng), Source: asset, Asset: assets[rng.IntN(2)], Amount: 1 + rng.Uint64N(10), Find: true}, 0)
+		return ledger.PathQuery(&ledger.Pay{From: account, To: w.anyone(rng), Source: asset, Asset: money[rng.IntN(2)], Amount: 1 + rng.Uint64N(10), Find: true}, 0)
 	}
 	return ledger.StatementQuery(ledger.StatementPage{Account: account, Asset: asset, Limit: 10})
 }
 
-func (w *Workload) anyone(rng *rand.Rand) string { return w.accounts[rng.IntN(len(w.accounts))] }
+// money is what most is done with: all begin with some of it.
+var money = []string{"EUR", "USD"}
+
+// anyone is an account, now and then one that there is not.
+func (w *Workload) anyone(rng *rand.Rand) string {
+	if rng.IntN(60) == 0 {
+		return newAccount(rng)
+	}
+	return w.accounts[rng.IntN(len(w.accounts))]
+}
+
+// asset is one, now and then one that there is not.
+func (w *Workload) asset(rng *rand.Rand) string {
+	if rng.IntN(60) == 0 {
+		return newAsset(rng)
+	}
+	return w.assets[rng.IntN(len(w.assets))]
+}
 
 // payeeOf is whom a hold under a reference is for: always the same, so that who decides
 // on it is known.
 func payeeOf(w *Workload, payer, ref string) string {
-	i := slices.Index(w.accounts, payer)
-	return w.accounts[(i+1+int(ref[1]-'0'))%len(w.accounts)]
+	all := w.genesis.Accounts
+	i := slices.IndexFunc(all, func(a ledger.GenesisAccount) bool { return a.Name == payer })
+	return all[(i+1+int(ref[1]-'0'))%len(all)].Name
 }
 
 func (w *Workload) action(rng *rand.Rand, who string, now statemachine.Time) ledger.Action {
-	if w.owners[who].people == nil && w.owners[who].client < 0 && !w.owners[who].joint {
+	if who == joint && len(w.clients) < 2 {
 		who = w.accounts[0] // there is no joint account
 	}
-	asset := assets[rng.IntN(len(assets))]
+	asset := w.asset(rng)
 	other := w.anyone(rng)
 	amount := rng.Uint64N(40)
 	if rng.IntN(10) == 0 {
 		amount = ledger.MaxAmount - amount
 	}
 	ref := fmt.Sprintf("r%d", rng.IntN(4))
-	switch rng.IntN(34) {
+	switch rng.IntN(38) {
+	case 32, 33:
+		return w.definition(rng, who)
 	case 0:
 		return &ledger.Issue{Asset: asset, To: who, Amount: amount}
 	case 1:
@@ -324,9 +395,13 @@ func (w *Workload) action(rng *rand.Rand, who string, now statemachine.Time) led
 			return &ledger.Trust{Account: l.Peer, Peer: l.Account, Asset: l.Asset, Limit: 1 + amount, Ripple: true}
 		}
 		// Among few, so that lines meet.
-		return &ledger.Trust{Account: w.accounts[rng.IntN(4)], Peer: w.accounts[rng.IntN(5)], Asset: assets[rng.IntN(2)], Limit: rng.Uint64N(4) * amount, Ripple: rng.IntN(8) > 0}
-	case 13, 14, 15, 16, 26, 27, 28, 29:
-		return w.payment(rng, who, other, asset, amount)
+		return &ledger.Trust{Account: w.genesis.Accounts[rng.IntN(4)].Name, Peer: w.genesis.Accounts[rng.IntN(5)].Name, Asset: money[rng.IntN(2)], Limit: rng.Uint64N(4) * amount, Ripple: rng.IntN(8) > 0}
+	case 13, 14, 15, 16, 26, 27, 28, 29, 34, 35:
+		p := w.payment(rng, who, other, asset, amount)
+		if rng.IntN(12) == 0 {
+			p.MaxCost /= 2
+		}
+		return p
 	case 17:
 		if len(w.offers) > 0 && rng.IntN(2) == 0 {
 			o := w.offers[rng.IntN(len(w.offers))]
@@ -350,18 +425,18 @@ func (w *Workload) action(rng *rand.Rand, who string, now statemachine.Time) led
 
 func (w *Workload) offer(rng *rand.Rand, who, ref, asset string, amount uint64, now statemachine.Time) ledger.Action {
 	o := ledger.Offer{
-		Sell: asset, Buy: assets[rng.IntN(2)], Amount: amount, Price: [2]uint64{rng.Uint64N(12), 1 + rng.Uint64N(6)}, Expires: later(rng, now),
+		Sell: asset, Buy: money[rng.IntN(2)], Amount: amount, Price: [2]uint64{rng.Uint64N(12), 1 + rng.Uint64N(6)}, Expires: later(rng, now),
 	}
 	if rng.IntN(2) == 0 { // for payments, where there are lines
 		i := rng.IntN(2)
-		who, o.Credit, o.Sell, o.Buy, o.Expires = w.accounts[rng.IntN(4)], true, assets[i], assets[1-i], 0
+		who, o.Credit, o.Sell, o.Buy, o.Expires = w.genesis.Accounts[rng.IntN(4)].Name, true, money[i], money[1-i], 0
 	}
 	return &ledger.MakeOffer{Account: who, Reference: ref, Offer: o}
 }
 
 // payment is one over a line that there may be, over two, or with an exchange between
 // them; or over none.
-func (w *Workload) payment(rng *rand.Rand, who, other, asset string, amount uint64) ledger.Action {
+func (w *Workload) payment(rng *rand.Rand, who, other, asset string, amount uint64) *ledger.Pay {
 	p := &ledger.Pay{From: who, To: other, Source: asset, Asset: asset, Amount: amount, MaxCost: amount}
 	if len(w.lines) == 0 || rng.IntN(8) == 0 {
 		p.Path = []ledger.Hop{{Account: w.anyone(rng), Asset: asset}}
