@@ -6,6 +6,8 @@ TIMEOUT   ?= 10m
 FUZZTIME  ?= 3s
 CHAOSFOR  ?= 60s
 CHAOSTIME ?= 1h
+# How many seeds it runs with applications in place of the key-value store, each in turn.
+CHAOSAPPSEEDS ?= 24
 # What make chaos does to real processes; 'parley chaos real --help' lists all.
 CHAOSNEMESIS ?= all
 # More flags for go test, such as TESTFLAGS=-count=1 or TESTFLAGS='-run TestRestarts -v'.
@@ -23,7 +25,7 @@ RACE ?= ./client ./client/api ./client/receipt ./replica ./statemachine $(addpre
 	./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos chaos-night proto ci clean
+.PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos traitors chaos-night proto ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,8 +70,12 @@ acceptance: ## real processes: kill -9, pauses, lost disks
 
 chaos: build ## a few minutes: seeds of the simulator, all mutants, real processes
 	bin/parley chaos run --for $(CHAOSFOR) --jobs 2
+	bin/parley chaos run --app all --seeds $(CHAOSAPPSEEDS) --jobs 2
 	bin/parley chaos mutants --time 20s --shrink 0 --jobs 2
-	bin/parley chaos real --seconds 20 --nemesis $(CHAOSNEMESIS)
+	bin/parley chaos real --app kv-store --seconds 20 --nemesis $(CHAOSNEMESIS)
+
+traitors: ## contracts on a cluster of real servers, one of which equivocates
+	$(GO) test -tags chaos -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) -run 'TestStoryAmongTraitors/equivocate' ./statemachine/contract/endpoint
 
 chaos-night: build ## for CHAOSTIME (1h) and an hour more; writes chaos/RESULTS.md
 	scripts/chaos-night.sh $(CHAOSTIME)

@@ -5,7 +5,7 @@
 #   scripts/chaos-night.sh [DURATION]     of the swarm, such as 20m or 8h; 1h
 #
 # The other parts run beside the swarm, whose clock is virtual and which yields to
-# them, and take about an hour on two cores. Shorten them with KILLS, POWERCUTS,
+# them, and take about two hours on two cores. Shorten them with APPTIME, KILLS, POWERCUTS,
 # REALSECONDS, MUTANTTIME, BOUNDSEEDS and STATES. A part that finds something makes
 # the script fail, after the others have run.
 #
@@ -39,12 +39,17 @@ part() { # name, command...
 swarm=$!
 part scenarios bin/parley chaos scenarios
 part breaches bin/parley chaos scenarios --mutants
+part applications bin/parley chaos run --app all --for "${APPTIME:-30m}" --jobs "$jobs" --failures 10 --dir bin/findings-applications
 part mutants bin/parley chaos mutants --seeds 5000 --time "${MUTANTTIME:-60s}" --shrink 5s --jobs "$jobs" --table "$work/mutants.md"
 part bound bin/parley chaos bound --seeds "${BOUNDSEEDS:-16}"
 part explore go test ./chaos/explore -count=1 -v -timeout 12h -run TestNight -explore.night -explore.states "${STATES:-3000000}"
 part real bin/parley chaos real --seconds "${REALSECONDS:-600}"
 part kills bin/parley chaos real --kills "${KILLS:-500}"
 part power bin/parley chaos real --power "${POWERCUTS:-50}"
+# The same where the state is on the disk.
+part real-store bin/parley chaos real --app kv-store --seconds "${REALSECONDS:-600}"
+part kills-store bin/parley chaos real --app kv-store --kills "${KILLS:-500}"
+part power-store bin/parley chaos real --app kv-store --power "${POWERCUTS:-50}"
 wait "$swarm" || echo swarm >>"$work/failed"
 swarm=
 
@@ -60,13 +65,13 @@ swarm=
 	echo "## Mutants"
 	echo
 	cat "$work/mutants.md" || echo "They left no table."
-	for name in scenarios breaches bound explore real kills power; do
+	for name in scenarios breaches applications bound explore real kills power real-store kills-store power-store; do
 		echo
 		echo "## ${name^} ($(cat "$work/$name.seconds") s)"
 		echo
 		echo '```'
 		# The runs of real processes tell everything on the way; the verdict comes last.
-		case $name in real | kills | power) lines=50 ;; *) lines=150 ;; esac
+		case $name in real* | kills* | power*) lines=50 ;; *) lines=150 ;; esac
 		tail -n $lines "$work/$name.out" | sed 's/[[:space:]]*$//'
 		echo '```'
 	done

@@ -33,6 +33,9 @@ type chaosRun struct {
 	json     bool
 }
 
+// allApplications stands for all applications in turn, from seed to seed.
+const allApplications = "all"
+
 // defaultSeeds is how many seeds are run if neither a number nor a time is given.
 const defaultSeeds = 200
 
@@ -54,7 +57,8 @@ there. One that never was is named: the run was too short to say anything of it.
 		Example: `  parley chaos run
   parley chaos run --for 1h --failures 5 --dir findings --table results.md
   parley chaos run --from 10000 --seeds 500 --size 13
-  parley chaos run --app ledger --seeds 100`,
+  parley chaos run --app ledger --seeds 100
+  parley chaos run --app all --for 10m`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
@@ -64,7 +68,7 @@ there. One that never was is named: the run was too short to say anything of it.
 	f.DurationVar(&c.limit, "for", 0, "begin no more seeds after this time; 0: no limit")
 	f.IntVar(&c.jobs, "jobs", runtime.GOMAXPROCS(0), "seeds at a time, each on one core")
 	f.IntVar(&c.size, "size", 0, "run only seeds whose cluster has so many replicas; 0: all")
-	f.StringVar(&c.app, "app", "", "run this application in place of the key-value store: "+chaos.ApplicationNames())
+	f.StringVar(&c.app, "app", "", "run this application in place of the key-value store in memory: "+chaos.ApplicationNames()+"; all: each in turn, from seed to seed")
 	f.IntVar(&c.failures, "failures", 1, "stop after so many seeds that break a promise")
 	f.DurationVar(&c.shrink, "shrink", 10*time.Second, "time for making the first of them smaller; 0: none")
 	f.StringVar(&c.dir, "dir", "", "leave the folder of each seed that breaks a promise here, as DIR/seed-N")
@@ -85,8 +89,8 @@ func (c *chaosRun) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--failures is %d: at least 1", c.failures)
 	case c.shrink < 0:
 		return usagef(cmd, "--shrink is %v: must not be negative", c.shrink)
-	case !isChaosApplication(c.app):
-		return usagef(cmd, "--app is %q: leave it out for the key-value store, or give one of %s", c.app, chaos.ApplicationNames())
+	case !isChaosApplication(c.app) && c.app != allApplications:
+		return usagef(cmd, "--app is %q: leave it out for the key-value store, or give all or one of %s", c.app, chaos.ApplicationNames())
 	case c.size != 0 && !drawn(c.size):
 		return usagef(cmd, "--size is %d: no seed draws a cluster of that size", c.size)
 	}
@@ -150,7 +154,7 @@ func (c *chaosRun) all(ctx context.Context, s *swarm, left int) {
 				return chaos.Options{}, false
 			}
 			o := chaos.Swarm(next)
-			o.Application = c.app
+			o.Application = c.application(next)
 			next++
 			if c.size == 0 || len(o.Weights) == c.size {
 				left--
@@ -182,7 +186,7 @@ func (c *chaosRun) failure(cmd *cobra.Command, s *swarm) error {
 	}
 	for i, f := range s.failed {
 		fmt.Fprintf(out, "\nSEED %d BROKE A PROMISE\n%s\n", f.options.Seed, strings.Join(f.report.Violations, "\n"))
-		again := c.again(f.options.Seed)
+		again := again(&f.options)
 		if c.dir != "" {
 			folder := filepath.Join(c.dir, fmt.Sprintf("seed-%d", f.options.Seed))
 			if _, err := keepRun(f.options, folder, again+" --dir "+quoted(folder), nil); err != nil {
@@ -203,16 +207,27 @@ func (c *chaosRun) failure(cmd *cobra.Command, s *swarm) error {
 	}
 	first := s.failed[0]
 	return fmt.Errorf("%d of %d seeds broke a promise (%s in seed %d). Run it again: %w", len(s.failed), s.seeds(), first.report.Invariant(), first.options.Seed,
-		errors.New(c.again(first.options.Seed)))
+		errors.New(again(&first.options)))
+}
+
+// application is what a seed is run with.
+func (c *chaosRun) application(seed uint64) string {
+	if c.app != allApplications {
+		return c.app
+	}
+	all := chaos.Applications()
+	return all[seed%uint64(len(all))].Name
 }
 
 // again is the command that runs a seed again.
-func (c *chaosRun) again(seed uint64) string {
-	app := ""
-	if c.app != "" {
-		app = "--app " + c.app + " "
+func again(o *chaos.Options) string { return invocation() + " chaos replay " + seedArguments(o) }
+
+// seedArguments choose a seed and what it was run with.
+func seedArguments(o *chaos.Options) string {
+	if o.Application != "" {
+		return fmt.Sprintf("--app %s %d", o.Application, o.Seed)
 	}
-	return fmt.Sprintf("%s chaos replay %s%d", invocation(), app, seed)
+	return fmt.Sprint(o.Seed)
 }
 
 // isChaosApplication tells whether simulations can run it; empty is the key-value store.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,23 @@ func TestChaosRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(markdown), "- 2 seeds in ")
 	require.Contains(t, string(markdown), "- 0 seeds broke a promise")
+}
+
+// With all applications each has its turn, and a seed that fails names the one that it had.
+func TestChaosRunAllApplications(t *testing.T) {
+	c := &chaosRun{app: allApplications}
+	turns := map[string]int{}
+	for seed := range uint64(20) {
+		o := chaos.Swarm(seed)
+		o.Application = c.application(seed)
+		require.NoError(t, o.Validate())
+		turns[o.Application]++
+		require.Equal(t, "--app "+o.Application+" "+strconv.FormatUint(seed, 10), seedArguments(&o))
+	}
+	require.Len(t, turns, len(chaos.Applications()))
+	require.Contains(t, turns, contractApplication.name)
+	require.Equal(t, "ledger", (&chaosRun{app: "ledger"}).application(7))
+	refused(t, exitUsage, []string{"chaos", "run", "--app", "ledgr"}, `--app is "ledgr"`, "all or one of ledger")
 }
 
 func TestChaosUsage(t *testing.T) {

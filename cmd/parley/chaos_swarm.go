@@ -192,7 +192,7 @@ func (s *swarm) news() (lines []string) {
 	defer s.mu.Unlock()
 	for ; s.told < len(s.failed); s.told++ {
 		f := &s.failed[s.told]
-		lines = append(lines, fmt.Sprintf("seed %d broke a promise: %s (parley chaos replay %d)", f.options.Seed, f.report.Invariant(), f.options.Seed))
+		lines = append(lines, fmt.Sprintf("seed %d broke a promise: %s (parley chaos replay %s)", f.options.Seed, f.report.Invariant(), seedArguments(&f.options)))
 	}
 	return lines
 }
