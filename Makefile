@@ -7,7 +7,7 @@ FUZZTIME  ?= 3s
 CHAOSFOR  ?= 60s
 CHAOSTIME ?= 1h
 # How many seeds it runs with applications in place of the key-value store, each in turn.
-CHAOSAPPSEEDS ?= 24
+CHAOSAPPSEEDS ?= 8
 # What make chaos does to real processes; 'parley chaos real --help' lists all.
 CHAOSNEMESIS ?= all
 # More flags for go test, such as TESTFLAGS=-count=1 or TESTFLAGS='-run TestRestarts -v'.

@@ -1,15 +1,12 @@
 package registrytest
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 
 	"github.com/parley-bft/parley/crypto"
-	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry"
-	"github.com/parley-bft/parley/statemachine/signed"
 )
 
 // apply is an operation of the registry.
@@ -44,25 +41,29 @@ func (m *Model) apply(client crypto.PublicKey, op []byte) outcome {
 	return out
 }
 
+// author is who does something and has signed it, and with whom.
+type author struct {
+	registry.Party
+	signers []crypto.PublicKey
+}
+
+func changed(version, number uint64) outcome {
+	return outcome{change: &registry.Change{Version: version, Number: number}}
+}
+
 func (m *Model) perform(o registry.Operation, self registry.Party, signers []crypto.PublicKey) outcome {
-	as := func(p registry.Party) registry.Party {
+	if o.Kind().Read() {
+		return m.read(o)
+	}
+	by := func(p registry.Party) author {
 		if p == "" {
-			return self
+			p = self
 		}
-		return p
+		return author{p, signers}
 	}
 	switch o := o.(type) {
-	case *registry.GetInfo: // a byte, so that noise is one now and then
-		return outcome{}
-	case *registry.GetRecord:
-		if r := m.records[o.Collection+"/"+o.ID]; r != nil {
-			return outcome{of: r}
-		}
-		return ends(registry.CodeNotFound)
-	case *registry.ListVersions:
-		return outcome{of: m.records[o.Collection+"/"+o.ID]}
-	case *registry.ListAttestations:
-		return outcome{of: m.records[o.Collection+"/"+o.ID]}
+	case *registry.RegisterParty:
+		return m.register(o, signers)
 	case *registry.RotateParty:
 		return m.rotate(o, signers)
 	case *registry.RevokeKey:
@@ -70,103 +71,76 @@ func (m *Model) perform(o registry.Operation, self registry.Party, signers []cry
 			return ends(code)
 		}
 		m.revoked[o.Key] = true
-		return outcome{change: &registry.Change{}}
+		return changed(0, 0)
+	case *registry.CreateCollection:
+		return m.createCollection(o, by(o.As))
+	case *registry.SetCollection:
+		return m.setCollection(o, by(o.As))
+	case *registry.AddSchema:
+		return m.addSchema(o, by(o.As))
+	case *registry.SetAuthority:
+		return m.setAuthority(o, by(o.As))
 	case *registry.CreateRecord:
-		return m.create(o, as(o.As), signers)
-	case *registry.Delegate:
-		if code := m.who(as(o.As), signers); code != codeOK {
-			return ends(code)
-		}
-		m.delegated[delegation(o.Collection, as(o.As), o.To)] = o.Rights
-		return outcome{change: &registry.Change{}}
+		return m.create(o, by(o.As))
 	case *registry.UpdateRecord:
-		return m.with(as(o.As), o.Collection, o.ID, signers, func(r *record) outcome {
-			switch {
-			case !m.may(r, o.Collection, as(o.As), registry.MayUpdate):
-				return ends(registry.CodeUnauthorized)
-			case o.Version != 0 && o.Version != r.version:
-				return ends(registry.CodeConflict)
-			case r.version >= maxVersions:
-				return ends(registry.CodeLimit)
-			case o.Collection == "issued" && o.Commitment.IsZero():
-				return ends(registry.CodeRule)
-			case o.Collection == "open" && !follows(o.Data):
-				return ends(registry.CodeSchemaViolation)
-			}
-			r.data = string(o.Data)
-			return r.next()
-		})
+		return m.update(o, by(o.As))
 	case *registry.OfferRecord:
-		return m.with(as(o.As), o.Collection, o.ID, signers, func(r *record) outcome {
-			if !m.may(r, o.Collection, as(o.As), registry.MayTransfer) {
-				return ends(registry.CodeUnauthorized)
-			}
-			r.offer = o.To
-			return outcome{change: &registry.Change{Version: r.version}}
-		})
+		return m.offer(o, by(o.As))
 	case *registry.AcceptRecord:
-		return m.with(as(o.As), o.Collection, o.ID, signers, func(r *record) outcome {
-			switch {
-			case r.offer != as(o.As):
-				return ends(registry.CodeUnauthorized)
-			case r.version >= maxVersions:
-				return ends(registry.CodeLimit)
-			}
-			r.owner, r.offer = r.offer, ""
-			return r.next()
-		})
-	case *registry.TransferRecord: // of issued, where one step is enough
-		return m.with(as(o.As), o.Collection, o.ID, signers, func(r *record) outcome {
-			switch {
-			case !m.may(r, o.Collection, as(o.As), registry.MayTransfer):
-				return ends(registry.CodeUnauthorized)
-			case r.version >= maxVersions:
-				return ends(registry.CodeLimit)
-			}
-			r.owner, r.offer = o.To, ""
-			return r.next()
-		})
+		return m.accept(o, by(o.As))
+	case *registry.TransferRecord:
+		return m.transfer(o, by(o.As))
 	case *registry.RevokeRecord:
-		return m.with(as(o.As), o.Collection, o.ID, signers, func(r *record) outcome {
-			if controls := as(o.As) == office && o.Collection == "open"; !controls && !m.may(r, o.Collection, as(o.As), registry.MayRevoke) {
-				return ends(registry.CodeUnauthorized)
-			}
-			r.revoked, r.offer = true, ""
-			return r.next()
-		})
+		return m.revoke(o, by(o.As))
+	case *registry.Delegate:
+		return m.delegate(o, by(o.As))
 	case *registry.Attest:
-		return m.with(as(o.As), o.Collection, o.ID, signers, func(r *record) outcome {
-			switch {
-			case o.Topic != "seen":
-				return ends(registry.CodeScope)
-			case len(r.attestations) == maxAttestations:
-				return ends(registry.CodeLimit)
-			}
-			r.attestations = append(r.attestations, false)
-			return outcome{change: &registry.Change{Version: r.version, Number: uint64(len(r.attestations))}}
-		})
+		return m.attest(o, by(o.As))
 	case *registry.RevokeAttestation:
-		if code := m.who(as(o.As), signers); code != codeOK {
-			return ends(code)
-		}
-		r := m.records[o.Collection+"/"+o.ID]
-		switch {
-		case r == nil, o.Number == 0 || o.Number > uint64(len(r.attestations)):
-			return ends(registry.CodeNotFound)
-		case r.attestations[o.Number-1]:
-			return ends(registry.CodeRevoked)
-		}
-		r.attestations[o.Number-1] = true
-		return outcome{change: &registry.Change{Number: o.Number}}
+		return m.revokeAttestation(o, by(o.As))
 	}
 	return ends(registry.CodeUnsupported)
 }
 
-// rotate changes the office's keys: its own have signed, or its recovery, the third
-// person; and enough of the new ones, of which none was revoked.
+// known tells whether there is a party.
+func (m *Model) known(p registry.Party) bool {
+	_, key := p.Key()
+	return key || m.parties[p] != nil
+}
+
+// registrar is whether who decides about parties and collections has signed.
+func (m *Model) registrar(signers []crypto.PublicKey) statemachine.ResultCode {
+	if m.parties[registry.Registrar] == nil {
+		return codeOK
+	}
+	return m.who(registry.Registrar, signers)
+}
+
+func (m *Model) register(o *registry.RegisterParty, signers []crypto.PublicKey) outcome {
+	if o.Name == registry.Registrar || o.Keys.Validate() != nil {
+		return ends(registry.CodeMalformed)
+	}
+	if code := m.registrar(signers); code != codeOK {
+		return ends(code)
+	}
+	if code := m.met(o.Keys, signers); code != codeOK {
+		return ends(code)
+	}
+	if m.parties[o.Name] != nil {
+		return ends(registry.CodeExists)
+	}
+	m.parties[o.Name] = &registry.PartyInfo{Name: o.Name, Keys: o.Keys, Recovery: o.Recovery, Version: 1}
+	return changed(1, 0)
+}
+
+// rotate changes a party's keys: its own have signed, or its recovery; and enough of the
+// new ones, of which none was revoked.
 func (m *Model) rotate(o *registry.RotateParty, signers []crypto.PublicKey) outcome {
-	own := m.met(m.parties[o.Name], signers)
-	if own != codeOK && m.met(signed.Of(1, m.w.keys()[2]), signers) != codeOK {
+	p := m.parties[o.Name]
+	if p == nil {
+		return ends(registry.CodeNotFound)
+	}
+	if own := m.met(p.Keys, signers); own != codeOK && (p.Recovery.IsZero() || m.met(p.Recovery, signers) != codeOK) {
 		return ends(own)
 	}
 	if slices.ContainsFunc(o.Keys.Keys, func(k crypto.PublicKey) bool { return m.revoked[k] }) {
@@ -175,66 +149,7 @@ func (m *Model) rotate(o *registry.RotateParty, signers []crypto.PublicKey) outc
 	if code := m.met(o.Keys, signers); code != codeOK {
 		return ends(code)
 	}
-	m.parties[o.Name] = o.Keys
-	return outcome{} // the count of its changes is not modelled
+	p.Keys = o.Keys
+	p.Version++
+	return changed(p.Version, 0)
 }
-
-func (m *Model) create(o *registry.CreateRecord, by registry.Party, signers []crypto.PublicKey) outcome {
-	if code := m.who(by, signers); code != codeOK {
-		return ends(code)
-	}
-	owner := o.Owner
-	if owner == "" {
-		owner = by
-	}
-	if by != office {
-		if o.Collection == "issued" {
-			return ends(registry.CodeUnauthorized)
-		}
-		if code := m.who(owner, signers); code != codeOK {
-			return ends(code)
-		}
-	}
-	switch {
-	case m.records[o.Collection+"/"+o.ID] != nil:
-		return ends(registry.CodeExists)
-	case o.Collection == "issued" && o.Commitment.IsZero():
-		return ends(registry.CodeRule)
-	case o.Collection == "open" && !follows(o.Data):
-		return ends(registry.CodeSchemaViolation)
-	}
-	r := &record{owner: owner, data: string(o.Data)}
-	m.records[o.Collection+"/"+o.ID] = r
-	return r.next()
-}
-
-// with does something to a record that is there and not revoked, as somebody who has
-// signed.
-func (m *Model) with(by registry.Party, collection, id string, signers []crypto.PublicKey, do func(*record) outcome) outcome {
-	code, r := m.who(by, signers), m.records[collection+"/"+id]
-	switch {
-	case code != codeOK:
-		return ends(code)
-	case r == nil:
-		return ends(registry.CodeNotFound)
-	case r.revoked:
-		return ends(registry.CodeRevoked)
-	}
-	return do(r)
-}
-
-func delegation(collection string, from, to registry.Party) string {
-	return string(canon.AppendString(canon.AppendString([]byte(collection), string(from)), string(to)))
-}
-
-func (m *Model) may(r *record, collection string, by registry.Party, right registry.Rights) bool {
-	return by == r.owner || m.delegated[delegation(collection, r.owner, by)]&right != 0
-}
-
-func (r *record) next() outcome {
-	r.version++
-	return outcome{change: &registry.Change{Version: r.version}}
-}
-
-// follows tells whether data follow the schema of the collection open.
-func follows(data []byte) bool { return !bytes.Contains(data, []byte("-")) }

@@ -28,12 +28,14 @@ type Workload struct {
 	clients []crypto.PublicKey
 	people  []*ed25519.Signer
 	used    [][]byte // signed operations, to be brought again
+	offers  []*registry.OfferRecord
 }
 
 const (
 	people          = 3
 	maxVersions     = 20
 	maxAttestations = 10
+	maxPage         = 4
 )
 
 // The parties that are registered.
@@ -60,19 +62,26 @@ func (w *Workload) keys() (keys []crypto.PublicKey) {
 	return keys
 }
 
+// schemas are what collections follow; the last two are none.
+var schemas = []string{schema, `{"type":"object","required":["n"],"properties":{"n":{"type":"integer","maximum":500}}}`, `{"type":"object","required":["n"]}`, `{"type":"shape"}`, `{`}
+
 const schema = `{"type":"object","required":["n"],"properties":{"n":{"type":"integer","minimum":0}}}`
 
-// Genesis is what the registry begins with.
+// Genesis is what the registry begins with. In every other world the last person or the
+// first, as the registrar, decides about further parties and collections.
 func (w *Workload) Genesis() registry.Genesis {
 	keys := w.keys()
 	l := registry.DefaultLimits()
-	l.MaxVersions, l.MaxAttestations = maxVersions, maxAttestations
+	l.MaxVersions, l.MaxAttestations, l.MaxPage = maxVersions, maxAttestations, maxPage
+	parties := []registry.GenesisParty{
+		{Name: office, Keys: signed.Of(2, keys...), Recovery: signed.Of(1, keys[2])},
+		{Name: laboratory, Keys: signed.Of(1, keys[1])},
+	}
+	if w.chain[0]%2 == 1 {
+		parties = append(parties, registry.GenesisParty{Name: registry.Registrar, Keys: signed.Of(1, keys[0], keys[2])})
+	}
 	return registry.Genesis{
-		Limits: &l,
-		Parties: []registry.GenesisParty{
-			{Name: office, Keys: signed.Of(2, keys...), Recovery: signed.Of(1, keys[2])},
-			{Name: laboratory, Keys: signed.Of(1, keys[1])},
-		},
+		Limits: &l, Parties: parties,
 		Collections: []registry.GenesisCollection{
 			{Name: "open", Controller: office, Rules: registry.OpenCreate | registry.ControllerRevokes, Schema: []byte(schema), Authorities: []registry.GenesisAuthority{{Name: laboratory, Topics: []string{"seen"}}}},
 			{Name: "issued", Controller: office, Rules: registry.DirectTransfer | registry.RequireCommitment},
@@ -141,10 +150,12 @@ func (a Audited) Apply(b statemachine.Block) []statemachine.Result {
 func id(r *rand.Rand) string { return fmt.Sprint(r.IntN(6)) }
 
 func (w *Workload) party(r *rand.Rand) registry.Party {
-	switch r.IntN(6) {
-	case 0:
+	switch r.IntN(12) {
+	case 0, 1:
 		return office
-	case 1:
+	case 4:
+		return newParty(r)
+	case 2, 3:
 		return registry.KeyParty(w.people[r.IntN(people)].Public())
 	}
 	return registry.KeyParty(w.clients[r.IntN(len(w.clients))])
@@ -162,10 +173,10 @@ func (w *Workload) Operation(r *rand.Rand, client int, now statemachine.Time) []
 	case 4:
 		return w.change(r, now)
 	case 5:
-		b := registry.Encode(w.own(r))
+		b := registry.Encode(w.own(r, client))
 		return b[:r.IntN(len(b)+1)]
 	}
-	return registry.Encode(w.own(r))
+	return registry.Encode(w.own(r, client))
 }
 
 func data(r *rand.Rand) []byte {
@@ -176,28 +187,46 @@ func data(r *rand.Rand) []byte {
 }
 
 // own is what a client does by itself.
-func (w *Workload) own(r *rand.Rand) registry.Operation {
-	collection := []string{"open", "open", "open", "issued"}[r.IntN(4)]
-	switch r.IntN(14) {
+func (w *Workload) own(r *rand.Rand, client int) registry.Operation {
+	collection := w.collection(r)
+	switch r.IntN(18) {
+	case 14, 15, 17:
+		return w.read(r)
+	case 16:
+		return w.definition(r, "", 0)
 	case 0, 1:
-		return &registry.CreateRecord{Collection: collection, ID: id(r), Data: data(r)}
+		return &registry.CreateRecord{Collection: collection, ID: id(r), Schema: number(r), Data: data(r)}
 	case 2, 3:
-		return &registry.UpdateRecord{Collection: collection, ID: id(r), Version: uint64(r.IntN(4) / 2), Data: data(r)}
+		return &registry.UpdateRecord{Collection: collection, ID: id(r), Version: uint64(r.IntN(4) / 2), Schema: number(r), Data: data(r)}
 	case 4, 5:
-		return &registry.OfferRecord{Collection: collection, ID: id(r), To: w.party(r)}
+		o := &registry.OfferRecord{Collection: collection, ID: id(r), To: w.party(r)}
+		w.offers = append(w.offers[max(0, len(w.offers)-39):], o)
+		return o
 	case 6, 7:
+		for i := range w.offers { // one of the last that were, perhaps, made to it
+			if o := w.offers[len(w.offers)-1-i]; o.To == registry.KeyParty(w.clients[client]) && r.IntN(2) == 0 {
+				return &registry.AcceptRecord{Collection: o.Collection, ID: o.ID}
+			}
+		}
 		return &registry.AcceptRecord{Collection: collection, ID: id(r)}
 	case 8:
-		return &registry.TransferRecord{Collection: "issued", ID: id(r), To: w.party(r)}
+		return &registry.TransferRecord{Collection: []string{"issued", collection}[r.IntN(2)], ID: id(r), To: w.party(r)}
 	case 9:
-		return &registry.Delegate{Collection: collection, To: w.party(r), Rights: registry.MayUpdate | registry.MayTransfer}
+		d := &registry.Delegate{Collection: collection, To: w.party(r), Rights: registry.MayUpdate | registry.MayTransfer}
+		switch r.IntN(5) {
+		case 0:
+			d.Rights = registry.Rights(r.IntN(16))
+		case 1, 2:
+			d.ID, d.Rights = id(r), registry.Rights(r.IntN(16))&^registry.MayCreate
+		}
+		return d
 	case 10:
 		if r.IntN(4) == 0 {
 			return &registry.RevokeRecord{Collection: collection, ID: id(r), Reason: "over"}
 		}
-		return &registry.ListAttestations{Collection: collection, ID: id(r)}
+		return &registry.ListAttestations{Collection: collection, ID: id(r), After: uint64(r.IntN(3)), Limit: uint32(r.IntN(4))}
 	case 11:
-		return &registry.ListVersions{Collection: collection, ID: id(r)}
+		return &registry.ListVersions{Collection: collection, ID: id(r), After: uint64(r.IntN(3)), Limit: uint32(r.IntN(4))}
 	}
 	return &registry.GetRecord{Collection: collection, ID: id(r)}
 }
@@ -206,7 +235,11 @@ func (w *Workload) own(r *rand.Rand) registry.Operation {
 // registry or another, in time or too late.
 func (w *Workload) signed(r *rand.Rand, now statemachine.Time) []byte {
 	var op registry.Operation
-	switch r.IntN(7) {
+	switch r.IntN(11) {
+	case 7, 8, 9:
+		op = w.definition(r, office, now)
+	case 10:
+		op = &registry.RegisterParty{Name: newParty(r), Keys: signed.Of(1+r.IntN(2), w.keys()...), Recovery: signed.Of(1, w.keys()[r.IntN(people)])}
 	case 0, 1:
 		op = &registry.CreateRecord{As: office, Collection: "issued", ID: id(r), Owner: w.party(r), Commitment: crypto.Digest{byte(r.IntN(4))}}
 	case 2, 3:
@@ -219,7 +252,7 @@ func (w *Workload) signed(r *rand.Rand, now statemachine.Time) []byte {
 		}
 		op = &registry.RevokeRecord{As: office, Collection: "open", ID: id(r), Reason: "by the office"}
 	case 6:
-		op = &registry.RotateParty{Name: office, Keys: signed.Of(1+r.IntN(2), w.keys()...)}
+		op = &registry.RotateParty{Name: []registry.Party{office, office, laboratory, newParty(r)}[r.IntN(4)], Keys: signed.Of(1+r.IntN(2), w.keys()...)}
 	}
 	if r.IntN(200) == 0 {
 		op = &registry.RevokeKey{Key: w.people[0].Public(), Reason: "lost"}

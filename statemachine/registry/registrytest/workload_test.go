@@ -42,11 +42,12 @@ func TestModel(t *testing.T) {
 		t.Skip("long, and one goroutine")
 	}
 	codes, rules := map[statemachine.ResultCode]int{}, map[access.Rule]int{}
+	done := map[registry.Kind]int{}
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		clients := []crypto.PublicKey{{1}, {2}, {3}, {4}}
 		now := statemachine.Time(1_700_000_000_000_000_000)
-		w := New(crypto.Hash("test/registry", nil), clients)
+		w := New(crypto.Digest{byte(seed)}, clients)
 		m, err := w.Machine()
 		require.NoError(t, err)
 		c, model := &counted{m, codes, rules}, NewModel(w)
@@ -60,16 +61,25 @@ func TestModel(t *testing.T) {
 			for i, res := range c.Apply(b) {
 				op := b.Ops[i]
 				require.NoError(t, model.Judge(op.Client, op.Data, res), "seed %d, height %d, operation %d: %q", seed, height, i, op.Data)
+				if res.Code == statemachine.CodeOK && !access.IsOperation(op.Data) {
+					done[registry.KindOf(op.Data)]++
+				}
 			}
 			now += statemachine.Time(r.IntN(1e9))
 		}
 		require.NoError(t, Audit(m))
 	}
-	t.Log(codes, rules)
+	t.Log(codes, rules, done)
+	for k := registry.Kind(1); k <= registry.KindListDelegations; k++ {
+		if k.String() != "unknown" && k != registry.KindSigned {
+			require.Positive(t, done[k], "never done: %v", k)
+		}
+	}
 	require.Zero(t, codes[statemachine.CodePanicked])
 	for _, c := range []statemachine.ResultCode{
 		statemachine.CodeOK, registry.CodeMalformed, registry.CodeNotFound, registry.CodeExists, registry.CodeUnauthorized, registry.CodeBadSignature, registry.CodeReplayed,
 		registry.CodeExpired, registry.CodeSchemaViolation, registry.CodeConflict, registry.CodeRevoked, registry.CodeRule, registry.CodeScope,
+		registry.CodeBadSchema, registry.CodeSchemaRetired,
 		access.CodeRefused, access.CodeBadSignature, access.CodeReplayed, access.CodeNotFound,
 	} {
 		require.Positive(t, codes[c], "never: %d", c)
