@@ -258,7 +258,11 @@ func newWatched(t *testing.T, edit func(*store.Config)) *watched {
 
 // newWatchedBy is newWatched with a client whose clock goes wrong by so much.
 func newWatchedBy(t *testing.T, wrong time.Duration, edit func(*store.Config)) *watched {
-	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
+	return watchedOn(t, newFakeCluster(t, []uint64{1, 1, 1, 1}, nil), wrong, edit)
+}
+
+// watchedOn is newWatchedBy of a cluster that is there already.
+func watchedOn(t *testing.T, f *fakeCluster, wrong time.Duration, edit func(*store.Config)) *watched {
 	h := newHistory(t, f.Cluster, edit)
 	w := &watched{fakeCluster: f, history: h}
 	for i := range f.replicas {
