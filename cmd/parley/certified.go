@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,7 +136,8 @@ Exit code 4 if there is no such key, which is proved too.`,
 
 func newVerifyState() *cobra.Command {
 	t := &target{}
-	var asJSON bool
+	var asJSON, asHex bool
+	var meant string
 	cmd := &cobra.Command{
 		Use:   "verify-state FILE",
 		Short: "Check a proof of a key of the state, offline",
@@ -144,11 +146,19 @@ state had under a key at a block, or that it had nothing. It needs the cluster f
 key and no connection. 'parley get --certified --proof FILE' and 'parley read-certified'
 make proofs. How old the state may be is for you to judge: the block's time is shown.
 
-Exit code 6 if it does not verify; the message says why. Exit code 4 if what is proved is
-that there is no such key.`,
-		Example: `  parley verify-state --cluster cluster.json colour.proof`,
-		Args:    exactArgs("FILE"),
+Of which key something is proved, whoever made the file chose. It is shown; a script
+names the key that it means with --about, written as it is shown, or with --hex in
+hexadecimal digits. What is shown as an entry of the state is no key of the application.
+
+Exit code 6 if it does not verify, is damaged or is about another key; the message says
+why. Exit code 4 if what is proved is that there is no such key.`,
+		Example: `  parley verify-state --cluster cluster.json colour.proof
+  parley verify-state --cluster cluster.json --about colour colour.proof`,
+		Args: exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := unhex(cmd, &meant, asHex); err != nil {
+				return err
+			}
 			if err := t.resolve(cmd); err != nil {
 				return err
 			}
@@ -163,14 +173,35 @@ that there is no such key.`,
 			if err := stateproof.Verify(ros, p); err != nil {
 				return &invalidError{fmt.Sprintf("INVALID %s: %v", args[0], err)}
 			}
+			if cmd.Flags().Changed("about") && !bytes.Equal(p.Key, stateKey(ros, []byte(meant))) {
+				return &invalidError{fmt.Sprintf("INVALID %s: it is about %s, and not about the key %s", args[0], keyName(ros, p.Key), text([]byte(meant)))}
+			}
 			return describeState(cmd.OutOrStdout(), args[0], ros, p, asJSON)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&t.dir, "dir", "", "the cluster's folder, with cluster.json (default $"+dirVariable+", or here)")
 	f.StringVar(&t.cluster, "cluster", "", "cluster file (default cluster.json in --dir)")
+	f.StringVar(&meant, "about", "", "the key that the proof must be about (default any)")
+	f.BoolVar(&asHex, "hex", false, "--about is written in hexadecimal digits")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// unhex decodes --about if it is written in hexadecimal digits.
+func unhex(cmd *cobra.Command, meant *string, asHex bool) error {
+	switch {
+	case !asHex:
+		return nil
+	case !cmd.Flags().Changed("about"):
+		return usagef(cmd, "--hex says how --about is written: add --about")
+	}
+	key, err := hex.DecodeString(*meant)
+	if err != nil {
+		return usagef(cmd, "--about is %q, and with --hex it is written in pairs of hexadecimal digits", *meant)
+	}
+	*meant = string(key)
+	return nil
 }
 
 func loadProof(path string) (*stateproof.Proof, error) {
@@ -195,6 +226,7 @@ type jsonState struct {
 	File     string     `json:"file,omitempty"`
 	Valid    bool       `json:"valid"`
 	Key      jsonBytes  `json:"key"`
+	Entry    bool       `json:"entry,omitempty"` // Key is the state's, and none of the application's
 	Present  bool       `json:"present"`
 	Value    *jsonBytes `json:"value,omitempty"`
 	Revision uint64     `json:"modRevision,omitempty"`
@@ -207,24 +239,22 @@ type jsonState struct {
 // describeState says what a proof that was checked proves. The values of kv-store are
 // shown as such.
 func describeState(out io.Writer, path string, ros *roster.Roster, p *stateproof.Proof, asJSON bool) error {
-	key, what := outOfPolicy(ros, p.Key), ""
+	key, ours := shownKey(ros, p.Key)
+	what := ""
 	j := jsonState{File: path, Valid: true, Block: uint64(p.State.Height()), Time: p.State.Time().UTC()}
 	for _, id := range p.State.Certificate.Signers.IDs() {
 		j.Signers = append(j.Signers, ros.Member(id).Name)
 	}
 	v, present := p.Value()
-	if k, ok := kv.KeyOf(key); ok && applicationName(ros.Cluster) == kvStoreApplication.name {
-		key = k
-		if present {
-			e, err := kv.DecodeStored(k, v)
-			if err != nil {
-				return err
-			}
-			v, j.Revision, j.Version = e.Value, e.Mod, e.Version
-			what = fmt.Sprintf(", changed at revision %d, version %d", e.Mod, e.Version)
+	if ours && present && isKVStore(ros) {
+		e, err := kv.DecodeStored(key, v)
+		if err != nil {
+			return err
 		}
+		v, j.Revision, j.Version = e.Value, e.Mod, e.Version
+		what = fmt.Sprintf(", changed at revision %d, version %d", e.Mod, e.Version)
 	}
-	if j.Key, j.Present = key, present; present {
+	if j.Key, j.Entry, j.Present = key, !ours, present; present {
 		j.Value = (*jsonBytes)(&v)
 	}
 	var err error
@@ -236,9 +266,9 @@ func describeState(out io.Writer, path string, ros *roster.Roster, p *stateproof
 			fmt.Fprintf(out, "VALID %s\n  ", path)
 		}
 		if present {
-			fmt.Fprintf(out, "%s = %s%s\n", text(key), text(v), what)
+			fmt.Fprintf(out, "%s = %s%s\n", strings.TrimPrefix(keyName(ros, p.Key), "key "), text(v), what)
 		} else {
-			fmt.Fprintf(out, "there is no key %s\n", text(key))
+			fmt.Fprintf(out, "there is no %s\n", keyName(ros, p.Key))
 		}
 		fmt.Fprintf(out, "  in the state after block %d, of %s, signed by %s\n", j.Block, j.Time.Format(time.RFC3339), signerNames(ros, p.State.Certificate.Signers))
 	}
@@ -246,6 +276,41 @@ func describeState(out io.Writer, path string, ros *roster.Roster, p *stateproof
 		return &absentError{"it is proved that there is no such key"}
 	}
 	return err
+}
+
+func isKVStore(ros *roster.Roster) bool {
+	return applicationName(ros.Cluster) == kvStoreApplication.name
+}
+
+// stateKey is where the state has what people write as a key.
+func stateKey(ros *roster.Roster, key []byte) []byte {
+	if isKVStore(ros) {
+		key = kv.StoreKey(key)
+	}
+	return inPolicy(ros, key)
+}
+
+// shownKey is what people write for a key of the state. There is something else in a state
+// than what they mean by keys, which could look like one of them, and be absent where that
+// is not: ours is false then.
+func shownKey(ros *roster.Roster, stored []byte) (key []byte, ours bool) {
+	key = outOfPolicy(ros, stored)
+	if k, ok := kv.KeyOf(key); ok && isKVStore(ros) {
+		key = k
+	}
+	if bytes.Equal(stateKey(ros, key), stored) {
+		return key, true
+	}
+	return stored, false
+}
+
+// keyName is a key of the state, as it is shown.
+func keyName(ros *roster.Roster, stored []byte) string {
+	key, ours := shownKey(ros, stored)
+	if ours {
+		return "key " + text(key)
+	}
+	return "entry " + text(key) + " of the state"
 }
 
 // inPolicy is where the state has a key of the application's.

@@ -188,14 +188,35 @@ func TestCertifiedReads(t *testing.T) {
 	require.Equal(t, exitAbsent, o.code)
 	require.Contains(t, o.out, "there is no key taste")
 
-	data, err := os.ReadFile(proof)
-	require.NoError(t, err)
-	for bit := 0; bit < 8*len(data); bit += 97 {
-		data[bit/8] ^= 1 << (bit % 8)
+	// Of which key, whoever made the file chose, and whoever verifies it says.
+	must(t, "verify-state", "--dir", dir, "--about", "colour", proof)
+	must(t, "verify-state", "--dir", dir, "--about", "636f6c6f7572", "--hex", proof)
+	refused(t, exitInvalid, []string{"verify-state", "--dir", dir, "--about", "taste", proof}, "INVALID", "it is about key colour, and not about the key taste")
+	refused(t, exitInvalid, []string{"verify-state", "--dir", dir, "--about", "", proof}, "it is about key colour")
+	refused(t, exitInvalid, []string{"verify-state", "--dir", dir, "--about", "colour", absent}, "it is about key taste, and not about the key colour")
+	require.Equal(t, exitAbsent, parley(t, "verify-state", "--dir", dir, "--about", "taste", absent).code)
+	refused(t, exitUsage, []string{"verify-state", "--dir", dir, "--about", "xy", "--hex", proof}, "hexadecimal")
+	refused(t, exitUsage, []string{"verify-state", "--dir", dir, "--hex", proof}, "add --about")
+	// The state has the key under another name. That there is nothing under this one is
+	// true, and looks like no proof about the key.
+	trap := filepath.Join(tmp, "trap.proof")
+	o = parley(t, "read-certified", "--dir", dir, "--proof", trap, "colour")
+	require.Equal(t, exitAbsent, o.code, o.err)
+	require.Contains(t, o.out, "there is no entry colour of the state")
+	require.Contains(t, parley(t, "verify-state", "--dir", dir, "--json", trap).out, `"entry":true`)
+	refused(t, exitInvalid, []string{"verify-state", "--dir", dir, "--about", "colour", trap}, "it is about entry colour of the state")
+
+	// Package stateproof flips every bit.
+	for _, file := range []string{proof, absent} {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
 		flipped := filepath.Join(tmp, "flipped.proof")
-		require.NoError(t, os.WriteFile(flipped, data, 0o600))
-		refused(t, exitInvalid, []string{"verify-state", "--dir", dir, flipped}, "INVALID")
-		data[bit/8] ^= 1 << (bit % 8)
+		for bit := 0; bit < 8*len(data); bit += 97 {
+			data[bit/8] ^= 1 << (bit % 8)
+			require.NoError(t, os.WriteFile(flipped, data, 0o600))
+			refused(t, exitInvalid, []string{"verify-state", "--dir", dir, flipped}, "INVALID")
+			data[bit/8] ^= 1 << (bit % 8)
+		}
 	}
 	refused(t, exitInvalid, []string{"verify-state", "--dir", makeCluster(t, 4), proof}, "INVALID", "another cluster")
 	refused(t, exitFailed, []string{"verify-state", "--dir", dir, tmp + "/none"}, "no such file")
