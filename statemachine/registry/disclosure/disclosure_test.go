@@ -74,6 +74,28 @@ func TestDisclose(t *testing.T) {
 	})
 }
 
+// Every bit of a disclosure matters, however much of the document it shows.
+func TestEveryBitOfADisclosureMatters(t *testing.T) {
+	d := document(t, 5)
+	for n := range d.Fields {
+		var names []string
+		for _, f := range d.Fields[:n+1] {
+			names = append(names, f.Name)
+		}
+		shown, err := d.Disclose(names...)
+		require.NoError(t, err)
+		good := shown.Encode()
+		for bit := range 8 * len(good) {
+			bad := slices.Clone(good)
+			bad[bit/8] ^= 1 << (bit % 8)
+			if q, err := Decode(bad); err == nil {
+				_, err := q.Verify(d.Commitment())
+				require.ErrorIs(t, err, ErrInvalid, "bit %d of that which shows %d", bit, n+1)
+			}
+		}
+	}
+}
+
 func TestDocuments(t *testing.T) {
 	d := document(t, 3)
 	text, err := json.Marshal(d)
