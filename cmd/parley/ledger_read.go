@@ -173,7 +173,7 @@ func assetRow(name string, a *ledger.Asset) []string {
 	if a.Closed {
 		state += " CLOSED"
 	}
-	return []string{name, a.Issuer, ledger.FormatAmount(a.Supply(), a.Decimals), most, ledger.FormatAmount(a.Issued, a.Decimals), ledger.FormatAmount(a.Retired, a.Decimals), strings.TrimSpace(state), a.Description}
+	return []string{name, a.Issuer, ledger.FormatAmount(a.Supply(), a.Decimals), most, ledger.FormatTotal(a.Issued, a.Decimals), ledger.FormatTotal(a.Retired, a.Decimals), strings.TrimSpace(state), a.Description}
 }
 
 var assetHeader = []string{"ASSET", "ISSUER", "SUPPLY", "MAX", "ISSUED", "RETIRED", "RULES", "DESCRIPTION"}

@@ -12,11 +12,15 @@ func assetVerbs() []ledgerVerb {
 		{
 			name: "asset define", args: "ASSET ISSUER", short: "Define an asset",
 			long: `Define an asset that an account issues. Its rules decide what the issuer can do with
-what others hold; 'fixed' makes them final.`,
+what others hold; 'fixed' makes them final.
+
+There can be 9223372036854775807 units of an asset at a time, so each digit after the point
+leaves a tenth of the room: 92 million billion with --decimals 2, 9.22 trillion with 6,
+9.22 billion with 9, and 9.22 in all with 18.`,
 			example: `  parley ledger asset define --dir demo EUR bank --decimals 2 --rule freezable
   parley ledger asset define --dir demo BOND treasury --max-supply 1000000 --rule fixed`,
 			flags: func(cmd *cobra.Command) buildAction {
-				decimals := cmd.Flags().Uint8("decimals", 0, "digits after the point")
+				decimals := cmd.Flags().Uint8("decimals", 0, "digits after the point, 0 to 18; see above for how much each leaves room for")
 				about := cmd.Flags().String("description", "", "what it is, for people")
 				rules, supply := ruleFlags(cmd)
 				return func(l *ledgerBook, args []string) (ledger.Action, error) {
@@ -131,7 +135,7 @@ what others hold; 'fixed' makes them final.`,
 
 func ruleFlags(cmd *cobra.Command) (rules *[]string, supply *string) {
 	rules = cmd.Flags().StringSlice("rule", nil, "a rule of the asset: freezable, clawback, admission, holder-retires, fixed; may be repeated")
-	supply = cmd.Flags().String("max-supply", "", "the most that there may be (default no limit)")
+	supply = cmd.Flags().String("max-supply", "", "the most that there may be (default as much as there can be)")
 	return rules, supply
 }
 

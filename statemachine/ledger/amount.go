@@ -9,10 +9,13 @@ import (
 	"strings"
 )
 
-// MaxAmount is the largest amount, balance, limit and supply, in units.
+// MaxAmount is the largest amount, balance, limit and supply, in units: about 9.22e18. So
+// the more digits after the point an asset is shown with, the less there can be of it: 92
+// million billion with two digits, 9.22 billion with nine, 9.22 in all with eighteen.
 const MaxAmount = math.MaxInt64
 
-// MaxDecimals bounds the digits after the point that an asset is shown with.
+// MaxDecimals bounds the digits after the point that an asset is shown with. See
+// [MaxAmount] for what that leaves.
 const MaxDecimals = 18
 
 // ErrAmount is wrapped by the errors of [ParseAmount].
@@ -40,14 +43,18 @@ func ParseAmount(s string, decimals uint8) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil || n > MaxAmount {
-		return bad("it is above " + FormatAmount(MaxAmount, decimals) + ", the most there can be")
+		return bad(fmt.Sprintf("it is above %s, the most there can be with %d digits after the point: fewer leave room for more", FormatAmount(MaxAmount, decimals), decimals))
 	}
 	return n, nil
 }
 
 // FormatAmount writes units as people read them.
 func FormatAmount(units uint64, decimals uint8) string {
-	s := strconv.FormatUint(units, 10)
+	return pointed(strconv.FormatUint(units, 10), decimals)
+}
+
+// pointed puts the point into the digits of a number.
+func pointed(s string, decimals uint8) string {
 	if decimals == 0 {
 		return s
 	}

@@ -216,8 +216,8 @@ func (a *Auditor) Finish() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.assets)) {
 		s := a.assets[name]
-		if s.asset.Retired > s.asset.Issued || s.has != s.asset.Supply() {
-			a.fail("accounts have %d units of %s, and there are %d issued less %d retired", s.has, name, s.asset.Issued, s.asset.Retired)
+		if supply, ok := s.asset.Issued.minus(s.asset.Retired); !ok || s.has != supply {
+			a.fail("accounts have %d units of %s, and there are %s issued less %s retired", s.has, name, FormatTotal(s.asset.Issued, 0), FormatTotal(s.asset.Retired, 0))
 		}
 		if s.asset.Supply() > s.asset.MaxSupply {
 			a.fail("there are %d units of %s, and %d at most", s.asset.Supply(), name, s.asset.MaxSupply)

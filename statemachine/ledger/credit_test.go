@@ -503,7 +503,7 @@ func TestAuditFinds(t *testing.T) {
 	for want, spoil := range map[string]func(x *exec){
 		"accounts have 1000 units of EUR": func(x *exec) {
 			a, _ := x.asset("EUR")
-			a.Issued++
+			a.Issued = a.Issued.plus(1)
 			x.setAsset("EUR", &a)
 		},
 		"ends at line 3 with 995, 5 held, 60 owed; it has 996, 5, 60": holding(func(h *Holding) { h.Balance++ }),

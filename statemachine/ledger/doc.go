@@ -19,7 +19,13 @@
 // receive it. [RuleFixed] makes the rules final: holders can rely on them.
 //
 // Amounts are whole numbers of units, up to [MaxAmount], and no arithmetic wraps around.
-// [ParseAmount] and [FormatAmount] are for people.
+// [ParseAmount] and [FormatAmount] are for people. The bound is of units, so digits after
+// the point come out of what there can be of an asset: with 2 digits 92 million billion,
+// with 9 digits 9.22 billion, with 18 digits 9.22 in all. Most money needs 2, and 6 leave room for
+// 9.22 trillion; 18, as contracts of Ethereum like it, suit things of which there are
+// few. A largest supply above the bound is refused with the definition, and before, by
+// ParseAmount, with the digits that are to blame. It bounds what there is at a time: what
+// was ever issued and retired are [Total]s, which have no bound.
 //
 // # Transactions
 //

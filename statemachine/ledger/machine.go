@@ -75,7 +75,7 @@ const domainIdentity = crypto.Domain("parley/ledger")
 
 // stateFormat is that of keys and values in the state. Whoever changes what an earlier
 // program has written makes it one more.
-const stateFormat = 1
+const stateFormat = 2
 
 // identity is that of the format, the limits and the cluster.
 func (c *Config) identity() crypto.Digest {

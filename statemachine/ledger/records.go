@@ -95,8 +95,9 @@ type Asset struct {
 	Frozen      bool   // all of it
 	Closed      bool   // no more is issued
 	MaxSupply   uint64 // MaxAmount if there is no other
-	// Issued and Retired are how many units ever were. The difference is the supply.
-	Issued, Retired uint64
+	// Issued and Retired are how many units ever were, which has no bound. The difference is
+	// the supply.
+	Issued, Retired Total
 }
 
 func (a *Asset) fields(c *codec) {
@@ -107,12 +108,18 @@ func (a *Asset) fields(c *codec) {
 	c.bool(&a.Frozen)
 	c.bool(&a.Closed)
 	c.amount(&a.MaxSupply)
-	c.amount(&a.Issued)
-	c.amount(&a.Retired)
+	c.total(&a.Issued)
+	c.total(&a.Retired)
+	if _, ok := a.Issued.minus(a.Retired); c.r != nil && !ok {
+		c.r.Fail("%s issued less %s retired is no amount", FormatTotal(a.Issued, 0), FormatTotal(a.Retired, 0))
+	}
 }
 
 // Supply is what there is of it.
-func (a *Asset) Supply() uint64 { return a.Issued - a.Retired }
+func (a *Asset) Supply() uint64 {
+	n, _ := a.Issued.minus(a.Retired) // what is no amount does not decode
+	return n
+}
 
 // Holding is what an account has of an asset.
 type Holding struct {

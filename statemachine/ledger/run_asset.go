@@ -120,22 +120,22 @@ func (a *Issue) run(x *exec) error {
 	if err := x.known(a.To); err != nil {
 		return err
 	}
-	issued, ok := add(as.Issued, a.Amount)
+	supply, ok := add(as.Supply(), a.Amount)
 	switch {
 	case a.Amount == 0:
 		return invalid("an amount of 0")
 	case as.Closed:
 		return reject(CodeSupply, a.Asset+": no more is issued")
 	case !ok:
-		return short(CodeOverflow, a.Asset, a.Asset, MaxAmount-as.Issued, a.Amount)
-	case issued-as.Retired > as.MaxSupply:
+		return short(CodeOverflow, a.Asset, a.Asset, MaxAmount-as.Supply(), a.Amount)
+	case supply > as.MaxSupply:
 		return short(CodeSupply, a.Asset, a.Asset, as.MaxSupply-as.Supply(), a.Amount)
 	}
 	h := x.holding(a.To, a.Asset)
 	if err := x.mayReceive(a.Asset, &as, a.To, &h); err != nil {
 		return err
 	}
-	as.Issued = issued
+	as.Issued = as.Issued.plus(a.Amount)
 	x.setAsset(a.Asset, &as)
 	h.Balance += a.Amount // at most the supply
 	x.post(a.To, a.Asset, &h, Entry{Kind: EntryIssue, With: as.Issuer, Balance: int64(a.Amount)})
@@ -148,7 +148,6 @@ func (a *Retire) run(x *exec) error {
 		return err
 	}
 	h := x.holding(a.From, a.Asset)
-	retired, ok := add(as.Retired, a.Amount)
 	switch {
 	case a.Amount == 0:
 		return invalid("an amount of 0")
@@ -158,10 +157,8 @@ func (a *Retire) run(x *exec) error {
 		return frozen(a.Asset, &as, a.From)
 	case h.Balance < a.Amount:
 		return short(CodeInsufficient, a.From, a.Asset, h.Balance, a.Amount)
-	case !ok:
-		return short(CodeOverflow, a.Asset, a.Asset, MaxAmount-as.Retired, a.Amount)
 	}
-	as.Retired = retired
+	as.Retired = as.Retired.plus(a.Amount)
 	x.setAsset(a.Asset, &as)
 	h.Balance -= a.Amount
 	x.post(a.From, a.Asset, &h, Entry{Kind: EntryRetire, With: as.Issuer, Balance: -int64(a.Amount)})

@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 
 	"github.com/parley-bft/parley/crypto"
@@ -58,7 +59,7 @@ func (m *Model) Compare(r store.Reader) error {
 		a := m.s.assets[name]
 		want := ledger.Asset{
 			Issuer: a.issuer, Description: have.Description, Decimals: have.Decimals, Rules: a.rules, Frozen: a.frozen, Closed: a.closed,
-			MaxSupply: a.most.Uint64(), Issued: a.issued.Uint64(), Retired: a.retired.Uint64(),
+			MaxSupply: a.most.Uint64(), Issued: total(a.issued), Retired: total(a.retired),
 		}
 		if have != want {
 			return fmt.Errorf("asset %s is %+v, in the model %+v", name, have, want)
@@ -88,4 +89,9 @@ func (m *Model) compareHolding(r store.Reader, account, asset string) (err error
 		return fmt.Errorf("%s has %+v of %s, in the model %+v", account, have, asset, want)
 	}
 	return nil
+}
+
+func total(n *big.Int) ledger.Total {
+	low := new(big.Int).And(n, new(big.Int).SetUint64(^uint64(0)))
+	return ledger.Total{High: new(big.Int).Rsh(n, 64).Uint64(), Low: low.Uint64()}
 }

@@ -122,6 +122,7 @@ func (m *Model) issue(a *ledger.Issue) statemachine.ResultCode {
 	k := [2]string{a.To, a.Asset}
 	h := m.s.holdings[k]
 	issued := new(big.Int).Add(as.issued, number(a.Amount))
+	supply := new(big.Int).Sub(issued, as.retired)
 	switch {
 	case !there:
 		return ledger.CodeUnknownAsset
@@ -131,9 +132,9 @@ func (m *Model) issue(a *ledger.Issue) statemachine.ResultCode {
 		return ledger.CodeInvalid
 	case as.closed:
 		return ledger.CodeSupply
-	case above(issued):
+	case above(supply):
 		return ledger.CodeOverflow
-	case new(big.Int).Sub(issued, as.retired).Cmp(as.most) > 0:
+	case supply.Cmp(as.most) > 0:
 		return ledger.CodeSupply
 	}
 	if c := m.s.receives(as, h, a.To); c != ok {
@@ -161,9 +162,7 @@ func (m *Model) retire(a *ledger.Retire) statemachine.ResultCode {
 	case h.balance < a.Amount:
 		return ledger.CodeInsufficient
 	}
-	if as.retired.Add(as.retired, number(a.Amount)); above(as.retired) {
-		return ledger.CodeOverflow
-	}
+	as.retired.Add(as.retired, number(a.Amount))
 	h.balance -= a.Amount
 	m.s.holdings[k] = h
 	return ok
