@@ -35,6 +35,8 @@ build: ## the command, as bin/parley
 
 test: ## all tests
 	for module in $(CROSSCHECK) $(BENCHES); do (cd $$module && $(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...) || exit 1; done
+	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) -tags ledgercheck -run TestTag ./statemachine/ledger
+	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) -tags chaos -run InTheDark ./chaos
 	$(GO) test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
 # -short, since what takes long there has one goroutine.
@@ -44,7 +46,8 @@ race: ## tests of the packages with goroutines, under the race detector
 lint: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags chaos ./replica ./chaos/real/... ./statemachine/contract/endpoint
+	$(GO) vet -tags chaos ./replica ./chaos ./chaos/real/... ./statemachine/contract/endpoint
+	$(GO) vet -tags ledgercheck ./statemachine/ledger
 	$(GO) tool staticcheck ./...
 	staticcheck=$$($(GO) tool -n staticcheck) && for module in $(CROSSCHECK); do (cd $$module && $(GO) vet ./... && "$$staticcheck" ./...) || exit 1; done
 	for module in $(BENCHES); do (cd $$module && $(GO) vet ./...) || exit 1; done
