@@ -3,6 +3,8 @@ package parley
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +28,26 @@ func TestReadmeExamples(t *testing.T) {
 		require.True(t, occurs(t, block, pattern),
 			"Go block %d of README.md is not in %s any more: copy the new text from there. It says:\n%s", i+1, pattern, block)
 	}
+}
+
+// TestReadmeNamesTheExamples: each is in the table of what Parley is for, and what is in
+// the table is there.
+func TestReadmeNamesTheExamples(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	programs, err := filepath.Glob(filepath.FromSlash("examples/*/main.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, programs)
+	var there, named []string
+	for _, program := range programs {
+		there = append(there, filepath.Base(filepath.Dir(program)))
+	}
+	for _, m := range regexp.MustCompile("`\\./examples/([a-z]+)`").FindAllStringSubmatch(string(readme), -1) {
+		if !slices.Contains(named, m[1]) {
+			named = append(named, m[1])
+		}
+	}
+	require.ElementsMatch(t, there, named)
 }
 
 // goBlocks returns what stands between a line "```go" and the next line "```".
