@@ -108,7 +108,7 @@ func (c localConfig) startEndpoint(ctx context.Context, cfg *replica.Config, ser
 		caller = cfg.LocalClient.Public()
 	}
 	e, err := endpoint.Start(ctx, endpoint.Config{
-		Machine: m, Submit: server, Serving: server.Serving, Interrupted: server.Interrupted, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
+		Machine: m, Submit: server, Serving: server.Serving, Interrupted: server.Interrupted, Behind: server.Behind, Caller: caller, Listen: c.ContractListen, Remote: c.ContractRemote, Hosts: c.ContractHosts, Origins: c.ContractOrigins,
 		MaxRequestBytes: int(cfg.Roster.Cluster.Parameters.MaxOperationBytes), Version: "parley/" + readBuildInfo().short(), Logger: logger,
 	})
 	if err != nil {

@@ -85,7 +85,7 @@ func startChain(ctx context.Context, dir string) (*chain, error) {
 	}
 	c.cluster = cluster
 	for i, m := range c.machines {
-		e, err := endpoint.Start(ctx, endpoint.Config{Machine: m, Submit: cluster.Servers[i], Listen: "127.0.0.1:0"})
+		e, err := endpoint.Start(ctx, endpoint.Config{Machine: m, Submit: cluster.Servers[i], Behind: cluster.Servers[i].Behind, Listen: "127.0.0.1:0"})
 		if err != nil {
 			c.close()
 			return nil, err

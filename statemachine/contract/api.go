@@ -170,9 +170,6 @@ func (a *API) BlockNumber() (hexutil.Uint64, error) {
 	return read(a, "eth_blockNumber", func(v view) (hexutil.Uint64, error) { return hexutil.Uint64(v.head()), nil })
 }
 
-// Syncing is eth_syncing.
-func (a *API) Syncing() bool { return false }
-
 // Accounts is eth_accounts: replicas hold no keys of users.
 func (a *API) Accounts() []common.Address { return []common.Address{} }
 

@@ -39,6 +39,10 @@ type Config struct {
 	// read becomes another one (replica.Server.Interrupted): WebSockets that are open then
 	// are cut, and filters forgotten. It is asked for before Serving.
 	Interrupted func() <-chan struct{}
+	// Behind, if not nil, says up to which block the replica has executed, which is the
+	// highest that it knows of, and whether that is more than is always under way
+	// (replica.Server.Behind): for eth_syncing, which is false without it.
+	Behind func(ctx context.Context) (executed, known uint64, behind bool)
 
 	// Listen is the address, 127.0.0.1:8545 by default. Whoever reaches it can use it:
 	// only loopback addresses are accepted unless Remote. Listener, if set, is used in

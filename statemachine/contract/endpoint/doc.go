@@ -81,6 +81,8 @@
 //	net_   version listening peerCount
 //	web3_  clientVersion sha3
 //
+// syncing is false unless the replica has executed less than it knows to be committed or
+// prepared, by more than the window of blocks that are always under way ([Config.Behind]).
 // latest, pending, safe and finalized name the same block: the last one, which is final.
 // States can be read as far back as the store keeps them (128 heights by default), blocks
 // and logs as far as Genesis.History.

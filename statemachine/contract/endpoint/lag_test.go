@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"context"
 	"math/big"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -29,4 +30,25 @@ func TestOutcomeUnknownHere(t *testing.T) {
 	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) { c.Submit = ahead{} })
 	err := s.SendTransaction(t.Context(), s.ann.Send(common.Address{1}, big.NewInt(1), nil))
 	require.ErrorContains(t, err, "the outcome is unknown")
+}
+
+// eth_syncing says of a replica that is behind how far it has come, and else false.
+func TestSyncing(t *testing.T) {
+	executed := uint64(40)
+	var known atomic.Uint64
+	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) {
+		c.Behind = func(context.Context) (uint64, uint64, bool) {
+			return executed, known.Load(), known.Load()-executed > 32
+		}
+	})
+	for _, k := range []uint64{40, 72} {
+		known.Store(k)
+		p, err := s.SyncProgress(t.Context())
+		require.NoError(t, err)
+		require.Nil(t, p, "blocks are under way at any time")
+	}
+	known.Store(73)
+	p, err := s.SyncProgress(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, []uint64{40, 73}, []uint64{p.CurrentBlock, p.HighestBlock})
 }

@@ -73,6 +73,7 @@ func (s *Server) register() error {
 		methods   any
 	}{
 		{"eth", reads},
+		{"eth", &syncAPI{s.cfg.Behind}},
 		{"eth", &sendAPI{s.pool, reads}},
 		{"eth", &subscribeAPI{s.ctx, &s.cfg, reads}},
 		{"eth", newFilterAPI(&s.cfg, reads)},
