@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -85,4 +86,37 @@ func TestWatchKilledHard(t *testing.T) {
 	require.Greater(t, kills, 6)
 	again := events(t, must(t, "watch", "--dir", dir, "--json", "--from", "beginning", "--count", itoa(len(seen))))
 	require.Equal(t, again, seen)
+}
+
+// One replica after the other is stopped with SIGSTOP: it takes calls, as far as the kernel
+// does that for it, and answers none. The one that the watch asks is named, and what
+// changes comes from another.
+func TestWatchOfAStoppedReplica(t *testing.T) {
+	t.Parallel()
+	dir := makeCluster(t, 4, "--app", "kv-store", "--checkpoint-every", "8")
+	p := startProcesses(t, dir, 4)
+	cmd := program(t, "watch", "--dir", dir, "--from", "beginning", "--prefix", "k", "--json")
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	var notes strings.Builder
+	cmd.Stderr = &notes
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	for i := range p.children {
+		process := p.children[i].cmd.Process
+		require.NoError(t, process.Signal(syscall.SIGSTOP))
+		goOn := func() { _ = process.Signal(syscall.SIGCONT) }
+		t.Cleanup(goOn)
+		must(t, "put", "--dir", dir, fmt.Sprint("key-", i), "1")
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf(`"kkey-%d"`, i), string(readEvent(t, line).Key))
+		goOn()
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	_, err = lines.ReadString('\n')
+	require.ErrorIs(t, err, io.EOF)
+	require.NoError(t, cmd.Wait(), notes.String())
+	require.Regexp(t, `(?m)^replica-\d is silent: `, notes.String())
+	require.NotContains(t, notes.String(), "forged")
 }
