@@ -142,23 +142,24 @@ func TestWeightsCount(t *testing.T) {
 
 // A silent primary costs one pause: then the same request goes to everybody.
 func TestSilentPrimary(t *testing.T) {
-	f := newFakeCluster(t, four, nil)
-	f.set(0, func(r *fakeReplica) { r.deaf = true })
-	cfg := f.config(1)
-	cfg.Retry = 10 * time.Millisecond
-	c := f.connect(cfg)
-	_, err := c.Submit(testContext(t), []byte("x"))
-	require.NoError(t, err)
-	require.Equal(t, []string{"x"}, f.ops(), "once")
-	first := f.nextArrival()
-	require.Equal(t, pbft.ReplicaID(0), first.at)
-	require.Equal(t, first.request.Digest(), f.nextArrival().request.Digest())
-	require.NotZero(t, c.Stats().Retries)
-	// The next one goes elsewhere at once.
-	before := c.Stats().Retries
-	_, err = c.Submit(testContext(t), []byte("y"))
-	require.NoError(t, err)
-	require.Equal(t, before, c.Stats().Retries)
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		f.set(0, func(r *fakeReplica) { r.deaf = true })
+		cfg := f.config(1)
+		cfg.Retry = 10 * time.Millisecond
+		c := f.connect(cfg)
+		_, err := c.Submit(testContext(t), []byte("x"))
+		require.NoError(t, err)
+		require.Equal(t, []string{"x"}, f.ops(), "once")
+		first := f.nextArrival()
+		require.Equal(t, pbft.ReplicaID(0), first.at)
+		require.Equal(t, first.request.Digest(), f.nextArrival().request.Digest())
+		require.NotZero(t, c.Stats().Retries)
+		// The next one goes elsewhere at once.
+		before := c.Stats().Retries
+		_, err = c.Submit(testContext(t), []byte("y"))
+		require.NoError(t, err)
+		require.Equal(t, before, c.Stats().Retries)
+	})
 }
 
 func TestPrimaryIsLearnt(t *testing.T) {
