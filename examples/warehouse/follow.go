@@ -53,7 +53,7 @@ func follow(ctx context.Context, c *client.Client, file string, changes int, out
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "the shop begins after block %d\n", book.Cursor.Height)
+	fmt.Fprintf(out, "the shop begins after block %d\n", book.Cursor.Height())
 	w := c.Watch(client.WatchOptions{
 		From:  book.Cursor,
 		Fault: func(f client.WatchFault) { fmt.Fprintf(out, "%s is %v: %v\n", f.Name, f.Kind, f.Err) },
