@@ -133,7 +133,7 @@ func (w *descent) ask(ctx context.Context) (done bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if !w.full() {
+		if !w.full() && !w.spent() { // whoever still has a request may have what is wanted
 			w.assign(ctx)
 		}
 		switch {
