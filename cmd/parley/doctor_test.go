@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/replica"
 	"github.com/parley-bft/parley/statemachine/store"
 )
@@ -85,6 +86,44 @@ func TestDoctorReports(t *testing.T) {
 	code, _, errs = ask()
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, errs, "no replica could be asked")
+}
+
+// If no certificate can exist the report says who has which state, what differs and what to do,
+// and after there is one again that it is over.
+func TestDoctorSaysThatNobodyAgrees(t *testing.T) {
+	found := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p := patient{Name: "replica-2", State: stateSplit, Source: "replica", Report: replica.DoctorReport{Executed: 70, Split: 64, Cases: []replica.DoctorCase{{
+		Found: found, Height: 64, Agreed: 60, Parts: []string{"application"},
+		Sides: []replica.DoctorSide{
+			{Replicas: []string{"replica-0", "replica-1"}, State: "0123456789abcdef0123", Results: "aaaa"},
+			{Replicas: []string{"replica-2"}, Here: true, State: "fedcba9876543210fedc", Results: "aaaa"},
+		},
+	}}}}
+	var out bytes.Buffer
+	require.NoError(t, printPatients(&out, []patient{p}, false))
+	require.Equal(t, `REPLICA    STATE                EXECUTED  DIVERGENCES  NOTE
+replica-2  without certificate  70        1            no certificate can exist for checkpoint 64: the replicas came to different states
+
+replica-2: HEIGHT 64  AGREED 60  DIFFERS application  FOUND 2026-01-02 03:04:05
+  NO CERTIFICATE CAN EXIST for checkpoint 64: no state has a quorum, nor can get one
+    state 0123456789abcdef  results aaaa  replica-0, replica-1
+    state fedcba9876543210  results aaaa  replica-2 (here)
+  what to do: `+replica.WhatToDoAboutSplit+"\n", out.String())
+	require.ErrorContains(t, verdict([]patient{p}), "replica-2 is without certificate")
+	out.Reset()
+	p.Report.Cases[0].Healed = &found
+	p.Report.Cases = append(p.Report.Cases, replica.DoctorCase{Repairs: []replica.DoctorRepair{{Replayed: 3, Whole: true}}, Healed: &found, Found: found})
+	require.NoError(t, printPatients(&out, []patient{p}, false))
+	require.Contains(t, out.String(), "  certified again 2026-01-02 03:04:05\n")
+	require.Contains(t, out.String(), "  REPAIRED from the beginning, 3 blocks executed again: the state that the application began with\n")
+}
+
+// A diverged replica is being repaired, and not halted.
+func TestConditionOfADivergedReplica(t *testing.T) {
+	require.Equal(t, "REPAIRING its state, which is not the certified one at checkpoint 64: see 'parley doctor'",
+		condition(&api.StatusResponse{Diverged: 64, Halted: "the state differs", Open: true}))
+	require.Equal(t, "HALTED: the disk is full", condition(&api.StatusResponse{Halted: "the disk is full", Split: 3}))
+	require.Equal(t, "NO CERTIFICATE for checkpoint 64, the replicas' states differ: see 'parley doctor'", condition(&api.StatusResponse{Split: 64, Open: true}))
 }
 
 // Of a replica that does not run the state on the disk is read, and --heal does without.
