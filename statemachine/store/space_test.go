@@ -86,6 +86,18 @@ func TestNoSpace(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// A question that nobody answers says nothing of the disk: a store whose folder was removed
+// can still be closed.
+func TestSpaceThatIsNotKnown(t *testing.T) {
+	c := memory(2)
+	c.Dir = t.TempDir()
+	c.FreeSpace = func(string) (uint64, error) { return 0, syscall.ENOENT }
+	s := open(t, c)
+	require.NoError(t, s.Commit(1))
+	require.NoError(t, s.Flush())
+	require.NoError(t, s.Close())
+}
+
 // What the database says with an error in it, when it gives up, is still that error.
 func TestFatalKeepsItsCause(t *testing.T) {
 	var heard error
