@@ -28,6 +28,9 @@ var (
 	// ErrStateElsewhere: a snapshot names the application's state, which is not kept here
 	// (see [SnapshotKeeper]).
 	ErrStateElsewhere = errors.New("the snapshot's state is not here: it has to come from another replica")
+	// ErrDamaged: the application's storage does not hold what was written to it (see
+	// [StoredState]).
+	ErrDamaged = errors.New("the application's storage is damaged")
 	// ErrSnapshotFormat: a snapshot's bytes do not decode.
 	ErrSnapshotFormat = errors.New("malformed snapshot")
 )

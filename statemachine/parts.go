@@ -41,9 +41,20 @@ type StateSyncStats struct {
 	// Changed is the number of keys that were set or deleted.
 	Changed int
 	// Damaged is the number of keys whose value here was not the one that the digest
-	// here covers. All of them were made good.
+	// here covers, or could not be read. All of them were made good.
 	Damaged int
+	// Lost are the first of these, at most MaxLostKeys, with the values that they got.
+	Lost []StateDifference
+	// Unreadable are the stretches of the storage that could not be read, at most
+	// MaxUnreadable.
+	Unreadable []UnreadableStretch
 }
+
+// MaxLostKeys and MaxUnreadable bound what [StateSyncStats] names.
+const (
+	MaxLostKeys   = 16
+	MaxUnreadable = 16
+)
 
 // StateDifference is a key at which the state here differs from a certified one.
 type StateDifference struct {

@@ -37,6 +37,8 @@ type batch interface {
 type disks interface {
 	// current opens the database in use, or an empty one.
 	current() (database, error)
+	// again opens the one in use once more, to be read only: it does nothing by itself.
+	again() (database, error)
 	// fresh makes an empty one beside it.
 	fresh() (database, error)
 	// scratch makes one for temporary data.

@@ -75,6 +75,8 @@ func (b *memoryBatch) write(bool) error {
 // inMemory makes databases in memory.
 type inMemory struct{ inUse, next *memoryDB }
 
+func (d *inMemory) again() (database, error) { return d.current() }
+
 func (d *inMemory) current() (database, error) {
 	if d.inUse == nil {
 		d.inUse = newMemoryDB()

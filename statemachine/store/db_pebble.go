@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble"
 	"github.com/cockroachdb/pebble/bloom"
@@ -28,23 +30,72 @@ type pebbleDB struct {
 	room  func() error // says why nothing is to be written; nil: never
 }
 
-// damage says so if err is that files in dir are damaged: a checksum is wrong, say.
+// damage says so if err is that files in dir are damaged: a checksum is wrong, say, or the
+// disk cannot read what it has.
 func damage(dir string, err error) error {
-	if err == nil || !pebble.IsCorruptionError(err) {
+	if err == nil || !pebble.IsCorruptionError(err) && !errors.Is(err, syscall.EIO) {
 		return err
 	}
-	return fmt.Errorf("%w: %w: in %s: %w", ErrCorrupt, errFiles, dir, err)
+	return &filesError{dir, err}
+}
+
+// filesError says that the database cannot read its files.
+type filesError struct {
+	dir string
+	err error
+}
+
+func (e *filesError) Error() string {
+	return fmt.Sprintf("%v: %v: in %s: %v", ErrCorrupt, errFiles, e.dir, e.err)
+}
+
+// Unwrap returns [ErrCorrupt], errFiles and the cause.
+func (e *filesError) Unwrap() []error { return []error{ErrCorrupt, errFiles, e.err} }
+
+// tableNumber is how the database names its tables in what it says of them.
+var tableNumber = regexp.MustCompile(`\b[0-9]{6,}\b`)
+
+// damagedFile is the file of which err says that it is damaged, "" if it does not say.
+func damagedFile(err error) string {
+	var e *filesError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	number := tableNumber.FindString(e.err.Error())
+	if number == "" {
+		return ""
+	}
+	// The database has a folder of its own in dir.
+	if found, err := filepath.Glob(filepath.Join(e.dir, "*", number+".sst")); err == nil && len(found) == 1 {
+		return found[0]
+	}
+	return filepath.Join(e.dir, number+".sst")
+}
+
+// backgroundDamage is damage for what the database met in its own work, where a disk that
+// does not answer may be one that does not write: no repair helps then.
+func backgroundDamage(dir string, err error) error {
+	if !pebble.IsCorruptionError(err) {
+		return err
+	}
+	return damage(dir, err)
 }
 
 // memTable is how much the database gathers in memory before it writes a file.
 const memTable = 32 << 20
 
 func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *pebbleDB, err error) {
+	return openPebbleAs(dir, cfg, files, broken, false)
+}
+
+// openPebbleAs may open a database that does not compact. A compaction (of Pebble 1.1.5) that
+// meets a damaged block takes it for the end of the table, and what was behind it is gone.
+func openPebbleAs(dir string, cfg *Config, files vfs.FS, broken func(error), still bool) (p *pebbleDB, err error) {
 	defer func() {
 		// It makes the folder, so what is missing is a file of its own: about some it says so,
 		// about others it panics. Neither is an error about a path that somebody gave.
 		if r := runtime.Error(nil); errors.As(err, &r) || errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: %w: in %s: the database cannot make sense of them: %v", ErrCorrupt, errFiles, dir, err)
+			err = &filesError{dir, fmt.Errorf("the database cannot make sense of them: %v", err)}
 		}
 	}()
 	defer rescue(&err)
@@ -54,8 +105,8 @@ func openPebble(dir string, cfg *Config, files vfs.FS, broken func(error)) (p *p
 		Cache: cache, Logger: l, FS: files,
 		MemTableSize: memTable, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, LBaseMaxBytes: 128 << 20,
-		MaxOpenFiles:             4096,
-		EventListener:            &pebble.EventListener{BackgroundError: func(err error) { broken(damage(dir, err)) }},
+		MaxOpenFiles: 4096, DisableAutomaticCompactions: still,
+		EventListener:            &pebble.EventListener{BackgroundError: func(err error) { broken(backgroundDamage(dir, err)) }},
 		MaxConcurrentCompactions: func() int { return max(1, runtime.GOMAXPROCS(0)/2) },
 	}
 	opts.Levels = make([]pebble.LevelOptions, 7)
@@ -314,6 +365,10 @@ func (f *folder) point(n int) error {
 
 func (f *folder) current() (database, error) {
 	return f.open(f.path(f.inUse))
+}
+
+func (f *folder) again() (database, error) {
+	return openPebbleAs(f.path(f.inUse), &f.cfg, f.files, f.broken, true)
 }
 
 func (f *folder) fresh() (database, error) {

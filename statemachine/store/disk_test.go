@@ -47,6 +47,7 @@ func (f *fakeFolder) open(dir string) (database, error) {
 	return openPebble(dir, &f.cfg, f.files, f.broken)
 }
 func (f *fakeFolder) current() (database, error) { return f.open(fmt.Sprint("db", *f.inUse)) }
+func (f *fakeFolder) again() (database, error)   { return f.current() }
 func (f *fakeFolder) fresh() (database, error) {
 	f.next = *f.inUse + 1
 	if err := f.files.RemoveAll(fmt.Sprint("db", f.next)); err != nil {

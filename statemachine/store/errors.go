@@ -29,15 +29,26 @@ var (
 	ErrPeers = errors.New("no peer has the state")
 	// ErrSnapshot is wrapped by the errors of a restore that its bytes cause.
 	ErrSnapshot = errors.New("store snapshot")
-	// ErrCorrupt: the database does not hold what was written to it.
-	ErrCorrupt = errors.New("store is damaged")
 	// ErrDiskFull: less space is left where the store is than [Config.Reserve], or none.
 	ErrDiskFull = diskspace.ErrFull
+	// ErrCorrupt: the database does not hold what was written to it. It is a
+	// [statemachine.ErrDamaged].
+	ErrCorrupt error = damaged("store is damaged")
+	// ErrFormat: what the database holds is from another version of this program.
+	ErrFormat = errors.New("store has another format")
 	// ErrLocked: the folder belongs to a store that is open.
 	ErrLocked = errors.New("store folder is in use")
 	// ErrFailed is wrapped by every [Failure].
 	ErrFailed = errors.New("store failed")
 )
+
+// damaged is an error that is a statemachine.ErrDamaged, too.
+type damaged string
+
+func (d damaged) Error() string { return string(d) }
+
+// Is implements the interface of errors.Is.
+func (damaged) Is(target error) bool { return target == statemachine.ErrDamaged }
 
 // errFiles marks damage that the database itself found: it cannot read its files.
 var errFiles = errors.New("files of the database are damaged")

@@ -160,7 +160,8 @@ func TestScrubOfFilesThatCannotBeRead(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	stats, err := s.Sync(t.Context(), scrubbed(wants(t, a, honest(a))))
 	require.NoError(t, err)
-	require.Equal(t, 3000, stats.Changed, fmt.Sprint(stats))
+	require.Less(t, stats.Changed, 2500, "what could still be read was kept")
+	require.Equal(t, stats.Changed, stats.Damaged)
 	require.Equal(t, content(t, a), content(t, s))
 	require.NoError(t, s.Close())
 }

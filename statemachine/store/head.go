@@ -47,7 +47,7 @@ func (h *head) encode() []byte {
 func decodeHead(b []byte) (h head, err error) {
 	r := canon.NewReader(b)
 	if f := r.Uint32(); r.Err() == nil && f != headFormat {
-		return h, fmt.Errorf("%w: of format %d, this program reads %d", ErrCorrupt, f, headFormat)
+		return h, fmt.Errorf("%w: %d, this program reads %d: use the version that wrote it, or discard the state, which is then made anew", ErrFormat, f, headFormat)
 	}
 	h.begun, h.incomplete = r.Bool(), r.Bool()
 	h.last, h.oldest, h.version = r.Uint64(), r.Uint64(), r.Uint64()

@@ -70,7 +70,7 @@ func NewMachine(s *Store, h Handler) (*Machine, error) {
 	m.blocks, _ = h.(Blocks)
 	if !s.isNew() {
 		m.stale.Store(true)
-		if err := m.check(); err != nil {
+		if err := m.check(); err != nil && !errors.Is(err, ErrCorrupt) { // which is found again when it is restored
 			return nil, err
 		}
 		return m, nil

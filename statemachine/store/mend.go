@@ -15,7 +15,8 @@ import (
 //     are then what differs, and come as everything that differs does.
 //  2. Where a node of the tree is damaged, or more values are than are deleted one by
 //     one, the tree is made anew from the values, right or wrong.
-//  3. Where the database cannot read its files it is replaced by an empty one.
+//  3. Where the database cannot read its files it is replaced by one that has what can still be
+//     read of the values (salvage.go).
 
 // mendValues is how many values are deleted one by one.
 const mendValues = 1 << 12
@@ -28,7 +29,7 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 	if f := s.failed.Load(); f != nil {
 		switch {
 		case errors.Is(f, errFiles):
-			return s.startOver(f)
+			return s.salvage(ctx, f, stats)
 		case !isDamage(f):
 			return f
 		}
@@ -42,7 +43,7 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 	var f *Failure
 	switch {
 	case errors.Is(err, errFiles):
-		return s.startOver(err)
+		return s.salvage(ctx, err, stats)
 	case errors.As(err, &f):
 		return s.fail("repair", f)
 	}
@@ -91,9 +92,14 @@ func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
 		return err
 	}
 	r := &sc.report
+	if s.lost == nil {
+		s.lost = new(losses)
+	}
+	s.lost.keys = make(map[string]struct{})
 	for _, d := range r.Damages {
 		if d.Kind != DamagedNode {
 			stats.Damaged++
+			s.lost.keys[string(d.Key)] = struct{}{}
 		}
 	}
 	switch {

@@ -7,7 +7,10 @@ import (
 	"github.com/parley-bft/parley/statemachine/store/feed"
 )
 
-var _ statemachine.PartedState = (*Machine)(nil)
+var (
+	_ statemachine.PartedState = (*Machine)(nil)
+	_ statemachine.StoredState = (*Machine)(nil)
+)
 
 // ServeState is [Store.Serve].
 func (m *Machine) ServeState(request []byte) ([]byte, error) { return m.store.Serve(request) }
@@ -21,10 +24,14 @@ func (m *Machine) SyncState(ctx context.Context, want statemachine.StateTarget) 
 		m.stale.Store(false)
 		err = m.store.keepRestored(want.Height)
 	}
+	return statsOf(&stats), err
+}
+
+func statsOf(s *SyncStats) statemachine.StateSyncStats {
 	return statemachine.StateSyncStats{
-		Requests: stats.Requests, Sent: stats.Sent, Received: stats.Received,
-		Changed: stats.Changed, Damaged: stats.Damaged,
-	}, err
+		Requests: s.Requests, Sent: s.Sent, Received: s.Received,
+		Changed: s.Changed, Damaged: s.Damaged, Lost: s.Lost, Unreadable: s.Unreadable,
+	}
 }
 
 // CompareState is [Store.Compare] with a scrub: values that were changed beneath the

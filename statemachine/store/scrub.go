@@ -79,6 +79,11 @@ type ScrubReport struct {
 // are lists of 65536 damages; 3 MiB of memory for sums, and 10 MiB where
 // something is wrong. History is not checked: no digest covers it.
 func (s *Store) Scrub(ctx context.Context, limit int) (r ScrubReport, err error) {
+	return s.scrub(ctx, limit, nil)
+}
+
+// scrub is Scrub that calls rest, if that is not nil, every 1024 values or nodes.
+func (s *Store) scrub(ctx context.Context, limit int, rest func(context.Context)) (r ScrubReport, err error) {
 	s.mu.RLock()
 	height := s.last
 	if n := len(s.tree.seals); n > 0 {
@@ -94,6 +99,7 @@ func (s *Store) Scrub(ctx context.Context, limit int) (r ScrubReport, err error)
 	if err != nil {
 		return r, err
 	}
+	sc.rest = rest
 	err = sc.run()
 	r = sc.report
 	r.Height = height
@@ -111,6 +117,7 @@ type scrubber struct {
 	fetch func(c *child) (*node, error) // from the database
 	each  func(f func(key string, r record))
 	limit int
+	rest  func(context.Context)
 
 	report ScrubReport
 	lost   []*child // damaged nodes
@@ -167,6 +174,9 @@ type stopped struct{ error }
 
 func (sc *scrubber) poll(n int) {
 	if n%1024 == 0 {
+		if sc.rest != nil {
+			sc.rest(sc.ctx)
+		}
 		if err := sc.ctx.Err(); err != nil {
 			panic(stopped{err})
 		}

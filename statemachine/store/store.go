@@ -59,9 +59,16 @@ type Store struct {
 	// syncing is closed when the sync that runs beside blocks has ended; nil: none does.
 	syncing chan struct{}
 	feed    feedLog
+
+	// lost is what a repair that has not ended could not keep.
+	lost *losses
+	// onDamage hears of damage.
+	onDamage atomic.Pointer[func(error)]
 }
 
-// Open opens the store, or makes it.
+// Open opens the store, or makes it. One whose database opens, and turns out to be damaged
+// where it says what it holds, has failed, and is incomplete: a [Store.Sync] with a scrub
+// makes it good.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -85,7 +92,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.Join(s.fail("open", err), s.disks.close())
 	}
 	if err := s.use(db); err != nil {
-		return nil, errors.Join(err, db.close(), s.disks.close())
+		if !errors.Is(err, ErrCorrupt) {
+			return nil, errors.Join(err, db.close(), s.disks.close())
+		}
+		s.adoptHead(db, &head{begun: true, incomplete: true}, feedLog{})
 	}
 	return s, nil
 }
@@ -106,8 +116,15 @@ func (s *Store) use(db database) error {
 	if err != nil {
 		return s.fail("open", err)
 	}
+	s.adoptHead(db, &h, fed)
+	return nil
+}
+
+// adoptHead makes db the database, of which h says what it holds.
+func (s *Store) adoptHead(db database, h *head, fed feedLog) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lost = nil
 	s.db, s.cache, s.dead = db, newNodeCache(int(s.cfg.CacheBytes/4*3)), nil
 	s.records = newRecordCache(int(s.cfg.CacheBytes / 4))
 	s.pend = newPending()
@@ -123,7 +140,6 @@ func (s *Store) use(db database) error {
 	clear(s.pins)
 	s.oldest.Store(h.oldest)
 	s.epoch.Add(1)
-	return nil
 }
 
 // broke notes that the database failed.
@@ -139,8 +155,17 @@ func (s *Store) fail(op string, err error) error {
 		err = diskspace.Explain(s.cfg.Dir, err)
 		f = &Failure{Op: op, Err: err}
 	}
-	s.failed.CompareAndSwap(nil, f)
+	if s.failed.CompareAndSwap(nil, f) {
+		s.damaged(f)
+	}
 	return s.failed.Load()
+}
+
+// damaged says so to who wants to hear of damage.
+func (s *Store) damaged(err error) {
+	if heard := s.onDamage.Load(); heard != nil && errors.Is(err, ErrCorrupt) {
+		(*heard)(err)
+	}
 }
 
 // remedy says what to do about damage, as far as it is a matter of the store: who runs it

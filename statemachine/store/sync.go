@@ -43,7 +43,11 @@ type SyncStats struct {
 	Sent, Received int64 // bytes
 	Nodes, Values  int   // that were received
 	Changed        int   // keys that were set or deleted
-	Damaged        int   // keys whose values here were damaged; see Sync.Scrub
+	Damaged        int   // keys whose values here were damaged, or could not be read; see Sync.Scrub
+	// Lost are the first of the damaged keys that were set again, Unreadable the parts of the
+	// files that could not be read.
+	Lost       []statemachine.StateDifference
+	Unreadable []statemachine.UnreadableStretch
 }
 
 // Sync makes the state that of a certified checkpoint, by asking peers for the parts of
@@ -63,8 +67,8 @@ type SyncStats struct {
 // [Store.Scrub] does, drops what is not what its digest says, and so gets that from the
 // peers too; afterwards every value is the one that the digest covers. It works on a store
 // that failed because of damage ([ErrCorrupt]), too: nodes that are damaged are made anew
-// from the values, and a database whose files are damaged is thrown away, so
-// that the whole state comes from the peers.
+// from the values, and a database whose files are damaged is replaced by one with what can
+// still be read of the values (salvage.go).
 func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error) {
 	if want.Scrub {
 		if err := s.mend(ctx, &stats); err != nil {
@@ -76,10 +80,18 @@ func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error
 	}
 	if want.Scrub && errors.Is(err, errFiles) {
 		// A part that only the database itself reads, when it compacts.
-		if err = s.startOver(err); err == nil {
+		if err = s.salvage(ctx, err, &stats); err == nil {
 			err = s.transfer(ctx, want, &stats)
 		}
 	}
+	return stats, err
+}
+
+// Mend does what [Store.Sync] with a scrub does first: what is damaged here goes, without
+// anybody being asked. If there was anything, the store is incomplete afterwards. A Sync
+// that follows need not scrub.
+func (s *Store) Mend(ctx context.Context) (stats SyncStats, err error) {
+	err = s.mend(ctx, &stats)
 	return stats, err
 }
 
@@ -97,7 +109,7 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 	w := newDescent(want, stats)
 	w.load = s.mustLoad
 	for {
-		y := &syncer{s: s, changes: make(map[string]record)}
+		y := &syncer{s: s, stats: stats, changes: make(map[string]record)}
 		w.visit = y
 		var done bool
 		var err error
@@ -114,7 +126,7 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 				return err
 			}
 		}
-		if done && want.Scrub {
+		if done && (want.Scrub || s.lost != nil) {
 			if err := errors.Join(s.patch(nil), s.forgetHistory(ctx)); err != nil {
 				return err
 			}
@@ -128,6 +140,7 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 // syncer notes what is to be changed here.
 type syncer struct {
 	s       *Store
+	stats   *SyncStats
 	changes map[string]record
 	bytes   int
 }
@@ -140,8 +153,25 @@ func (y *syncer) leaf(_, there *child, value []byte, known bool) bool {
 }
 
 func (y *syncer) value(there *child, value []byte) {
+	y.noteLost(there.name, value)
 	y.changes[there.name] = record{value: bytes.Clone(value)}
 	y.bytes += len(there.name) + len(value) + recordBytes
+}
+
+// noteLost notes a key that is set again because it was damaged, or could not be read.
+func (y *syncer) noteLost(key string, value []byte) {
+	if !y.s.lost.has(key) {
+		return
+	}
+	if _, counted := y.s.lost.keys[key]; !counted {
+		if r, err := y.s.stored(key); err == nil && !r.deleted {
+			return // it was found after all, and is another one now
+		}
+		y.stats.Damaged++
+	}
+	if len(y.stats.Lost) < statemachine.MaxLostKeys {
+		y.stats.Lost = append(y.stats.Lost, statemachine.StateDifference{Key: []byte(key), There: bytes.Clone(value), IsThere: true, Damaged: true})
+	}
 }
 
 // absent deletes all leaves at and below c, or as many as are to be deleted at once.
@@ -236,7 +266,7 @@ func (s *Store) complete(height uint64, want crypto.Digest) error {
 	s.mu.Lock()
 	s.epoch.Add(1)
 	clear(s.pins)
-	s.incomplete, s.begun, s.snapshots = false, true, nil
+	s.incomplete, s.begun, s.snapshots, s.lost = false, true, nil, nil
 	s.last = height
 	s.oldest.Store(height)
 	last := s.tree.seals[len(s.tree.seals)-1]

@@ -41,8 +41,8 @@ func (s *Store) Serve(req []byte) (answer []byte, err error) {
 			}
 		}
 	})
-	if failed != nil && isDamage(failed) {
-		s.damaged(failed)
+	if failed != nil && errors.Is(failed, ErrCorrupt) {
+		s.refused(failed)
 		failed = nil
 	}
 	if failed != nil || n == 0 {
@@ -52,11 +52,12 @@ func (s *Store) Serve(req []byte) (answer []byte, err error) {
 	return answer, nil
 }
 
-// damaged says that a part of the state was not what its digest says.
-func (s *Store) damaged(err error) {
+// refused says that a part of the state was not what its digest says.
+func (s *Store) refused(err error) {
 	if l := s.cfg.Logger; l != nil {
-		l.Error("a part of the state that a peer asks for is damaged, it gets nothing: stop the replica and run 'parley doctor --data'", "error", err)
+		l.Error("a part of the state that a peer asks for is damaged, it gets nothing", "error", err)
 	}
+	s.damaged(err)
 }
 
 // serveError drops errors that are no fault of this store.

@@ -112,7 +112,11 @@ func (s *Store) fetch(c *child, id *nodeID) (*node, error) {
 
 // readNode reads a node from the database and holds it against its digest.
 func (s *Store) readNode(c *child, id *nodeID) (n *node, enc string, err error) {
-	b, err := s.db.get(id.key())
+	return readNode(s.db, c, id)
+}
+
+func readNode(db database, c *child, id *nodeID) (n *node, enc string, err error) {
+	b, err := db.get(id.key())
 	if err != nil {
 		return nil, "", err
 	}
