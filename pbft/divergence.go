@@ -36,12 +36,18 @@ type Divergence struct {
 	// Agreed is the last checkpoint at which this replica's statement was the certified
 	// one, as far as is known; 0 if it is not.
 	Agreed Height
+	// Damaged: no states were compared, the host cannot read its own any more. Mine and Other
+	// have the height that it had executed then, and nothing else.
+	Damaged bool
 }
 
 // Height is that of the checkpoint at which the states differ.
 func (d *Divergence) Height() Height { return d.Mine.Height }
 
 func (d *Divergence) String() string {
+	if d.Damaged {
+		return fmt.Sprintf("what this replica keeps of the state on its disk is damaged, as was found after block %d", d.Height())
+	}
 	if !d.Certified {
 		return fmt.Sprintf("executing block %d again gave another state (%v, before: %v): the application is not deterministic or its data is corrupt",
 			d.Height(), d.Mine, d.Other)
@@ -54,13 +60,14 @@ func (d *Divergence) append(b []byte) []byte {
 	b = d.Mine.Append(b)
 	b = d.Other.Append(b)
 	b = canon.AppendBool(b, d.Certified)
-	return canon.AppendUint64(b, uint64(d.Agreed))
+	b = canon.AppendUint64(b, uint64(d.Agreed))
+	return canon.AppendBool(b, d.Damaged)
 }
 
 // DecodeRecordDiverged reads the value of a RecordDiverged.
 func DecodeRecordDiverged(value []byte) (*Divergence, error) {
 	r := canon.NewReader(value)
-	d := &Divergence{Mine: readCheckpointStatement(r), Other: readCheckpointStatement(r), Certified: r.Bool(), Agreed: Height(r.Uint64())}
+	d := &Divergence{Mine: readCheckpointStatement(r), Other: readCheckpointStatement(r), Certified: r.Bool(), Agreed: Height(r.Uint64()), Damaged: r.Bool()}
 	if err := r.Close(); err != nil {
 		return nil, fmt.Errorf("stored divergence: %w", err)
 	}
@@ -173,7 +180,7 @@ func (c *Core) StandsStill(out *Output) {
 // tryRepair asks for a certified state: one at or above the divergence, as soon as there
 // is one; if none comes for a while, because nobody asks for anything, the last one, or
 // before the first one the beginning. The log is executed again from there, which may go
-// well, if it was the data that was bad.
+// well, if it was the data that was bad. Where that is known neither waits.
 func (c *Core) tryRepair(out *Output) {
 	d, b := c.diverged, c.snapshot
 	if d == nil || !d.still || d.repair != nil || d.anew || c.transfer != nil {
@@ -182,7 +189,7 @@ func (c *Core) tryRepair(out *Output) {
 	if c.relapse.count > 0 && c.ticks < d.from+c.repairPause(1, c.relapse.count) {
 		return
 	}
-	if (b == nil || b.Height() < d.Height() || b.Height() <= d.tried) && c.ticks < d.from+c.repairPause(repairPatience, d.tries) {
+	if !d.Damaged && (b == nil || b.Height() < d.Height() || b.Height() <= d.tried) && c.ticks < d.from+c.repairPause(repairPatience, d.tries) {
 		return
 	}
 	if b == nil {

@@ -24,6 +24,7 @@ type doctor struct {
 
 	mu    sync.Mutex
 	cases []DoctorCase
+	scrub *DoctorScrub
 }
 
 // doctorFile is its name in the data folder.
@@ -36,6 +37,7 @@ const maxCases = 16
 type doctorRecord struct {
 	Format int          `json:"format"`
 	Cases  []DoctorCase `json:"cases"`
+	Scrub  *DoctorScrub `json:"scrub,omitempty"`
 }
 
 const doctorFormat = 1
@@ -43,30 +45,35 @@ const doctorFormat = 1
 // ReadDoctorFile reads the record of divergences in a replica's data folder, which need
 // not run. Without a file there were none.
 func ReadDoctorFile(dataDir string) ([]DoctorCase, error) {
+	r, err := readDoctorFile(dataDir)
+	return r.Cases, err
+}
+
+func readDoctorFile(dataDir string) (r doctorRecord, err error) {
 	path := filepath.Join(dataDir, doctorFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return r, nil
 	}
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	var r doctorRecord
 	if err := strictjson.Decode(b, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w: remove the file, nothing depends on it", path, err)
+		return doctorRecord{}, fmt.Errorf("%s: %w: remove the file, nothing depends on it", path, err)
 	}
 	if r.Format != doctorFormat {
-		return nil, fmt.Errorf("%s: format is %d, this program reads %d: remove the file, nothing depends on it", path, r.Format, doctorFormat)
+		return doctorRecord{}, fmt.Errorf("%s: format is %d, this program reads %d: remove the file, nothing depends on it", path, r.Format, doctorFormat)
 	}
-	return r.Cases, nil
+	return r, nil
 }
 
 func openDoctor(s *Server) (*doctor, error) {
 	d := &doctor{s: s, file: filepath.Join(s.cfg.DataDir, doctorFile)}
-	var err error
-	if d.cases, err = ReadDoctorFile(s.cfg.DataDir); err != nil {
+	r, err := readDoctorFile(s.cfg.DataDir)
+	if err != nil {
 		s.logger.Warn("the record of earlier divergences cannot be read", "error", err)
 	}
+	d.cases, d.scrub = r.Cases, r.Scrub
 	return d, nil
 }
 
@@ -77,7 +84,7 @@ func (d *doctor) change(f func(cases []DoctorCase) []DoctorCase) {
 	d.cases = slices.Delete(d.cases, 0, max(0, len(d.cases)-maxCases))
 	d.mu.Unlock()
 	d.s.files.put(func() {
-		b, err := json.MarshalIndent(doctorRecord{doctorFormat, d.all()}, "", "  ")
+		b, err := json.MarshalIndent(doctorRecord{doctorFormat, d.all(), d.lastScrub()}, "", "  ")
 		if err == nil {
 			err = writeFile(d.file, append(b, '\n'), 0o600)
 		}
@@ -118,7 +125,17 @@ func (d *doctor) repaired(base pbft.Height, replayed int, stats *statemachine.St
 	}
 	d.s.logger.Warn("the state was repaired", "checkpoint", r.Base, "replayed", r.Replayed, "whole", r.Whole,
 		"keys", r.Changed, "damaged", r.Damaged, "received", r.Received)
-	d.present(func(c *DoctorCase) { c.Repairs = append(c.Repairs, r) })
+	var lost []DoctorKey
+	d.present(func(c *DoctorCase) {
+		c.Repairs = append(c.Repairs, r)
+		if stats != nil {
+			lost = c.lost(stats)
+		}
+	})
+	for i := range lost {
+		k := &lost[i]
+		d.s.logger.Error("DAMAGED KEY", "key", k.Key.String(), "got", k.There.show())
+	}
 }
 
 // healed notes that it is over, also what a repair had come to in between. It is called by
@@ -142,7 +159,7 @@ func (d *doctor) over(now time.Time, split bool) {
 
 // Doctor says what this replica knows of the health of its own state.
 func (s *Server) Doctor() DoctorReport {
-	r := DoctorReport{Replica: s.self, Name: s.cfg.Roster.Member(s.self).Name, Cases: s.doctor.all()}
+	r := DoctorReport{Replica: s.self, Name: s.cfg.Roster.Member(s.self).Name, Cases: s.doctor.all(), Scrub: s.doctor.lastScrub()}
 	if p := s.published.Load(); p != nil {
 		r.Executed, r.Stable = p.executed, p.stable
 	}

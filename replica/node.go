@@ -74,6 +74,9 @@ type NodeConfig struct {
 	// to the beginning: the snapshot of this bundle, which is the log's own
 	// RecordSnapshot, is to be transferred before anything is executed.
 	Install *pbft.Bundle
+	// Damaged: the host cannot read what its disk has of the state, and has executed nothing; the core
+	// takes it that all up to Core.Executed, the height of the last certified snapshot, was.
+	Damaged bool
 	// Transfer tunes state transfers; zero fields get defaults.
 	Transfer TransferConfig
 	// CheckManifest tells whether data is the manifest that the bundle's state
@@ -126,7 +129,10 @@ func (n *Node) Start(now pbft.Time) {
 	n.now = now
 	n.core.Recover(&n.out)
 	n.core.Tick(now, &n.out)
-	if n.cfg.Install == nil {
+	switch {
+	case n.cfg.Damaged:
+		n.startDamaged()
+	case n.cfg.Install == nil:
 		// Before a divergence, if there was one, ends with it.
 		n.core.Rebuilt(n.cfg.Base, n.cfg.Statements, &n.out)
 	}

@@ -15,6 +15,24 @@ import "github.com/parley-bft/parley/pbft"
 //	                   (or, before the first certified snapshot, Host.BeginAnew and Node.Begun)
 //	Host.Healed        execution goes on; or Host.Alarm again
 
+// Damaged reports that the host cannot read its own state any more. What follows is the same
+// as after any other divergence.
+func (n *Node) Damaged() {
+	if !n.failed {
+		n.core.Damaged(&n.out)
+	}
+}
+
+// startDamaged is Damaged for a host that finds it out at its start. A divergence that was
+// there before goes on: the alarm of it was another process's.
+func (n *Node) startDamaged() {
+	if d := n.core.Diverged(); d != nil {
+		n.host.Alarm(pbft.Alarm{Reason: d.String(), Divergence: d})
+		return
+	}
+	n.core.Damaged(&n.out)
+}
+
 // StandsStill reports, after an alarm with a Divergence, that no block is executed any
 // more.
 func (n *Node) StandsStill() {

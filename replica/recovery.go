@@ -27,6 +27,8 @@ type recovered struct {
 	base       pbft.Height
 	// install is set if the state must be transferred first; see NodeConfig.Install.
 	install *pbft.Bundle
+	// damaged: what the disk has of the state is to be repaired first; see NodeConfig.Damaged.
+	damaged bool
 }
 
 // recoverState brings the executor to the committed end of the log.

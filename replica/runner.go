@@ -53,6 +53,7 @@ type runner struct {
 	replayTo pbft.Height
 	waiting  []*pbft.Block // for the state
 	repair   repair
+	damage   damage
 	parts    parts
 	split    atomic.Uint64 // the checkpoint of a pbft.Split that is not over, 0 if there is none
 }
@@ -194,7 +195,7 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 		r.trace.executing(b)
 		x, err := r.apply(b, r.deliver)
 		if err != nil {
-			return err
+			return r.unable(blocks[i:], err)
 		}
 		r.observe(b)
 		r.gate.raise(b.Height)
@@ -208,7 +209,7 @@ func (r *runner) execute(blocks []*pbft.Block) error {
 		}
 		snap, err := r.exec.Snapshot()
 		if err != nil {
-			return err
+			return r.unable(blocks[i:], err)
 		}
 		if !r.later(snapshotJob{info: *x.Checkpoint, snap: snap, life: r.repair.life}) {
 			_ = snap.Close()
@@ -245,7 +246,7 @@ func (r *runner) writeSnapshots() {
 				continue
 			}
 			_, err := r.writeSnapshot(j, func(root pbft.Digest) { r.checkpointed(r.statement(&j.info, root)) })
-			if err != nil {
+			if err != nil && !r.damaged(err) {
 				failed = true
 				r.fail(err)
 			}
@@ -331,6 +332,10 @@ func (r *runner) adopted(b *pbft.Bundle) error {
 	r.logger.Info("state installed", "height", b.Height())
 	r.gate.raise(b.Height())
 	r.parts.whole, r.repair.installed = false, b.Height()
+	if remade := r.damage.remade; remade != nil {
+		r.damage.remade = nil
+		remade()
+	}
 	if r.repair.due {
 		return r.rebuild(b)
 	}

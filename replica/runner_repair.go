@@ -70,7 +70,11 @@ func (r *runner) stopFor(d *pbft.Divergence) error {
 	r.repair.writing.Lock()
 	r.repair.life++
 	r.repair.writing.Unlock()
-	if r.repair.examine != nil {
+	mended, err := r.mend(d)
+	if err != nil {
+		return err
+	}
+	if r.repair.examine != nil && !mended {
 		r.repair.examine(d)
 	}
 	r.repair.still()
@@ -83,6 +87,8 @@ func (r *runner) resume() error {
 		return nil
 	}
 	r.pending, r.repair.due, r.parts.whole = false, false, false
+	r.damage.made()
+	r.parts.missing.Store(false)
 	waiting := r.waiting
 	r.waiting = nil
 	return r.execute(waiting)
@@ -297,6 +303,9 @@ func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, er
 // nobody reads it, and no snapshot of the one that was is written any more: it may read
 // what is being changed.
 func (r *runner) touch() (done func()) {
+	if r.damage.touching != nil {
+		r.damage.touching()
+	}
 	r.parts.missing.Store(true)
 	r.parts.interrupted.strike()
 	r.repair.writing.Lock()

@@ -85,6 +85,7 @@ type Server struct {
 	diverged atomic.Pointer[pbft.Divergence]
 	asks     *stateAsks
 	doctor   *doctor
+	scrubs   scrubs
 	stopOnce sync.Once
 	stopErr  error
 	stopped  chan struct{}
@@ -168,14 +169,11 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		s.logger.Warn("STARTING AS A FOLLOWER: this replica will not vote until it has rejoined, because it may have voted before and does not remember; "+
 			"a new cluster's data folders must be made by 'parley init'", "folder", cfg.DataDir, "reason", s.data.reason)
 	}
-	if err := s.openMachine(ctx); err != nil {
-		return nil, s.adviseStorage(err)
-	}
-	undo = append(undo, func() { _ = s.closeMachine() })
-	node, err := s.recover()
+	node, err := s.openState(ctx)
 	if err != nil {
 		return nil, err
 	}
+	undo = append(undo, func() { _ = s.closeMachine() })
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start of replica %s: %w", member.Name, err)
 	}
@@ -267,6 +265,8 @@ func (s *Server) startGoroutines() {
 	go s.loop()
 	s.post(func(n *Node) { n.Start(pbft.TimeOf(s.cfg.Now())) })
 	s.watch.Go(s.watchStore)
+	s.hearDamage()
+	s.watch.Go(s.scrub)
 	if s.cfg.AdminListener != nil {
 		s.admin = startAdmin(s, s.cfg.AdminListener, s.cfg.Pprof)
 	}

@@ -60,9 +60,12 @@ func (s *Server) recover() (*Node, error) {
 		}
 	}
 	s.runner.seals.retainBy(cfg.Machine, params)
+	s.prepareDamage()
 	rec, err := recoverState(s.runner, s.logger)
 	if err != nil {
-		return nil, s.adviseStorage(err)
+		if rec, err = recoverDamaged(s.runner, err); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.runner.seals.stored(store); err != nil {
 		return nil, err
@@ -74,6 +77,7 @@ func (s *Server) recover() (*Node, error) {
 	log, fault := logSeq(store)
 	node, err := NewNode(NodeConfig{
 		Core: coreCfg, Verifier: s.verifier, Log: log, Statements: rec.statements, Base: rec.base, Install: rec.install,
+		Damaged:  rec.damaged,
 		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest, PartChunks: partChunks,
 	}, (*nodeHost)(s))
 	if ferr := fault(); ferr != nil {
@@ -93,8 +97,15 @@ func (s *Server) recover() (*Node, error) {
 // syncState has an application get its state from the peers, part by part.
 func (s *Server) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
 	want := s.stateTarget(pbft.Height(h.Height), h.AppDigest)
-	want.Repair = s.diverged.Load() != nil // who only lags need not read all that it has first
+	// Who only lags need not read all that it has first, and what was mended was read.
+	damage := &s.runner.damage
+	want.Repair = s.diverged.Load() != nil && !damage.mended
 	stats, err := app.SyncState(s.life, want)
+	if err != nil && !want.Repair && !damage.mended && damage.report != nil && errors.Is(err, statemachine.ErrDamaged) {
+		want.Repair = true
+		stats, err = app.SyncState(s.life, want)
+	}
+	stats.Damaged += damage.stats.Damaged
 	s.metrics.repairedKeys.Add(float64(stats.Changed))
 	s.metrics.repairBytes.Add(float64(stats.Received))
 	if err != nil && s.life.Err() != nil {

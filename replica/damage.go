@@ -1,0 +1,216 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// What a disk does to the state that an application keeps there (statemachine.StoredState):
+//
+//  1. Whoever meets the damage reports it (Server.damaged): an operation, a query, a peer's
+//     question, a snapshot that is written, a scrub. From then on nobody is answered. The runner sets
+//     aside the blocks that it cannot execute.
+//  2. The node takes it for a divergence (pbft.Core.Damaged): its alarm stops the runner, which has
+//     the application let go of what it cannot read (mend). That may take as long as reading
+//     all of the state, so it comes first:
+//  3. The last certified snapshot is installed, of which only what differs is transferred, and
+//     the log above it is executed again, as after every divergence.
+//
+// At a start it is the same, with a runner that has no state yet (recoverDamaged). Where the
+// storage does not even open, or no snapshot is certified yet, what is there is set aside
+// (openState), and the state comes from a snapshot, the log or peers.
+//
+// Damage in the midst of a repair, to what was written a moment before, is a disk that is not to be
+// trusted any more: the replica stops.
+
+// damage is a runner's part in it.
+type damage struct {
+	// found is what was met, nil if nothing was since the last repair.
+	found atomic.Pointer[error]
+	// report hears of damage; nil if the application cannot make it good. mend has it let go of
+	// what it cannot read.
+	report func(err error)
+	mend   func(d *pbft.Divergence, cause error) (statemachine.StateSyncStats, error)
+	// mended: what is there can be read, and is not the state. Then stats is what that took.
+	mended bool
+	stats  statemachine.StateSyncStats
+	// remade, if not nil, hears that the state is there again that was set aside.
+	remade func()
+	// touching hears that the state is to become another one.
+	touching func()
+}
+
+// unable sets blocks aside that cannot be executed because of damage, and returns any other
+// error.
+func (r *runner) unable(blocks []*pbft.Block, err error) error {
+	if !r.damaged(err) {
+		return err
+	}
+	r.waiting = append(r.waiting, blocks...)
+	return nil
+}
+
+// damaged reports err, if it is damage that can be made good. Any goroutine may call it.
+func (r *runner) damaged(err error) bool {
+	if r.damage.report == nil || !errors.Is(err, statemachine.ErrDamaged) {
+		return false
+	}
+	r.damage.report(err)
+	return true
+}
+
+// mend has the application let go of what it cannot read, if that is why the runner stands
+// still. It tells whether it was.
+func (r *runner) mend(d *pbft.Divergence) (bool, error) {
+	cause := r.damage.found.Load()
+	if cause == nil {
+		return false, nil
+	}
+	done := r.touch()
+	stats, err := r.damage.mend(d, *cause)
+	done()
+	if err != nil {
+		return true, fmt.Errorf("keep what can be read of the application's state: %w", err)
+	}
+	r.damage.mended, r.damage.stats = true, stats
+	return true, nil
+}
+
+// made ends what damage began.
+func (d *damage) made() {
+	d.found.Store(nil)
+	d.mended, d.stats = false, statemachine.StateSyncStats{}
+}
+
+// recoverDamaged is recoverState for a state that turned out to be damaged, if there is a
+// certified snapshot: else the error is the cause.
+func recoverDamaged(r *runner, cause error) (*recovered, error) {
+	committed, bundle, err := committedState(r.store)
+	if err != nil {
+		return nil, err
+	}
+	if r.damage.report == nil || bundle == nil || !errors.Is(cause, statemachine.ErrDamaged) {
+		return nil, cause
+	}
+	r.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be read, it is being repaired from the other replicas", "error", cause)
+	r.damage.found.Store(&cause)
+	r.pending, r.replayTo = true, committed
+	r.parts.missing.Store(true)
+	return &recovered{damaged: true, executed: bundle.Height()}, nil
+}
+
+// prepareDamage has damage made good.
+func (s *Server) prepareDamage() {
+	app, ok := s.cfg.Machine.(statemachine.StoredState)
+	if !ok {
+		return
+	}
+	s.runner.damage.report = s.damaged
+	s.runner.damage.mend = func(d *pbft.Divergence, cause error) (statemachine.StateSyncStats, error) {
+		stats, err := app.MendState(s.life)
+		if err != nil && s.life.Err() != nil {
+			return stats, errors.Join(errStopping, err)
+		}
+		if err == nil {
+			s.doctor.mended(d, cause, &stats)
+		}
+		return stats, err
+	}
+	s.runner.damage.touching = s.scrubs.interrupt
+}
+
+// hearDamage has the application tell of damage that it meets from now on, or has met.
+func (s *Server) hearDamage() {
+	if app, ok := s.cfg.Machine.(statemachine.StoredState); ok {
+		app.OnDamage(s.damaged)
+	}
+}
+
+// damaged hears of damage, from any goroutine, which may hold locks of the application's.
+func (s *Server) damaged(err error) {
+	if !s.runner.damage.found.CompareAndSwap(nil, &err) {
+		return
+	}
+	s.runner.parts.missing.Store(true)
+	s.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk is not what was written; it answers nobody until it has repaired it from the other replicas", "error", err)
+	s.post((*Node).Damaged)
+}
+
+// asideSuffix is what a state folder's name gets that could not be used.
+const asideSuffix = ".damaged"
+
+// openState opens the application and recovers. What the application has on the disk and
+// cannot be used is set aside, and kept until the state is there again, for the case that this
+// turns out to be the last copy. A state is worth no more than time: votes rest on the log,
+// which is elsewhere (R23, R24).
+func (s *Server) openState(ctx context.Context) (*Node, error) {
+	var cause error
+	for {
+		err := s.openMachine(ctx)
+		var node *Node
+		if err == nil {
+			if node, err = s.recover(); err == nil {
+				s.wasAside(cause)
+				return node, nil
+			}
+			if s.folder != nil {
+				s.folder.close()
+			}
+			err = errors.Join(err, s.closeMachine())
+		}
+		if cause != nil || s.cfg.OpenMachine == nil || !errors.Is(err, statemachine.ErrDamaged) {
+			return nil, s.adviseStorage(err)
+		}
+		cause = err
+		if err := s.setAside(cause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Server) asideDir() string { return filepath.Join(s.cfg.DataDir, StateDir) + asideSuffix }
+
+func (s *Server) setAside(cause error) error {
+	aside := s.asideDir()
+	s.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be used, it is set aside and made anew from a snapshot, the log or the other replicas", "folder", aside, "error", cause)
+	if err := os.RemoveAll(aside); err != nil {
+		return err
+	}
+	err := os.Rename(filepath.Join(s.cfg.DataDir, StateDir), aside)
+	if errors.Is(err, os.ErrNotExist) {
+		return cause // it keeps its state somewhere else
+	}
+	return errors.Join(err, syncDir(s.cfg.DataDir))
+}
+
+// wasAside notes in the doctor's record that a state was set aside, and when it is there again.
+func (s *Server) wasAside(cause error) {
+	if cause != nil {
+		s.metrics.divergences.Inc()
+		s.doctor.setAside(cause, s.asideDir())
+	}
+	if _, err := os.Stat(s.asideDir()); err != nil {
+		return
+	}
+	remade := func() {
+		s.files.put(func() {
+			if err := os.RemoveAll(s.asideDir()); err != nil {
+				s.logger.Warn("the damaged state that was set aside cannot be deleted", "error", err)
+			}
+		})
+		s.doctor.healed(s.cfg.Now())
+		s.metrics.healed.Inc()
+	}
+	if s.runner.pending {
+		s.runner.damage.remade = remade
+	} else {
+		remade()
+	}
+}

@@ -1,0 +1,139 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
+)
+
+// Bits rot where nobody reads. So every now and then (Config.ScrubEvery) a replica reads all
+// that its application keeps on the disk, beside everything else and slowly: it rests for nine
+// times as long as it reads. What it finds goes the way of all damage.
+
+const (
+	// scrubRest is for how many times as long as it reads a scrub rests.
+	scrubRest = 9
+	// scrubSoon is what part of Config.ScrubEvery passes before the first scrub, and before the
+	// next attempt after one that was interrupted. Replicas come one after the other.
+	scrubSoon = 16
+	// maxScrubDamages is how many damages a scrub names.
+	maxScrubDamages = 16
+)
+
+// scrubs is the scrub under way, if there is one.
+type scrubs struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc
+}
+
+// interrupt ends the scrub under way: the state is to become another one, and waits for all
+// who read it.
+func (s *scrubs) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+func (s *scrubs) begin(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel = cancel
+	return ctx, cancel
+}
+
+// scrub is a goroutine of the server's.
+func (s *Server) scrub() {
+	app, ok := s.cfg.Machine.(statemachine.StoredState)
+	if !ok || s.cfg.ScrubEvery < 0 {
+		return
+	}
+	soon := s.cfg.ScrubEvery / scrubSoon
+	wait := soon + soon*time.Duration(s.self)/time.Duration(s.cfg.Roster.N())
+	if last := s.doctor.lastScrub(); last != nil {
+		wait = max(wait, s.cfg.ScrubEvery-s.cfg.Now().Sub(last.At))
+	}
+	for s.pause(s.life, wait) {
+		if wait = soon; s.scrubOnce(app) {
+			wait = s.cfg.ScrubEvery
+		}
+	}
+}
+
+// pause waits; false if ctx ended meanwhile.
+func (s *Server) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// scrubOnce tells whether it came to an end.
+func (s *Server) scrubOnce(app statemachine.StoredState) bool {
+	if s.Serving() != nil {
+		return false // there is no state to read
+	}
+	ctx, cancel := s.scrubs.begin(s.life)
+	defer cancel()
+	begun := s.cfg.Now()
+	last := time.Now()
+	r, err := app.ScrubState(ctx, maxScrubDamages, func(ctx context.Context) {
+		s.pause(ctx, scrubRest*time.Since(last))
+		last = time.Now()
+	})
+	x := DoctorScrub{At: begun, Took: s.cfg.Now().Sub(begun).String(), Height: pbft.Height(r.Height), Keys: r.Values, Bytes: r.Bytes, More: r.More}
+	for _, d := range r.Damages {
+		x.Damaged = append(x.Damaged, describeDamage(&d))
+	}
+	switch {
+	case err == nil && len(r.Damages) == 0:
+		s.logger.Info("scrubbed the state: all of it is what was written", "height", r.Height, "keys", r.Values, "bytes", r.Bytes, "took", x.Took)
+	case err == nil:
+		err = &scrubbedDamage{&r}
+		s.damaged(err)
+	case errors.Is(err, statemachine.ErrDamaged):
+		x.Damaged = append(x.Damaged, err.Error())
+		s.damaged(err)
+	default:
+		if ctx.Err() == nil {
+			s.logger.Warn("the state could not be scrubbed, it will be tried again", "error", err)
+		}
+		return false
+	}
+	s.metrics.scrubs.Inc()
+	s.metrics.scrubDamages.Add(float64(len(x.Damaged)))
+	s.doctor.scrubbed(&x)
+	return true
+}
+
+func describeDamage(d *statemachine.StateDamage) string {
+	if d.Key == nil {
+		return d.What
+	}
+	return fmt.Sprintf("key %s: %s", doctorBytes(d.Key), d.What)
+}
+
+// scrubbedDamage is what a scrub found.
+type scrubbedDamage struct{ r *statemachine.StateScrub }
+
+func (e *scrubbedDamage) Error() string {
+	more := ""
+	if n := len(e.r.Damages); n > 1 || e.r.More {
+		more = fmt.Sprintf(", and at least %d more", n-1)
+	}
+	return fmt.Sprintf("a scrub of the state at height %d found damage: %s%s", e.r.Height, describeDamage(&e.r.Damages[0]), more)
+}
+
+// Unwrap returns [statemachine.ErrDamaged].
+func (e *scrubbedDamage) Unwrap() error { return statemachine.ErrDamaged }
