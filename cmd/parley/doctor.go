@@ -61,8 +61,11 @@ each replica: GET /doctor on its admin address.
 state that an application keeps on the disk is read as a whole, and compared with its
 digests.
 
---heal DIR is for a replica that cannot read what its application keeps on the disk. It
-deletes that; the next start of the replica makes it anew from its last snapshot, or
+Damage to what an application keeps on the disk is repaired by the replica itself, which
+shows here as "storage" under DIFFERS, with the files and the keys that were got.
+
+--heal DIR is for a replica that says that it needs it. It deletes what its application
+keeps on the disk; the next start of the replica makes it anew from its last snapshot, or
 from the other replicas. The replica must not run. Votes and snapshots are not touched.
 
 Exit code 6 if a state is not healthy now, or damage was found; 1 if nobody could be asked.`,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/parley-bft/parley/replica"
@@ -59,11 +60,13 @@ func printCases(out io.Writer, p *patient) {
 			fmt.Fprintf(out, "\n%s: %s\n", p.Name, d)
 		}
 	}
+	printScrub(out, p)
 	for i := range p.Report.Cases {
 		c := &p.Report.Cases[i]
 		fmt.Fprintf(out, "\n%s: HEIGHT %d  AGREED %d  DIFFERS %s  FOUND %s\n", p.Name, c.Height, c.Agreed, orDash(strings.Join(c.Parts, ",")),
 			c.Found.Format("2006-01-02 15:04:05"))
 		printSides(out, c)
+		printStorage(out, c)
 		for k := range c.Keys {
 			printKey(out, &c.Keys[k])
 		}
@@ -89,6 +92,30 @@ func printCases(out io.Writer, p *patient) {
 			fmt.Fprintln(out, "  not healed yet: it waits for a certified snapshot of the others, or begins anew if there is none")
 		}
 	}
+}
+
+// printStorage says what of the disk was damaged.
+func printStorage(out io.Writer, c *replica.DoctorCase) {
+	if !slices.Contains(c.Parts, "storage") {
+		return
+	}
+	fmt.Fprintf(out, "  DAMAGED ON THE DISK: %s\n", c.Reason)
+	for _, u := range c.Unreadable {
+		fmt.Fprintf(out, "  file %s: not readable after key %s and before key %s\n", orDash(u.File), showValue(u.After), showValue(u.Before))
+	}
+}
+
+// printScrub says when all of the state was read last.
+func printScrub(out io.Writer, p *patient) {
+	s := p.Report.Scrub
+	if s == nil {
+		return
+	}
+	found := "all of it was what was written"
+	if len(s.Damaged) > 0 {
+		found = "damaged: " + strings.Join(s.Damaged, "; ")
+	}
+	fmt.Fprintf(out, "\n%s: scrubbed %s, at height %d, %d keys: %s\n", p.Name, s.At.Format("2006-01-02 15:04:05"), s.Height, s.Keys, found)
 }
 
 // printSides says who has which state, if no certificate can exist.

@@ -62,6 +62,9 @@ type localConfig struct {
 	// TraceBlocks is of how many of the last blocks 'parley trace' can tell: 4096. -1:
 	// none.
 	TraceBlocks int `json:"traceBlocks,omitempty"`
+	// ScrubEvery is how often all that the application keeps on the disk is read, to find
+	// what the disk has damaged: 168h. A negative one: never.
+	ScrubEvery crypto.Duration `json:"scrubEvery,omitempty"`
 	// Tick is the unit of the protocol's timeouts.
 	Tick crypto.Duration `json:"tick,omitempty"`
 }

@@ -175,6 +175,7 @@ func (c localConfig) serverConfig(logger *slog.Logger) (replica.Config, error) {
 	if err := c.endpointKey(&cfg); err != nil {
 		return replica.Config{}, err
 	}
+	cfg.ScrubEvery = time.Duration(c.ScrubEvery)
 	switch {
 	case c.ReserveMiB > 0:
 		cfg.Reserve = c.ReserveMiB << 20
