@@ -23,7 +23,7 @@ import (
 // the last snapshot show.
 type sealedStates struct {
 	mu      sync.Mutex
-	parts   [keptSeals]receipt.StateParts
+	parts   [keptSeals]sealedParts
 	bundles [keptSeals]*pbft.Bundle
 	sealed  int // parts added
 	stabled int // bundles added
@@ -38,6 +38,18 @@ type sealedStates struct {
 	gate heightGate
 }
 
+// sealedParts are those of the state after the block of a height. Blocks without operations
+// do not change the state, so that several checkpoints may be of the same.
+type sealedParts struct {
+	height pbft.Height
+	receipt.StateParts
+}
+
+// of tells whether a checkpoint is of that state, at that height.
+func (p *sealedParts) of(b *pbft.Bundle) bool {
+	return p.height == b.Height() && p.Digest() == b.Checkpoint.State
+}
+
 // certifiedState is a checkpoint that something can be proved under.
 type certifiedState struct {
 	bundle *pbft.Bundle
@@ -47,16 +59,16 @@ type certifiedState struct {
 // keptSeals is how many checkpoints may be under way to their certificates at once.
 const keptSeals = 64
 
-// add adds the parts of a checkpoint's state.
-func (s *sealedStates) add(p receipt.StateParts) {
+// add adds the parts of the state at a checkpoint.
+func (s *sealedStates) add(h pbft.Height, parts receipt.StateParts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p := sealedParts{h, parts}
 	s.parts[s.sealed%keptSeals] = p
 	s.sealed++
-	state := p.Digest()
 	for _, b := range s.bundles {
-		if b != nil && b.Checkpoint.State == state {
-			s.certified(b, p)
+		if b != nil && p.of(b) {
+			s.certified(b, parts)
 		}
 	}
 }
@@ -67,9 +79,9 @@ func (s *sealedStates) stable(b *pbft.Bundle) {
 	defer s.mu.Unlock()
 	s.bundles[s.stabled%keptSeals] = b
 	s.stabled++
-	for _, p := range s.parts {
-		if p.Digest() == b.Checkpoint.State {
-			s.certified(b, p)
+	for i := range s.parts {
+		if p := &s.parts[i]; p.of(b) {
+			s.certified(b, p.StateParts)
 			return
 		}
 	}
@@ -88,9 +100,9 @@ func (s *sealedStates) certified(b *pbft.Bundle, p receipt.StateParts) {
 func (s *sealedStates) at(state pbft.Digest) (receipt.StateParts, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.parts {
-		if p.Digest() == state {
-			return p, true
+	for i := range s.parts {
+		if p := &s.parts[i]; p.Digest() == state {
+			return p.StateParts, true
 		}
 	}
 	return receipt.StateParts{}, false
@@ -124,7 +136,7 @@ func (c *certifiedState) proves(p *proof.Proof) *receipt.State {
 
 // statement is what this replica says about a checkpoint, with its parts remembered.
 func (r *runner) statement(c *statemachine.CheckpointInfo, manifest pbft.Digest) pbft.CheckpointStatement {
-	r.seals.add(receipt.StateParts{App: c.AppDigest, Sessions: c.SessionsDigest, Manifest: manifest})
+	r.seals.add(pbft.Height(c.Height), receipt.StateParts{App: c.AppDigest, Sessions: c.SessionsDigest, Manifest: manifest})
 	r.seals.retainAtMost(pbft.Height(c.Height))
 	return statement(c, manifest)
 }
@@ -140,7 +152,7 @@ func (r *runner) sealRestored(h pbft.Height) error {
 	if err != nil {
 		return fmt.Errorf("the state of snapshot %d: %w", h, err)
 	}
-	r.seals.add(receipt.StateParts{App: app, Sessions: sessions, Manifest: root})
+	r.seals.add(h, receipt.StateParts{App: app, Sessions: sessions, Manifest: root})
 	return nil
 }
 

@@ -61,6 +61,28 @@ func TestTheLastCertifiedStatesAreRetained(t *testing.T) {
 	(&runner{}).seals.retainBy(new(journal), &p) // which cannot
 }
 
+// A block without operations leaves the state what it was. That its checkpoint is certified
+// is no reason to prove something under it before it is executed here.
+func TestCheckpointsOfTheSameState(t *testing.T) {
+	r := &runner{}
+	at := func(h uint64) *pbft.Bundle {
+		b := certifiedOf(r, h)
+		b.Checkpoint.State = statemachine.StateDigest(crypto.Digest{1}, crypto.Digest{}, crypto.Digest{})
+		return b
+	}
+	one, two := at(1), at(2)
+	r = &runner{}
+	same := receipt.StateParts{App: crypto.Digest{1}}
+	r.seals.add(1, same)
+	r.seals.stable(one)
+	r.seals.stable(two)
+	require.Equal(t, one, r.seals.last().bundle)
+	r.seals.add(2, same)
+	require.Equal(t, two, r.seals.last().bundle)
+	_, known := r.seals.at(two.Checkpoint.State)
+	require.True(t, known)
+}
+
 // Whatever few heights an application keeps, and however fast blocks come: what is
 // certified can be read, and changes can be proved up to there.
 func TestCertifiedHeightsAreReadableUnderLoad(t *testing.T) {

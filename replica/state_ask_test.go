@@ -72,7 +72,7 @@ func TestStateAsks(t *testing.T) {
 func FuzzServeState(f *testing.F) {
 	r := &runner{}
 	p := receipt.StateParts{App: crypto.Hash("a"), Sessions: crypto.Hash("s"), Manifest: crypto.Hash("m")}
-	r.seals.add(p)
+	r.seals.add(1, p)
 	d := p.Digest()
 	f.Add(append([]byte{askParts}, d[:]...))
 	f.Add([]byte{askParts, 1})

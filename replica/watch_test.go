@@ -501,7 +501,7 @@ func TestSealedStatesComeInAnyOrder(t *testing.T) {
 		r := &runner{}
 		st := r.statement(&x, crypto.Digest{})
 		b := &pbft.Bundle{Header: pbft.Header{Height: pbft.Height(h)}, Checkpoint: &pbft.CheckpointCertificate{CheckpointStatement: st}}
-		return b, func() { s.add(r.seals.parts[0]) }
+		return b, func() { s.add(pbft.Height(h), r.seals.parts[0].StateParts) }
 	}
 	one, stateOne := c(1)
 	two, stateTwo := c(2)
