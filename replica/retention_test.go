@@ -100,7 +100,7 @@ func TestCertifiedHeightsAreReadableUnderLoad(t *testing.T) {
 	}
 	for _, s := range c.servers {
 		var before pbft.Height
-		for range 20 {
+		for range 8 {
 			require.NoError(t, s.AwaitCertified(c.context(), before+1))
 			p, err := s.Certified(c.context(), []byte("0"))
 			require.NoError(t, err)

@@ -125,6 +125,7 @@ func watchClusterOf(t *testing.T, key byte, now func() time.Time, edit func(*sto
 	first = int(public[0]) % 4
 	l = new(liar)
 	door := &clientDoor{address: make(map[string]string)}
+	states := t.TempDir() // made here, it is removed after the stores are closed, which write to it
 	stores := make([]*store.Store, 4)
 	t.Cleanup(func() {
 		for _, s := range stores {
@@ -138,7 +139,7 @@ func watchClusterOf(t *testing.T, key byte, now func() time.Time, edit func(*sto
 			require.NoError(t, stores[i].Close())
 		}
 		sc := store.DefaultConfig()
-		sc.Dir, sc.FlushBytes = filepath.Join(c.folder(i), "state"), 4<<10
+		sc.Dir, sc.FlushBytes = filepath.Join(states, fmt.Sprint(i)), 4<<10
 		if edit != nil {
 			edit(&sc)
 		}
