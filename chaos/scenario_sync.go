@@ -137,7 +137,7 @@ var syncScenarios = []Scenario{
 		Differs: "One transfer is under way at a time. A later snapshot takes its place only between two steps of it, and what is being installed is installed first.",
 		Rules:   "DESIGN 2.5",
 		Breaches: []Breach{without("a later snapshot does not take the place of the one that is on its way", "replica/node_transfer.go",
-			"	case transferManifest, transferChunks:\n", "	case transferManifest, transferChunks:\n		if ON {\n			return\n		}\n")},
+			"	case transferManifest, transferChunks, transferPausing:\n", "	case transferManifest, transferChunks, transferPausing:\n		if ON {\n			return\n		}\n")},
 		play: playTwoSnapshots,
 	},
 }
