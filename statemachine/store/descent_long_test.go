@@ -90,9 +90,9 @@ func TestWrongPieces(t *testing.T) {
 			b, _ = a.Serve(q.encode())
 			return b
 		},
-		"the leaf in place of a piece": func(q *request, b []byte) []byte {
+		"the leaf in place of a piece": func(q *request, _ []byte) []byte {
 			q.asks[0].piece = 0
-			b, _ = a.Serve(q.encode())
+			b, _ := a.Serve(q.encode())
 			return b
 		},
 		"a bit of the list": func(q *request, b []byte) []byte {
