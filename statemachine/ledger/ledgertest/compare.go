@@ -35,9 +35,19 @@ func (m *Model) Judge(client crypto.PublicKey, op []byte, got statemachine.Resul
 	return nil
 }
 
-// Compare says how a ledger's accounts, their holdings and its assets differ from the
-// model, or nil.
+// Compare says how a ledger's accounts, their holdings, its assets and its proposals
+// differ from the model, or nil.
 func (m *Model) Compare(r store.Reader) error {
+	for d, p := range m.s.proposals {
+		v, _ := r.Get(ledger.ProposalKey(d))
+		have, err := ledger.DecodeProposal(v)
+		if err != nil {
+			return fmt.Errorf("proposal %v: %w", d, err)
+		}
+		if want := slices.SortedFunc(slices.Values(p.approvals), crypto.PublicKey.Compare); have.Proposer != p.proposer || !slices.Equal(have.Approvals, want) {
+			return fmt.Errorf("proposal %v has approvals of %v, in the model of %v", d, have.Approvals, want)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.s.accounts)) {
 		v, _ := r.Get(ledger.AccountKey(name))
 		have, err := ledger.DecodeAccount(v)

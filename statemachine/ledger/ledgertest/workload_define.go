@@ -72,6 +72,12 @@ func (w *Workload) control(rng *rand.Rand, who string) (keys []crypto.PublicKey,
 		}
 	case 8: // one of them, where it took more
 		return keys, 1
+	case 9, 10: // one of them goes, and with it what it approved
+		if len(keys) > 1 {
+			i := rng.IntN(len(keys))
+			keys = slices.Delete(keys, i, i+1)
+			threshold = min(threshold, uint8(len(keys)))
+		}
 	}
 	return keys, max(threshold, 1)
 }
