@@ -27,9 +27,34 @@ type StateTarget struct {
 	Repair bool
 	// Peers are asked, several at a time.
 	Peers []StatePeer
+	// Exchange, if not nil, is how they are asked, in place of their Ask.
+	Exchange StateExchange
 	// Lied, if not nil, hears of an answer that cannot be true, and from which of
 	// Peers it came. It is called from the goroutine that waits for the target.
 	Lied func(peer int, err error)
+}
+
+// StateExchange asks peers for somebody who has neither goroutines nor a clock: a
+// simulation, in which one thing happens after the other. All calls come from the goroutine
+// that waits for the target.
+type StateExchange interface {
+	// Ask sends a peer, by its place in [StateTarget.Peers], a request, which is over after
+	// so many ticks. It has no other one that is under way.
+	Ask(peer int, request []byte, ticks int)
+	// CallOff forgets what a peer was asked for: nothing comes of it any more.
+	CallOff(peer int)
+	// Next waits for what is next. An error ends the whole.
+	Next() (StateEvent, error)
+}
+
+// StateEvent is what a [StateExchange] has waited for.
+type StateEvent struct {
+	// Peer is whose request is over, with its answer or an error as from
+	// [StatePeer.Ask]. If it is negative, a tick has passed: a sixteenth of the time that a
+	// peer may take for one request, unless it was silent before.
+	Peer   int
+	Answer []byte
+	Err    error
 }
 
 // StateSyncStats says what a [PartedState.SyncState] came to.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -31,9 +30,7 @@ type descent struct {
 	next     int   // the peer whose turn it is
 	why      error // what the last peer said that gave nothing
 	jobs     []*job
-	// answers has room for one of each peer, so nobody who asks is ever held up.
-	answers chan *answer
-	asking  sync.WaitGroup
+	post     post
 }
 
 // visitor is told what a descent finds: each key at which the trees differ is in one call

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // A descent gives each peer one request at a time, and the next one as soon as it has
@@ -32,7 +31,8 @@ type job struct {
 // try is a job at a peer.
 type try struct {
 	peer   int
-	cancel context.CancelFunc
+	job    *job
+	cancel func()
 	ticks  int // since it was sent
 	slow   int // how often its time was doubled
 }
@@ -116,25 +116,17 @@ func (w *descent) spent() bool {
 
 // ask asks until nothing is left to be asked for. When it returns nobody is asking.
 func (w *descent) ask(ctx context.Context) (done bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer w.asking.Wait()
-	defer cancel()
-	w.answers = make(chan *answer, len(w.peers))
 	for i := range w.peers {
 		w.peers[i].busy = nil
 	}
-	ticks := w.want.ticks
-	if ticks == nil {
-		t := time.NewTicker(max(w.want.Timeout/ticksPerTimeout, 1))
-		defer t.Stop()
-		ticks = t.C
-	}
+	w.post = newPost(ctx, w)
+	defer w.post.close()
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
 		if !w.full() && !w.spent() { // whoever still has a request may have what is wanted
-			w.assign(ctx)
+			w.assign()
 		}
 		switch {
 		case len(w.jobs) > 0:
@@ -146,18 +138,19 @@ func (w *descent) ask(ctx context.Context) (done bool, err error) {
 		case w.spent():
 			return false, fmt.Errorf("%w: %w", ErrPeers, w.why)
 		}
-		select {
-		case a := <-w.answers:
-			w.take(a)
-		case <-ticks:
+		switch a, err := w.post.next(); {
+		case err != nil:
+			return false, err
+		case a == nil:
 			w.tick()
-		case <-ctx.Done():
+		default:
+			w.take(a)
 		}
 	}
 }
 
 // assign gives work to the peers that have none.
-func (w *descent) assign(ctx context.Context) {
+func (w *descent) assign() {
 	for {
 		p, ok := w.idle()
 		if !ok {
@@ -175,7 +168,7 @@ func (w *descent) assign(ctx context.Context) {
 			return
 		}
 		w.next = (p + 1) % len(w.peers)
-		w.give(ctx, j, p)
+		w.give(j, p)
 	}
 }
 
@@ -211,7 +204,7 @@ func (w *descent) idle() (best int, ok bool) {
 }
 
 // give sends a job to a peer.
-func (w *descent) give(ctx context.Context, j *job, p int) {
+func (w *descent) give(j *job, p int) {
 	q := request{height: w.want.Height, digest: w.want.Digest}
 	for i := range j.items {
 		it := &j.items[i]
@@ -226,21 +219,16 @@ func (w *descent) give(ctx context.Context, j *job, p int) {
 	w.stats.Requests++
 	w.stats.Sent += int64(len(req))
 	slow := min(w.peers[p].silent, maxSlow)
-	ctx, cancel := context.WithTimeout(ctx, w.want.Timeout<<slow)
-	t := &try{peer: p, cancel: cancel, slow: slow}
+	t := &try{peer: p, job: j, slow: slow}
 	j.tries = append(j.tries, t)
 	w.peers[p].busy = t
-	w.asking.Go(func() {
-		defer cancel()
-		w.answers <- w.send(ctx, j, t, req)
-	})
+	w.post.send(t, req)
 }
 
-// send asks and checks the answer.
-func (w *descent) send(ctx context.Context, j *job, t *try, req []byte) *answer {
-	a := &answer{job: j, try: t}
-	b, err := w.want.Peers[t.peer].Ask(ctx, req)
-	a.got = len(b)
+// judge checks what came of a try.
+func (w *descent) judge(t *try, b []byte, err error) *answer {
+	j := t.job
+	a := &answer{job: j, try: t, got: len(b)}
 	switch {
 	case err != nil:
 		a.err = err

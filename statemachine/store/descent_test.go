@@ -294,13 +294,13 @@ func TestSilentPeersGetMoreTime(t *testing.T) {
 	started, release := make(chan struct{}, 1), make(chan struct{})
 	stuck := peerFunc(func(context.Context, []byte) ([]byte, error) { started <- struct{}{}; <-release; return nil, nil })
 	w := newDescent(Sync{Peers: []Peer{stuck}}, new(SyncStats))
-	w.visit, w.answers = &syncer{s: open(t, memory(0))}, make(chan *answer, 1)
+	w.visit, w.post = &syncer{s: open(t, memory(0))}, newPost(t.Context(), w)
 	for range 5 {
 		w.fails(0, errSilent)
 	}
 	j := &job{items: []item{{}}}
 	w.jobs = append(w.jobs, j)
-	w.give(t.Context(), j, 0)
+	w.give(j, 0)
 	<-started
 	for range lateTicks<<maxSlow - 1 {
 		w.tick()
@@ -309,7 +309,7 @@ func TestSilentPeersGetMoreTime(t *testing.T) {
 	w.tick()
 	require.True(t, j.late())
 	close(release)
-	w.asking.Wait()
+	w.post.close()
 }
 
 // Peers that answer nothing for long, and then do: nothing is given up.

@@ -28,6 +28,9 @@ type Sync struct {
 	// of it somebody else is asked as well. Both double, up to eightfold, for a peer that
 	// was silent.
 	Timeout time.Duration
+	// Exchange, if not nil, takes the place of goroutines and of Timeout: see
+	// [statemachine.StateExchange].
+	Exchange statemachine.StateExchange
 	// Lied, if not nil, hears of a wrong answer, and from which of Peers it was.
 	Lied func(peer int, err error)
 	// Scrub has [Store.Sync] read all that is here, and get anew what is damaged.
