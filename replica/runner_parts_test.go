@@ -72,6 +72,12 @@ func newPartsRunner(t *testing.T) *partsRunner {
 	return p
 }
 
+// lag has the runner begin anew, far below the snapshot.
+func (p *partsRunner) lag() *partsRunner {
+	p.exec = statemachine.NewExecutor(p.app, statemachine.DefaultLimits())
+	return p
+}
+
 // served tells whether a peer or client may be answered from the state.
 func (p *partsRunner) served(t *testing.T) bool {
 	answer, err := p.serveState(p.app, []byte{askState})
@@ -82,7 +88,7 @@ func (p *partsRunner) served(t *testing.T) bool {
 // What an installation by parts left half done is no state: nobody is answered from it
 // until one ended well.
 func TestHalfInstalledStateIsNotServed(t *testing.T) {
-	p := newPartsRunner(t)
+	p := newPartsRunner(t).lag()
 	require.True(t, p.served(t))
 	life := p.repair.life
 	p.parts.sync = func(statemachine.PartedState, *statemachine.Header) (s statemachine.StateSyncStats, err error) {
@@ -107,7 +113,7 @@ func TestHalfInstalledStateIsNotServed(t *testing.T) {
 
 // An installation that fails before anything was touched leaves the state as it was.
 func TestStateBeforeAnInstallationIsKept(t *testing.T) {
-	p := newPartsRunner(t)
+	p := newPartsRunner(t).lag()
 	p.parts.sync = func(statemachine.PartedState, *statemachine.Header) (s statemachine.StateSyncStats, err error) {
 		require.Fail(t, "it is not asked for")
 		return s, nil
@@ -119,10 +125,31 @@ func TestStateBeforeAnInstallationIsKept(t *testing.T) {
 	require.True(t, p.served(t))
 }
 
+// A transfer that blocks have overtaken, because they came by the log all the same, does
+// not take the state back.
+func TestOvertakenPartsAreNotInstalled(t *testing.T) {
+	p := newPartsRunner(t).lag()
+	p.parts.sync = func(app statemachine.PartedState, h *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		return s, app.Restore(bytes.NewReader(p.files.data[h.AppAt:]))
+	}
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	at := p.exec.Position()
+	require.Equal(t, uint64(p.bundle.Height()), at.Height)
+	p.parts.sync = func(statemachine.PartedState, *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		require.Fail(t, "it is not asked for")
+		return s, nil
+	}
+	life := p.repair.life
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.Equal(t, []error{nil, nil}, p.reported)
+	require.Equal(t, at, p.exec.Position())
+	require.Equal(t, life, p.repair.life)
+}
+
 // A snapshot that was written of the right state, and is not the certified one all the
 // same, is deleted, and the certified one transferred.
 func TestSnapshotOfAnInstalledStateIsTheCertifiedOne(t *testing.T) {
-	p := newPartsRunner(t)
+	p := newPartsRunner(t).lag()
 	p.parts.sync = func(app statemachine.PartedState, h *statemachine.Header) (s statemachine.StateSyncStats, err error) {
 		return s, app.Restore(bytes.NewReader(p.files.data[h.AppAt:]))
 	}

@@ -235,6 +235,14 @@ func (r *runner) byParts(files installable) (partial, bool) {
 // it has. The snapshot's file is then written from the state; that of an application which
 // keeps the states of its snapshots is here already.
 func (r *runner) installParts(b *pbft.Bundle, files partial) error {
+	if !r.pending && !r.repair.due && uint64(b.Height()) <= r.exec.Position().Height {
+		// Blocks have overtaken it, and go on where they are.
+		if err := files.drop(); err != nil {
+			return storeFailure("forget a transfer", r.folder.where(), err)
+		}
+		r.installed(b, nil)
+		return nil
+	}
 	stats, err := r.syncParts(files)
 	var halt statemachine.Halt
 	switch {
