@@ -29,6 +29,12 @@ type SimConfig struct {
 	Snapshots *MemorySnapshots
 	Transfer  TransferConfig
 	Serve     ServeConfig
+	// StatePatience is for how many ticks a peer may have a request for a part of an
+	// application's state: 1000 if zero, which are a Server's ten seconds.
+	StatePatience int
+	// WholeStates has the replica transfer whole snapshots, also if the Machine is a
+	// statemachine.PartedState.
+	WholeStates bool
 	// Voter says that the empty store is that of a replica that has never run. With
 	// an empty store and no Voter the replica is one that lost its disk.
 	Voter bool
@@ -77,6 +83,11 @@ const (
 // memory for a disk, and no goroutine, clock or randomness. Work piles up until Do
 // is called, so a schedule can let the disk lag, the executor stall, or the
 // replica crash with anything of it undone. It is not safe for concurrent use.
+//
+// An application that gets its state from peers part by part waits for them in the midst
+// of a piece of work. That piece is a coroutine: [Sim.Do] runs it until it waits, and again
+// when there is something for it, so it never runs beside anything. A Sim that is not
+// used any more is to be crashed or closed, or what waits would stay.
 type Sim struct {
 	cfg    SimConfig
 	node   *Node
@@ -94,6 +105,11 @@ type Sim struct {
 	replies []statemachine.Reply
 	// diverged: the state is known to be wrong.
 	diverged bool
+	// asks are the parts of a state that peers were asked for, exchange who asks for them,
+	// nil if nobody does, and errand what waits for that.
+	asks     stateAsks
+	exchange *simExchange
+	errand   errand
 	// held is how many calls of Together are under way.
 	held int
 	// taken is for Take: memory to use again. taking says that it is in use.
@@ -157,6 +173,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		fail:         s.fail,
 		later:        s.writeLater,
 	}
+	partChunks := s.getParts()
 	s.runner.repair.still = func() { s.node.StandsStill() }
 	s.runner.repair.forgotten = func() { s.node.Forgotten() }
 	if f := cfg.Hooks.Applied; f != nil {
@@ -177,7 +194,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	log, fault := logSeq(cfg.Store)
 	s.node, err = NewNode(NodeConfig{
 		Core: core, Verifier: cfg.Verifier, Log: log, Statements: rec.statements, Base: rec.base, Install: rec.install,
-		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest,
+		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest, PartChunks: partChunks,
 	}, simHost{s})
 	if ferr := fault(); ferr != nil {
 		return nil, ferr
@@ -235,6 +252,7 @@ func (s *Sim) flush() {
 // Tick is one unit of time.
 func (s *Sim) Tick(now pbft.Time) {
 	s.node.Tick(now)
+	s.exchange.tick()
 	s.flush()
 }
 

@@ -33,6 +33,10 @@ type SimHooks struct {
 	CheckpointCertified func(c *pbft.CheckpointCertificate, culprits []pbft.ReplicaID)
 	// Poisoned gets who sent a wrong chunk.
 	Poisoned func(from pbft.ReplicaID)
+	// Lied gets who sent a part of a state that it cannot have, and why not.
+	Lied func(from pbft.ReplicaID, err error)
+	// Synced gets what an application came to that asked peers for the parts of its state.
+	Synced func(height pbft.Height, stats statemachine.StateSyncStats, err error)
 }
 
 // SimPoint is a boundary of a log write.

@@ -143,8 +143,7 @@ func (h simHost) Healed(d *pbft.Divergence) {
 	}
 }
 
-// Answered: a simulated replica asks nobody for parts of a state.
-func (h simHost) Answered(pbft.ReplicaID, *pbft.State) {}
+func (h simHost) Answered(from pbft.ReplicaID, m *pbft.State) { h.s.asks.answered(from, m) }
 
 func (h simHost) OpenTransfer(b *pbft.Bundle) {
 	h.later(WorkTransfer, func() error {
@@ -188,7 +187,9 @@ func (h simHost) CheckChunk(height pbft.Height, index uint32, from pbft.ReplicaI
 func (h simHost) Install(b *pbft.Bundle) {
 	h.later(WorkTransfer, func() error {
 		if files := h.s.cfg.Snapshots.hand(b.Height()); files != nil {
-			h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{install: b, files: files}) })
+			h.later(WorkExecute, func() error {
+				return h.s.errand.begin(func() error { return h.s.runner.do(&runnerJob{install: b, files: files}) })
+			})
 		}
 		return nil
 	})

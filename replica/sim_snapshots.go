@@ -41,6 +41,7 @@ type snapshotKeeper interface {
 var (
 	_ snapshotKeeper = (*snapshotFolder)(nil)
 	_ snapshotKeeper = (*MemorySnapshots)(nil)
+	_ partial        = (*memoryTransfer)(nil)
 )
 
 // MemorySnapshots is the snapshot folder of a simulated replica. What is written
@@ -98,8 +99,8 @@ func (s *MemorySnapshots) Heights() []pbft.Height {
 	return all
 }
 
-// Fault makes every later call ask f, with "write", "read" or "remove", whether it
-// fails, as it does with a disk that fails or is full. A nil f asks nobody.
+// Fault makes every later call ask f, with "write", "read" or "beginning" (which is the
+// write of the state before the first block), whether it fails, as it does with a disk that fails or is full. A nil f asks nobody.
 func (s *MemorySnapshots) Fault(f func(op string) error) { s.fault = f }
 
 func (s *MemorySnapshots) ask(op string) error {
@@ -146,7 +147,11 @@ func (s *MemorySnapshots) Damage(h pbft.Height) bool {
 func (s *MemorySnapshots) where() string { return "memory" }
 
 func (s *MemorySnapshots) write(h pbft.Height, src io.WriterTo) (crypto.Digest, error) {
-	if err := s.ask("write"); err != nil {
+	op := "write"
+	if beginning(h) {
+		op = "beginning" // without which a replica goes on
+	}
+	if err := s.ask(op); err != nil {
 		return crypto.Digest{}, err
 	}
 	var b bytes.Buffer
@@ -343,6 +348,30 @@ func (s *MemorySnapshots) hand(h pbft.Height) installable {
 	t := s.transfer
 	s.transfer = nil
 	return t
+}
+
+// part implements partial.
+func (t *memoryTransfer) part() bool {
+	return slices.ContainsFunc(t.chunks, func(c []byte) bool { return c == nil })
+}
+
+func (t *memoryTransfer) prefix() (io.ReadCloser, error) {
+	n := slices.IndexFunc(t.chunks, func(c []byte) bool { return c == nil })
+	if n < 0 {
+		n = len(t.chunks)
+	}
+	return io.NopCloser(bytes.NewReader(bytes.Join(t.chunks[:n], nil))), nil
+}
+
+func (t *memoryTransfer) certifiedRoot() pbft.Digest { return t.parsed.Root() }
+
+func (t *memoryTransfer) drop() error { return nil }
+
+// close keeps what was received, unless there is another transfer by now.
+func (t *memoryTransfer) close() {
+	if t.folder.transfer == nil {
+		t.folder.transfer = t
+	}
 }
 
 // finish implements installable.

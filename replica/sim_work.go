@@ -33,10 +33,17 @@ func (q *simQueue[T]) take() T {
 	return x
 }
 
-// Pending is how much work of a kind waits.
+// Pending is how much work of a kind waits to be done; none while the next piece itself
+// waits for peers.
 func (s *Sim) Pending(w Work) int {
-	if w == WorkDisk {
+	switch {
+	case w == WorkDisk:
 		return len(s.batch.items())
+	case w == WorkExecute && s.errand.waits():
+		if !s.exchange.ready() {
+			return 0
+		}
+		return 1
 	}
 	return len(s.jobs[w].items())
 }
@@ -50,10 +57,14 @@ func (s *Sim) Do(w Work) bool {
 	if w == WorkDisk {
 		return s.Write(len(s.batch.items()))
 	}
-	if len(s.jobs[w].items()) == 0 {
+	if s.Pending(w) == 0 {
 		return false
 	}
-	if err := s.jobs[w].take()(); err != nil {
+	next := s.errand.resume
+	if w != WorkExecute || !s.errand.waits() {
+		next = s.jobs[w].take()
+	}
+	if err := next(); err != nil {
 		s.fail(err)
 	}
 	s.flush()
@@ -122,11 +133,16 @@ func (s *Sim) Crash(n int) error {
 		s.err = ErrSimCrashed
 	}
 	s.node.Fail()
+	s.Close()
 	if n == 0 {
 		return nil
 	}
 	return s.writer.commit(append(s.batch.items()[:n:n], &Batch{Durable: []pbft.Envelope{{}}}))
 }
+
+// Close lets go of what waits in the midst of a piece of work. The Sim is not to be used
+// afterwards, but for reading.
+func (s *Sim) Close() { s.errand.end() }
 
 // signLater is Server.signLater.
 func (s *Sim) signLater(e pbft.Envelope) bool {
