@@ -74,6 +74,9 @@ type PuppetConfig struct {
 	Keys     pbft.Keys
 	// Tick is the unit of Core.Timeouts.
 	Tick time.Duration
+	// StatePatience is how long a replica waits for a part of an application's state; 0 is
+	// what a server does.
+	StatePatience time.Duration
 	// Machine makes the application, Limits are those of its execution; for a
 	// strategy that runs a second replica.
 	Machine func() statemachine.StateMachine

@@ -44,7 +44,7 @@ func (m *member) corrupt(p *process, core pbft.Config, verifier *pbft.Verifier) 
 	o := &m.s.opts
 	t, err := NewTraitor(m.plays, PuppetConfig{
 		Core: core, Schedule: m.s.schedule, Verifier: verifier, Keys: p.keys, Tick: o.Tick,
-		Machine: m.s.machine, Limits: limits(), Seed: o.Seed, Coalition: m.s.coalition, Host: stage{m},
+		StatePatience: o.ticks(statePatience), Machine: m.s.machine, Limits: limits(), Seed: o.Seed, Coalition: m.s.coalition, Host: stage{m},
 	})
 	must(err)
 	m.traitor = t

@@ -60,7 +60,10 @@ func differing(err error) bool {
 // whose state is another have found that out: they execute the same blocks, and at
 // their end is a checkpoint.
 func (s *Simulation) foundOut(bound time.Duration) {
-	hidden := func(m *member) bool { return m.differs && !m.found }
+	hidden := func(m *member) bool {
+		s.judge.lapseOver(m.up)
+		return m.differs && !m.found
+	}
 	if !s.until(s.now+bound, func() bool { return !slices.ContainsFunc(s.replicas, hidden) }) {
 		return
 	}

@@ -49,6 +49,7 @@ const (
 	rots       // what is stored is damaged
 	lostLog    // until it has rejoined
 	willPanic  // at the next block
+	differs    // its state is another one
 	numAspects // how many there are
 )
 

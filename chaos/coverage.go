@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/parley-bft/parley/pbft"
@@ -43,6 +44,12 @@ const (
 	seenPanic              = "stopped by a panic of the application"
 	seenDiverged           = "found that its state is not the certified one"
 	seenHealed             = "was healed of a state that was not the certified one"
+	seenParts              = "state transferred part by part"
+	seenPartsRepaired      = "wrong state repaired part by part"
+	seenPartsFailed        = "parts of a state not to be had"
+	seenFalsePart          = "false part of a state found"
+	seenLapseHealed        = "was healed of a block that it executed wrongly"
+	seenLapseLost          = "what it executed wrongly was gone before it knew"
 	seenRequestRefused     = "request refused for now"
 	seenPrimaryAlone       = "primary restarted in its view"
 	seenClockFarOff        = "clock off by a minute to ten years"
@@ -54,7 +61,8 @@ func Situations() []string {
 		seenCrashBeforeWrite, seenCrashAfterSync, seenCrashDuringRelease, seenCrashAfterRelease, seenViewOnStart, seenViewOnPrepared,
 		seenViewOnCommitted, seenTwoFailedViews, seenFullRotation, seenTransfer, seenTransferDamaged, seenResumed, seenPoison, seenBadShare,
 		seenRejoined, seenEvidence, seenExpired, seenDuplicate, seenEmptyBlock, seenFlaggedBlock, seenFullWindow, seenOldViewVote,
-		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenDiverged, seenHealed, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
+		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenDiverged, seenHealed,
+		seenParts, seenPartsRepaired, seenPartsFailed, seenFalsePart, seenLapseHealed, seenLapseLost, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
 	}
 	for _, st := range Strategies() {
 		all = append(all, seenDeed+st.Name)
@@ -148,6 +156,21 @@ func (p *process) seesStart() {
 	p.resumes = p.disk.snapshots.Receiving()
 	if c.Entered() && c.Primary() == p.id {
 		p.s.sometimes(seenPrimaryAlone)
+	}
+}
+
+// seesParts counts how an application got its state from peers.
+func (p *process) seesParts(h pbft.Height, stats *statemachine.StateSyncStats, err error) {
+	text := fmt.Sprintf("%d: %d keys of %d requests, %d bytes, %v", h, stats.Changed, stats.Requests, stats.Received, err)
+	p.s.trace.event(p.s.now, "parts", int(p.id), -1, []byte(text), text)
+	switch {
+	case err != nil:
+		p.s.sometimes(seenPartsFailed)
+		return
+	case stats.Changed > 0 && p.node.Core().Diverged() != nil:
+		p.s.sometimes(seenPartsRepaired)
+	case stats.Changed > 0:
+		p.s.sometimes(seenParts)
 	}
 }
 

@@ -2,7 +2,8 @@
 //
 // A [Simulation] is n replicas in one goroutine under virtual time: each is a
 // [replica.Sim], the product's own node with its own verification of messages,
-// executor, recovery, snapshots, receipts and state transfer; the network, the
+// executor, recovery, snapshots, receipts and state transfer, part by part where the
+// application is on statemachine/store; the network, the
 // disks, the clocks and the clients are simulated. Everything that
 // happens follows from one seed: the same options give the same trace hash.
 //

@@ -41,6 +41,7 @@ type Faults struct {
 	Panic  time.Duration // a replica's application panics
 	Lag    time.Duration // a replica's application gets slow
 	Differ time.Duration // a replica's application is not deterministic any more
+	Lapse  time.Duration // a replica's application is wrong once
 
 	Hints time.Duration // a replica's host is mistaken about links and load
 }
@@ -58,6 +59,7 @@ func (s *Simulation) kinds() []faultKind {
 		{"torn log", f.Torn, s.faultTorn}, {"wrong read", f.Misread, s.faultMisread},
 		{"clock rate", f.Rate, s.faultRate}, {"frozen clock", f.Freeze, s.faultFreeze},
 		{"application panics", f.Panic, s.faultPanic}, {"application lags", f.Lag, s.faultLag}, {"application differs", f.Differ, s.faultDiffer},
+		{"application is wrong once", f.Lapse, s.faultLapse},
 		{"wrong hints", f.Hints, s.faultHints},
 	}
 }
@@ -188,6 +190,10 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 		}
 		m.healed = true
 		m.armed, m.slow, m.lag, m.panics = neverCrash, 1, 1, false
+		if m.lapse == lapseDue {
+			m.rightAgain()
+			healed = append(healed, m.id)
+		}
 		m.over(slowed)
 		m.over(lagging)
 		m.over(willPanic)

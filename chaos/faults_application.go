@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"time"
 
 	"github.com/parley-bft/parley/crypto"
@@ -21,13 +22,17 @@ func (c *commanded) Apply(b statemachine.Block) []statemachine.Result {
 		c.m.turns(willPanic, down)
 		panic("chaos: the application panics on command")
 	}
+	if c.m.lapse == lapseDue && len(b.Ops) > 0 {
+		c.m.lapse = lapsed
+		return c.wrong(b)
+	}
 	return c.StateMachine.Apply(b)
 }
 
 // Digest implements statemachine.StateMachine.
 func (c *commanded) Digest() crypto.Digest {
 	d := c.StateMachine.Digest()
-	if c.m.differs {
+	if c.m.differs && c.m.lapse == noLapse {
 		d[0] ^= 0x80
 	}
 	return d
@@ -49,14 +54,44 @@ type queried struct {
 // command puts an application under command of the member.
 func (m *member) command(app statemachine.StateMachine) statemachine.StateMachine {
 	f := &m.s.opts.Faults
-	if f.Panic == 0 && f.Differ == 0 {
+	if f.Panic == 0 && f.Differ == 0 && f.Lapse == 0 {
 		return app
 	}
 	c := &commanded{app, m}
-	if q, ok := app.(statemachine.Querier); ok {
+	q, ok := app.(statemachine.Querier)
+	if p, is := app.(statemachine.PartedState); is && ok {
+		return parted{queried{c, q}, p}
+	}
+	if ok {
 		return queried{c, q}
 	}
 	return c
+}
+
+// parted is a commanded application whose state has parts.
+type parted struct {
+	queried
+	app statemachine.PartedState
+}
+
+var _ statemachine.PartedState = parted{}
+
+// ServeState implements statemachine.PartedState.
+func (p parted) ServeState(request []byte) ([]byte, error) { return p.app.ServeState(request) }
+
+// SyncState implements statemachine.PartedState.
+func (p parted) SyncState(ctx context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
+	return p.app.SyncState(ctx, want)
+}
+
+// CompareState implements statemachine.PartedState.
+func (p parted) CompareState(ctx context.Context, want statemachine.StateTarget, limit int) ([]statemachine.StateDifference, bool, error) {
+	return p.app.CompareState(ctx, want, limit)
+}
+
+// Rerun implements statemachine.PartedState.
+func (p parted) Rerun(ctx context.Context, b statemachine.Block, keys [][]byte) ([]statemachine.StateWrite, error) {
+	return p.app.Rerun(ctx, b, keys)
 }
 
 // faultPanic has the application panic at the next block. The replica must stop;

@@ -98,7 +98,7 @@ func (s *Simulation) faultFull(kind string) bool {
 		return false
 	}
 	m.disk.fault(replica.ErrDiskFull, func(o string) error {
-		if o == "write" {
+		if o == "write" || o == "beginning" {
 			return &replica.DiskFullError{Folder: "memory"}
 		}
 		return nil

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/parley-bft/parley/pbft"
@@ -39,7 +40,10 @@ func (p *process) hooks() replica.SimHooks {
 		Stated: func(s pbft.CheckpointStatement) { j.statement(p, s) },
 		Installed: func(on *statemachine.Executor, b *pbft.Bundle, err error) {
 			p.executor = on
-			if err != nil {
+			switch {
+			case errors.Is(err, replica.ErrWhole), errors.Is(err, replica.ErrLater):
+				return // see Synced
+			case err != nil:
 				p.s.sometimes(seenTransferDamaged)
 				return
 			}
@@ -65,6 +69,12 @@ func (p *process) hooks() replica.SimHooks {
 			p.s.sometimes(seenPoison)
 			j.poisoned(p, from)
 		},
+		Lied: func(from pbft.ReplicaID, err error) {
+			p.s.sometimes(seenFalsePart)
+			p.s.trace.event(p.s.now, "lied", int(from), int(p.id), nil, err.Error())
+			j.lied(p, from, err)
+		},
+		Synced: func(h pbft.Height, stats statemachine.StateSyncStats, err error) { p.seesParts(h, &stats, err) },
 	}
 }
 
@@ -80,7 +90,7 @@ func (p *process) alarm(a pbft.Alarm) {
 		p.s.sometimes(seenDiverged)
 	}
 	switch {
-	case p.differs && a.Divergence != nil:
+	case p.differs && p.lapse != lapseDue && a.Divergence != nil:
 		p.found = true
 	case p.honest() || p.differs:
 		p.s.violate(Health, "replica %d: alarm: %s", p.id, a.Reason)
@@ -91,6 +101,9 @@ func (p *process) alarm(a pbft.Alarm) {
 // here on.
 func (p *process) healed(*pbft.Divergence) {
 	p.s.sometimes(seenHealed)
+	if p.lapse == lapsed {
+		p.s.judge.lapseHealed(p)
+	}
 	if p.broken == brokenDiffers && !p.differs {
 		p.broken = ""
 	}

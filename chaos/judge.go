@@ -85,6 +85,9 @@ func (j *judge) started(p *process) {
 func (j *judge) observe(p *process) {
 	l, c := &j.lives[p.id], p.node.Core()
 	j.differ.observe(p)
+	if p.differs && l.process == p {
+		l.reached = max(l.reached, c.ExecutedHeight())
+	}
 	if !p.honest() || l.process != p {
 		return
 	}
@@ -151,7 +154,11 @@ func (j *judge) state(p *process, h pbft.Height) {
 		j.s.violate(Health, "replica %d: state after %d: %v", p.id, h, err)
 		return
 	}
-	compare(j, p, "state", h, j.states, crypto.Hash("chaos/state", app[:], sessions[:]))
+	compare(j, p, "state", h, j.states, stateOf(app, sessions))
+}
+
+func stateOf(app, sessions crypto.Digest) crypto.Digest {
+	return crypto.Hash("chaos/state", app[:], sessions[:])
 }
 
 func compare(j *judge, p *process, what string, h pbft.Height, seen map[pbft.Height]crypto.Digest, d crypto.Digest) {
@@ -165,6 +172,7 @@ func compare(j *judge, p *process, what string, h pbft.Height, seen map[pbft.Hei
 // statement takes what a replica is about to say about a checkpoint.
 func (j *judge) statement(p *process, st pbft.CheckpointStatement) {
 	j.differ.stated(p, &st)
+	j.lapseOver(p)
 	if !p.honest() {
 		return
 	}
@@ -189,7 +197,7 @@ func (j *judge) stable(p *process, b *pbft.Bundle) {
 func (j *judge) installed(p *process, b *pbft.Bundle) {
 	j.s.report.Transfers++
 	j.s.trace.event(j.s.now, "install", int(p.id), -1, binary.BigEndian.AppendUint64(nil, uint64(b.Height())), b.Ref().String())
-	if !p.honest() {
+	if j.lapseReplaced(p, b.Height()); !p.honest() {
 		return
 	}
 	j.stable(p, b)
@@ -228,8 +236,16 @@ func (j *judge) culprits(p *process, who []pbft.ReplicaID) {
 
 // poisoned demands that wrong chunks come from traitors.
 func (j *judge) poisoned(p *process, from pbft.ReplicaID) {
-	if p.honest() && j.s.replicas[from].honest() {
+	// One that lapsed may have served a snapshot of its wrong state, before it knew.
+	if p.honest() && j.s.replicas[from].honest() && j.s.replicas[from].lapses == 0 {
 		j.s.violate(Framing, "replica %d gets a wrong chunk from honest replica %d", p.id, from)
+	}
+}
+
+// lied demands that parts of a state that cannot be true come from traitors.
+func (j *judge) lied(p *process, from pbft.ReplicaID, why error) {
+	if (p.honest() || p.differs) && j.s.replicas[from].honest() {
+		j.s.violate(Framing, "replica %d takes honest replica %d for a liar about a part of the state: %v", p.id, from, why)
 	}
 }
 
@@ -244,17 +260,22 @@ func (j *judge) refused(p *process, from pbft.ReplicaID, m pbft.Message, why pbf
 func (j *judge) sent(p *process, m pbft.Message) {
 	j.watch.learn(m)
 	if p.honest() || p.differs {
-		// Whatever its state is, it never contradicts itself.
+		// Whatever its state is, it never contradicts itself, and its votes count still when
+		// that is right again.
 		j.durable(p, m)
 		j.watch.sent(p.id, m)
+		j.certs.signs(p.id, m)
+		j.opens.signs(p, m)
+		j.promises(p, m)
 	}
-	if !p.honest() {
-		return
+	if p.honest() {
+		j.certs.uses(p, m)
+		j.window(p, m)
 	}
-	j.certs.signs(p.id, m)
-	j.certs.uses(p, m)
-	j.opens.signs(p, m)
-	j.window(p, m)
+}
+
+// promises notes what a replica may not go back from.
+func (j *judge) promises(p *process, m pbft.Message) {
 	l := &j.lives[p.id]
 	switch m := m.(type) {
 	case *pbft.Vote:

@@ -33,6 +33,13 @@ func (s *Simulation) promise(healed []pbft.ReplicaID) time.Duration {
 	}
 	transfer := time.Duration(silent+1)*ticks(2*transferDeadline) + time.Duration(s.chunks())*(2*step+21*o.Disk/4)
 
+	if s.replicas[0].parted {
+		// Before the chunks that only a state without parts needs: each level of the tree is
+		// asked for once more for each peer that keeps silent, or is late, and in the end
+		// nobody may have the parts any more.
+		transfer += time.Duration(silent+1)*ticks(2*statePatience) + treeLevels*(2*step+21*o.Disk/4+apply)
+	}
+
 	total := ticks(t.Status) + 2*step + fetch + transfer + s.opening(healed)
 	// One more view may be left because its primary seemed to idle, on links and disks
 	// that are slow: not again before a rotation of views has passed (pbft/slow.go).
@@ -105,8 +112,16 @@ func (s *Simulation) opening(healed []pbft.ReplicaID) time.Duration {
 	return total
 }
 
-// transferDeadline is how long an answer of a state transfer may take, in ticks.
-const transferDeadline = 50
+// How long an answer of a state transfer may take, in ticks: a chunk, and a part of an
+// application's state.
+const (
+	transferDeadline = 50
+	statePatience    = 160
+)
+
+// treeLevels is how deep the trees of the applications here are, at most, with values that
+// are asked for by themselves.
+const treeLevels = 6
 
 // timeout is R11.
 func (s *Simulation) timeout(k int) time.Duration {

@@ -21,6 +21,7 @@ type member struct {
 	traitor *Traitor // from its first start on
 	up      *process // nil while it is down
 	paused  bool
+	parted  bool // its application's state has parts
 	armed   crashPoint
 	lives   int
 
@@ -44,6 +45,11 @@ type member struct {
 	// failing: the application has panicked on command. differs: its state is not
 	// everybody's. found: it has stopped for that.
 	panics, failing, differs, found bool
+	// lapse is how far its application is with being wrong once, lapsedAt the block with
+	// which it was, lapses how often.
+	lapse    lapse
+	lapsedAt pbft.Height
+	lapses   int
 	// sufferings are the faults that go on, for the chronicle.
 	sufferings [numAspects][]*ongoing
 }
@@ -75,6 +81,7 @@ func (m *member) boot() {
 	p.ticks = p.timePasses
 	p.keys = pbft.Keys{Self: m.id, Signing: s.sym.Client(memberKeys + uint64(m.id)), Votes: s.sym.Signer(m.id), Checkpoints: s.sym.Signer(m.id)}
 	cfg := p.configure()
+	_, m.parted = cfg.Machine.(statemachine.PartedState)
 	m.corrupt(p, cfg.Core, cfg.Verifier)
 	sim, err := replica.NewSim(cfg)
 	if err != nil {
@@ -127,7 +134,7 @@ func (p *process) configure() replica.SimConfig {
 		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,
 		Keys: p.keys, Limits: limits(), Machine: p.command(s.machine()),
 		Store: p.disk, Snapshots: p.disk.snapshots, Voter: p.disk.fresh,
-		Transfer: replica.TransferConfig{Deadline: transferDeadline, Pause: 20}, ReceiptRetain: int64(o.Retain),
+		Transfer: replica.TransferConfig{Deadline: transferDeadline, Pause: 20}, StatePatience: statePatience, ReceiptRetain: int64(o.Retain),
 		Executed: p.executed, Alarm: p.alarm, Healed: p.healed,
 		Evidence: func(e *pbft.Evidence) {
 			s.sometimes(seenEvidence)
@@ -145,7 +152,13 @@ func (m *member) excused(err error) bool {
 		m.disk.failing && errors.Is(err, m.disk.failure) ||
 		m.failing && errors.Is(err, statemachine.ErrApplicationPanic) ||
 		m.rotten && errors.Is(err, replica.ErrCorrupt) ||
-		m.differs && differing(err)
+		m.stopsFor(err)
+}
+
+// stopsFor tells whether an error is what a replica may stop for whose application is not
+// deterministic. One that was wrong once does not stop: it can be healed.
+func (m *member) stopsFor(err error) bool {
+	return m.differs && m.lapse == noLapse && differing(err)
 }
 
 // goesOn looks at a replica that did not stop. It must not outlive an error of its
@@ -170,7 +183,7 @@ func (m *member) failed(err error) {
 		m.s.violate(Health, "replica %d stops: %v", m.id, err)
 		return
 	}
-	m.found = m.found || m.differs && differing(err)
+	m.found = m.found || m.stopsFor(err)
 	m.s.note("stopped", fmt.Sprintf("replica %d: %v", m.id, err))
 	m.s.stoppedFor(err)
 	m.crash()
@@ -185,7 +198,7 @@ func (m *member) refuses(err error) {
 		s.violate(Health, "replica %d cannot start from its disk: %v", m.id, err)
 		return
 	}
-	m.found = m.found || m.differs && differing(err)
+	m.found = m.found || m.stopsFor(err)
 	s.note("no start", fmt.Sprintf("replica %d: %v", m.id, err))
 	s.stoppedFor(err)
 	failing := m.disk.failing

@@ -37,6 +37,11 @@ type Options struct {
 	// key-value store, or what Machine makes.
 	Application string
 
+	// Stored has the key-value store keep its state in statemachine/store, as large
+	// applications do, so that what a replica lacks is transferred part by part. It says
+	// nothing of another application.
+	Stored bool
+
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
 	// whether their results are linearizable is not judged: the history has their bytes
@@ -178,6 +183,8 @@ func (s *Simulation) machine() statemachine.StateMachine {
 		return s.world.Machine()
 	case s.opts.Machine != nil:
 		return s.opts.Machine()
+	case s.opts.Stored:
+		return newStored()
 	}
 	return kv.New(kv.DefaultLimits())
 }

@@ -80,6 +80,13 @@ var knownBugs = []KnownBug{
 	{"relab/hotstuff #24", "a deadlock on a parent that is missing", gh + "relab/hotstuff/issues/24"},
 	{"Neo #792", "commit locks in two views", gh + "neo-project/neo-modules/issues/792"},
 
+	// Of states that are synchronised by the nodes of their tree.
+	{"go-ethereum CVE-2021-41173", "a crafted request for nodes of the state crashes whoever serves them", gh + "ethereum/go-ethereum/security/advisories/GHSA-59hh-656j-3p7v"},
+	{"go-ethereum #25865", "healing the state never ends", gh + "ethereum/go-ethereum/issues/25865"},
+	{"go-ethereum #28587", "a synchronised state has nodes that are not its own", gh + "ethereum/go-ethereum/issues/28587"},
+	{"grovedb #695", "malformed chunks of a state count as received", gh + "dashpay/grovedb/issues/695"},
+	{"polkadot-sdk #12945", "an empty answer makes state sync panic", gh + "paritytech/polkadot-sdk/issues/12945"},
+
 	// The track record of etcd's robustness tests; #20221 has two rows.
 	{"etcd #13766", "inconsistent revision after a crash under load", gh + "etcd-io/etcd/issues/13766"},
 	{"etcd #14370", "a single node loses a write in a crash", gh + "etcd-io/etcd/issues/14370"},

@@ -114,6 +114,11 @@ func (s *Simulation) Run() *Report {
 		}()
 		s.run()
 	}()
+	for _, m := range s.replicas {
+		if m.up != nil {
+			m.up.sim.Close()
+		}
+	}
 	if s.opts.AboveBound {
 		s.judge.account()
 	}
@@ -170,6 +175,7 @@ func (s *Simulation) run() {
 		return
 	}
 	s.foundOut(bound)
+	s.lapsesHeal(bound)
 	s.votesAgain(healed)
 }
 

@@ -113,7 +113,7 @@ func TestEachFault(t *testing.T) {
 		"wrong read": func(f *Faults) { f.Misread = often }, "clock jump": func(f *Faults) { f.Clock = often },
 		"clock rate": func(f *Faults) { f.Rate = often }, "frozen clock": func(f *Faults) { f.Freeze = often },
 		"application panics": func(f *Faults) { f.Panic = often }, "application lags": func(f *Faults) { f.Lag = often },
-		"application differs": func(f *Faults) { f.Differ = often }, "wrong hints": func(f *Faults) { f.Hints = often },
+		"application differs": func(f *Faults) { f.Differ = often }, "application is wrong once": func(f *Faults) { f.Lapse = often }, "wrong hints": func(f *Faults) { f.Hints = often },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(2) {
@@ -129,7 +129,7 @@ func TestEachFault(t *testing.T) {
 	}
 	s, err := NewSimulation(calm())
 	require.NoError(t, err)
-	require.Len(t, s.kinds(), 26, "and no other is without a test")
+	require.Len(t, s.kinds(), 27, "and no other is without a test")
 }
 
 // A promise is kept under each of the conditions, with a traitor and without.

@@ -35,6 +35,11 @@ var strategies = []Strategy{
 	{"halfdark", "P06", "leaves others in the dark after every checkpoint", newHalfDark},
 	{"poison", "B22 T02 T09 P17", "serves wrong chunks, manifests and blocks", newPoison},
 	{"trickle", "B22 T06", "serves too slowly to be of use, and never the end", newTrickle},
+	{"falseparts", "B22 T02 T09", "serves parts of a state that are spoiled, cut off, too long or of other keys", newFalseParts},
+	{"staleparts", "B22 T08", "serves parts of the state of another height", newStaleParts},
+	{"noparts", "B22 T12", "serves a few parts of a state, and then none, or says that it has none", newNoParts},
+	{"lateparts", "B22 T06", "serves the parts of a state just before the time is over", newLateParts},
+	{"frameparts", "A1 T03", "answers for others who are asked for parts of a state, with what is false", newFrameParts},
 	{"heightliar", "T04", "promises blocks and snapshots that it does not have", newHeightLiar},
 	{"lie", "B23 K14", "tells clients what is not so", newLie},
 	{"flood", "B24 C17 C18 C19", "sends much of what costs others something", newFlood},
@@ -51,6 +56,16 @@ var strategies = []Strategy{
 	{"fork", "B4 B5 C20", "a coalition that runs a chain for each side", newFork},
 	{"turncoat", "P19", "changes its strategy every few seconds, and is honest in between", newTurncoat},
 	{"rogue", "B10 B11", "makes messages of every kind by their grammar, and follows no protocol", newRogue},
+}
+
+// aboutParts tells whether a strategy has something to do only where states are
+// transferred in parts.
+func aboutParts(strategy string) bool {
+	switch strategy {
+	case "falseparts", "staleparts", "noparts", "lateparts", "frameparts":
+		return true
+	}
+	return false
 }
 
 // drawStrategies draws what traitors play: half of the time all the same, so that

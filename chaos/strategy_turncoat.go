@@ -21,7 +21,7 @@ type turncoat struct {
 // not among them.
 var turns = []func(*Puppet) Adversary{
 	newChameleon, newAloof, newRelapse, newEquivocate, newDoubleVote, newReplay, newCrossContext, newOffByOne, newSwap, newBadShare, newHide,
-	newForge, newWrongBase, newTwoNewViews, newHuge, newSlow, newStarve, newHalfDark, newPoison, newLie, newWrongCheckpoint, newDuplicates, newHole, newFork,
+	newForge, newWrongBase, newTwoNewViews, newHuge, newSlow, newStarve, newHalfDark, newPoison, newFalseParts, newStaleParts, newNoParts, newLateParts, newFrameParts, newLie, newWrongCheckpoint, newDuplicates, newHole, newFork,
 }
 
 func newTurncoat(p *Puppet) Adversary {

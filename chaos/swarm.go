@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/parley-bft/parley/pbft"
@@ -57,6 +58,10 @@ func Swarm(seed uint64) Options {
 	o.BadClients = drawBadClients(rng)
 	if rng.IntN(3) == 0 {
 		o.Faults.Hints = time.Second
+	}
+	o.Stored = rng.IntN(3) == 0 || slices.ContainsFunc(o.Strategies, aboutParts)
+	if rng.IntN(4) == 0 {
+		o.Faults.Lapse = time.Second + time.Duration(rng.Int64N(int64(3*time.Second)))
 	}
 	return o
 }

@@ -40,7 +40,7 @@ func (s *second) start() {
 	life := s.life
 	sim, err := replica.NewSim(replica.SimConfig{
 		Core: core, Verifier: s.Verifier, Keys: s.Keys, Limits: s.Limits, Machine: s.Machine(), Store: s.store, Snapshots: s.snapshots,
-		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, Voter: true,
+		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, WholeStates: true, Voter: true,
 		Hooks: replica.SimHooks{Transmit: func(to pbft.ReplicaID, m pbft.Message) {
 			if life != s.life {
 				return

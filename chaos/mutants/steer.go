@@ -108,6 +108,9 @@ var steering = map[int]func(*chaos.Options){
 	34: with(four, cuts),
 	35: playing("equivocate"),
 	36: four,
+	38: with(playing("falseparts"), inParts),
+	39: with(faulty(func(f *chaos.Faults) { f.Wipe = time.Second }), inParts),
+	40: with(playing("frameparts"), inParts),
 }
 
 // scenarios are for rules that ideal signatures hide.
