@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -95,16 +97,77 @@ func TestStateOnDisk(t *testing.T) {
 		require.Equal(t, "1", database(t, dir, i), "there was never a whole snapshot to be loaded")
 	}
 
-	// A state that cannot be read is said to be one, with what to do.
+	// A state that does not open is said to be damaged, and made anew by the next start.
 	p.stop(3)
 	require.NoError(t, os.WriteFile(filepath.Join(stateDir(dir, 3), "CURRENT"), []byte("x"), 0o600))
-	refusedAfterLog(t, []string{"start", "--dir", replicaDir(dir, 3)}, stateDir(dir, 3), "damaged", "parley doctor --heal "+filepath.Join(replicaDir(dir, 3), dataDirName))
 	o := parley(t, "doctor", "--data", replicaDir(dir, 3))
 	require.Equal(t, exitInvalid, o.code)
 	require.Contains(t, o.out, "parley doctor --heal "+filepath.Join(replicaDir(dir, 3), dataDirName))
-	must(t, "doctor", "--heal", replicaDir(dir, 3))
 	p.start(3)
 	check(3)
+	require.Eventually(t, func() bool {
+		o = parley(t, "doctor", "--dir", dir)
+		return o.code == exitOK && strings.Contains(o.out, "DAMAGED ON THE DISK") && strings.Contains(o.out, "  healed ")
+	}, 30*time.Second, 100*time.Millisecond, "%s", o.out)
+}
+
+// A value that is changed beneath everything on the disk of one of four processes is found by a
+// scrub, under load, and made good; 'parley doctor' says which.
+func TestDoctorOfARealCluster(t *testing.T) {
+	t.Parallel()
+	dir := makeCluster(t, 4, "--app", "kv-store", "--checkpoint-every", "8")
+	p := startProcesses(t, dir, 4)
+	must(t, "put", "--dir", dir, "victim", "the right value")
+	for n := range 20 {
+		must(t, "put", "--dir", dir, fmt.Sprint("key", n), "x")
+	}
+	awaitStatus(t, dir, func(s *clusterState) bool {
+		return s.Replicas[2].Says != nil && s.Replicas[2].Says.Snapshot > 8
+	})
+	p.stop(2)
+	changeValue(t, stateDir(dir, 2), "the right value", "the wrong value")
+	config := replicaConfigPath(replicaDir(dir, 2))
+	b, err := os.ReadFile(config)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(config, []byte(strings.Replace(string(b), "{", `{"scrubEvery": "2s",`, 1)), 0o600))
+	p.start(2)
+	var o outcome
+	n := 0
+	require.Eventually(t, func() bool {
+		n++
+		must(t, "put", "--dir", dir, "load", fmt.Sprint(n))
+		o = parley(t, "doctor", "--dir", dir)
+		return o.code == exitOK && strings.Contains(o.out, "  healed ")
+	}, 60*time.Second, 50*time.Millisecond, "%s", o.out)
+	for _, says := range []string{
+		"DIFFERS storage", "DAMAGED ON THE DISK: a scrub of the state", "victim (damaged: no operation wrote this)",
+		"there ", "REPAIRED from checkpoint", "1 of them damaged", "replica-2: scrubbed ",
+	} {
+		require.Contains(t, o.out, says)
+	}
+	require.Equal(t, "the right value\n", must(t, "get", "--dir", dir, "--replica", "2", "victim"))
+}
+
+// changeValue replaces a value in the database of a store that is closed.
+func changeValue(t *testing.T, dir, from, to string) {
+	t.Helper()
+	folders, err := filepath.Glob(filepath.Join(dir, "*", "*", "CURRENT"))
+	require.NoError(t, err)
+	require.Len(t, folders, 1)
+	db, err := pebble.Open(filepath.Dir(folders[0]), &pebble.Options{})
+	require.NoError(t, err)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte("l"), UpperBound: []byte("m")})
+	require.NoError(t, err)
+	changed := 0
+	for it.First(); it.Valid(); it.Next() {
+		if v := string(it.Value()); strings.HasSuffix(v, from) {
+			changed++
+			require.NoError(t, db.Set(bytes.Clone(it.Key()), []byte(strings.TrimSuffix(v, from)+to), pebble.Sync))
+		}
+	}
+	require.NoError(t, it.Close())
+	require.Equal(t, 1, changed)
+	require.NoError(t, db.Close())
 }
 
 // What replica.json and the flags say of the state is for applications that have one
