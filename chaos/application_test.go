@@ -34,7 +34,7 @@ func TestApplications(t *testing.T) {
 // One seed is one run with every application.
 func TestApplicationsRepeat(t *testing.T) {
 	for _, a := range Applications() {
-		o := Swarm(3)
+		o := Swarm(5)
 		o.Application, o.Storm = a.Name, 3*time.Second
 		first := Run(o)
 		require.NoError(t, first.Err())
