@@ -58,6 +58,12 @@ func (j *judge) lapseOver(p *process) {
 		return
 	}
 	stated := false
+	every := j.s.opts.CheckpointEvery
+	next := max(p.lapsedAt, p.node.Core().SnapshotHeight()+1)
+	next += (every - next%every) % every // the next snapshot, which is stated when it is written
+	if p.executor.Position().Height >= uint64(next) && !slices.ContainsFunc(j.differ.own[p], func(s pbft.CheckpointStatement) bool { return s.Height >= next && p.isSnapshot(s.Height) }) {
+		return
+	}
 	for _, own := range j.differ.own[p] {
 		if own.Height < p.lapsedAt || own.Height <= p.node.Core().SnapshotHeight() {
 			continue
