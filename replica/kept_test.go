@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
 )
 
 // The snapshots of an application that keeps their states are short, however large the
@@ -60,4 +62,39 @@ func TestSnapshotsThatNameStates(t *testing.T) {
 	v, _, err := c.servers[2].Query(c.context(), []byte("large-29"))
 	require.NoError(t, err)
 	require.Equal(t, large+"29", string(v))
+}
+
+// A replica that has lost its state executes the log again past snapshots that it still has
+// the files of: what those name is durable and kept before it says anything of them.
+func TestReplayPastSnapshotsThatNameStates(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	for n := range 18 {
+		c.submit(n%4, fmt.Sprint("put n ", n))
+	}
+	c.eventually("a snapshot", func() bool { return len(c.snapshotFiles(2)) > 0 })
+	require.LessOrEqual(t, c.servers[2].Status().Oldest, pbft.Height(1), "the log is whole")
+	c.stop(2)
+	_, err := DiscardState(c.folder(2))
+	require.NoError(t, err)
+	files := c.snapshotFiles(2)
+	c.start(2)
+	s := c.servers[2].runner.parts.app.(storeMachine).Store()
+	require.GreaterOrEqual(t, s.Durable(), uint64(files[len(files)-1]), "files %v", files)
+	c.inService(2)
+}
+
+// snapshotFiles are the heights above 0 of the snapshots of a replica, ascending.
+func (c *sickCluster) snapshotFiles(i int) (heights []pbft.Height) {
+	files, err := filepath.Glob(filepath.Join(c.folder(i), "snapshots", "*.snapshot"))
+	require.NoError(c.t, err)
+	for _, f := range files {
+		var h pbft.Height
+		_, err := fmt.Sscanf(filepath.Base(f), "%d.snapshot", &h)
+		require.NoError(c.t, err)
+		if h > 0 {
+			heights = append(heights, h)
+		}
+	}
+	return heights
 }

@@ -390,8 +390,9 @@ func replay(r *runner, to pbft.Height, done func(*pbft.Block, *statemachine.Exec
 		}
 		var root pbft.Digest
 		if r.isSnapshot(h) {
-			// One that was written before the crash need not be written again.
-			if root, ok = r.folder.root(h); !ok {
+			// One that was written before the crash need not be written again, unless it only
+			// names its state: the application may have gone back below that since.
+			if root, ok = r.folder.root(h); !ok || r.parts.keeper != nil {
 				snap, err := r.exec.Snapshot()
 				if err != nil {
 					return n, err

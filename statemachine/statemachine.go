@@ -68,7 +68,8 @@ type StateMachine interface {
 // the state alone, not of the way it came about or of the replica: replicas
 // compare and exchange them chunk by chunk.
 //
-// The snapshot of a [SnapshotKeeper] may name its state instead of holding it.
+// The snapshot of a [SnapshotKeeper] may name its state, by digest and height, instead of
+// holding it.
 //
 // WriteTo is called at most once, possibly on another goroutine while Apply goes
 // on, then Close; Close without WriteTo is legal and releases what is held.

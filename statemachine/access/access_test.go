@@ -315,7 +315,7 @@ func TestEveryWayToReadIsKnown(t *testing.T) {
 	// The parts of the state, as other replicas see them, are no client's to ask for.
 	forReplicas := []string{"CompareState", "Rerun", "ServeState", "SyncState"}
 	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(forReplicas, name) })
-	require.Equal(t, []string{"Apply", "Close", "Digest", "KeepsSnapshots", "Query", "QueryAt", "ReleaseSnapshots", "Restore", "Restored", "Retain", "Snapshot", "Store"}, names)
+	require.Equal(t, []string{"Apply", "Close", "Digest", "KeepsSnapshots", "MendState", "OnDamage", "Query", "QueryAt", "ReleaseSnapshots", "Restore", "Restored", "Retain", "ScrubState", "Snapshot", "Store"}, names)
 }
 
 // A refusal is counted, and changes nothing else.

@@ -16,15 +16,19 @@ func restore(m, other statemachine.StateMachine, height int, r io.Reader) error 
 	if !errors.Is(err, statemachine.ErrStateElsewhere) {
 		return err
 	}
-	source, here := m.(statemachine.SnapshotKeeper)
-	target, there := other.(statemachine.SnapshotKeeper)
-	if !here || !there || !source.KeepsSnapshots() || !target.KeepsSnapshots() {
+	if !keeps(m) || !keeps(other) {
 		return fmt.Errorf("%w, but the machine does not say that it keeps states (statemachine.SnapshotKeeper)", err)
 	}
-	_, err = target.SyncState(context.Background(), statemachine.StateTarget{
-		Height: uint64(height), Digest: m.Digest(), Peers: []statemachine.StatePeer{servant{source}},
+	_, err = other.(statemachine.PartedState).SyncState(context.Background(), statemachine.StateTarget{
+		Height: uint64(height), Digest: m.Digest(), Peers: []statemachine.StatePeer{servant{m.(statemachine.PartedState)}},
 	})
 	return err
+}
+
+// keeps tells whether a machine's snapshots only name states.
+func keeps(m statemachine.StateMachine) bool {
+	k, ok := m.(statemachine.SnapshotKeeper)
+	return ok && k.KeepsSnapshots()
 }
 
 // servant is a machine as a peer.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"sync"
 )
 
@@ -124,6 +125,9 @@ func (s *Store) SetHeight(height uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.begun && (!s.returned || height <= s.last) {
+		if s.returned && height < s.last {
+			_ = s.fail("set the height", fmt.Errorf("the restored state is that of height %d here, and was to be that of %d", s.last, height))
+		}
 		s.returned = false
 		return
 	}

@@ -131,3 +131,68 @@ func TestKeptSnapshotMalformed(t *testing.T) {
 	require.NoError(t, m.Restore(bytes.NewReader(good)))
 	require.NoError(t, m.store.Close())
 }
+
+// The state may be the same at a later height, at which the blocks that follow a snapshot
+// would not follow.
+func TestKeptSnapshotOfAStateThatStays(t *testing.T) {
+	c := onDisk(100, vfs.NewMem())
+	m, _ := newToy(t, c)
+	put := func(h uint64, ops ...string) {
+		b := statemachine.Block{Height: h}
+		for _, op := range ops {
+			b.Ops = append(b.Ops, statemachine.Op{Data: []byte(op)})
+		}
+		m.Apply(b)
+		m.Digest()
+	}
+	for h := uint64(1); h < 5; h++ {
+		put(h)
+	}
+	put(5, "sa1")
+	put(6)
+	snap := machineSnapshot(t, m)
+	digest := m.Digest()
+	for h := uint64(7); h < 20; h++ {
+		put(h) // nothing changes
+	}
+	require.Equal(t, digest, m.Digest())
+	require.NoError(t, m.store.Close())
+	m, _ = newToy(t, c)
+	require.NoError(t, m.Restore(bytes.NewReader(snap)))
+	m.Restored(6)
+	_, last := m.store.Heights()
+	require.Equal(t, uint64(6), last)
+	put(7, "sb1")
+	require.NoError(t, m.store.Close())
+}
+
+// Back to the state before the first block: as a new process has it, whatever the store has.
+func TestKeptSnapshotOfTheBeginning(t *testing.T) {
+	for name, handler := range map[string]Handler{"with a founder": new(toy), "without": plain{new(toy)}} {
+		s := open(t, onDisk(100, vfs.NewMem()))
+		m, err := NewMachine(s, handler)
+		require.NoError(t, err)
+		snap, digest := machineSnapshot(t, m), m.Digest()
+		for range 2 {
+			for h := uint64(1); h < 4; h++ {
+				var ops []statemachine.Op
+				if h == 3 {
+					ops = append(ops, statemachine.Op{Data: []byte("sa1")})
+				}
+				m.Apply(statemachine.Block{Height: h, Ops: ops})
+				m.Digest()
+			}
+			require.NotEqual(t, digest, m.Digest(), name)
+			require.NoError(t, m.Restore(bytes.NewReader(snap)), name)
+			m.Restored(0)
+			require.Equal(t, digest, m.Digest(), name)
+		}
+		other := bytes.Clone(snap)
+		other[len(other)-1] ^= 1
+		require.ErrorIs(t, m.Restore(bytes.NewReader(other)), ErrSnapshot, name)
+		require.NoError(t, s.Close())
+	}
+}
+
+// plain is a handler without a founder.
+type plain struct{ Handler }

@@ -181,7 +181,11 @@ func (m *Machine) Snapshot() (statemachine.Snapshot, error) {
 // machine has that state, and must be given another. The error wraps
 // [statemachine.ErrStateElsewhere] if r names a state that the store does not have.
 func (m *Machine) Restore(r io.Reader) error {
-	if err := m.store.Restore(r); err != nil {
+	var first *beginningError
+	switch err := m.store.Restore(r); {
+	case errors.As(err, &first):
+		return m.restoreBeginning(first.digest)
+	case err != nil:
 		return err
 	}
 	m.stale.Store(false)

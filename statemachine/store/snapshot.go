@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/parley-bft/parley/crypto"
@@ -104,6 +103,10 @@ func (s *Store) Restore(src io.Reader) error {
 	if r.Err() == nil && magic != snapshotMagic && magic != keptMagic {
 		r.Fail("it begins with %016x", magic)
 	}
+	var height uint64
+	if magic == keptMagic {
+		height = r.Uint64()
+	}
 	var digest crypto.Digest
 	r.Fixed(digest[:])
 	if magic == keptMagic {
@@ -113,17 +116,17 @@ func (s *Store) Restore(src io.Reader) error {
 		return snapshotError(r.Err())
 	}
 	s.block.reset()
+	if magic == keptMagic {
+		return s.restoreKept(height, digest)
+	}
 	// The lowest height: if the state was the same at several, SetHeight may have to go up.
 	for _, t := range s.tree.seals {
-		if t.height >= s.oldest.Load() && proof.StateDigest(rootOf(t.root)) == digest && s.begun && !s.incomplete {
+		if s.cfg.Dir != "" && s.has(&t, digest) { // in memory loading costs as much
 			if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
 				return err
 			}
 			return s.rollback(t)
 		}
-	}
-	if magic == keptMagic {
-		return fmt.Errorf("%w: its digest is %v", statemachine.ErrStateElsewhere, digest)
 	}
 	l, err := newLoader(s)
 	if err != nil {
@@ -136,6 +139,11 @@ func (s *Store) Restore(src io.Reader) error {
 		return errors.Join(snapshotError(err), l.abandon())
 	}
 	return l.adopt()
+}
+
+// has tells whether a height can be returned to, and has this digest.
+func (s *Store) has(t *seal, digest crypto.Digest) bool {
+	return t.height >= s.oldest.Load() && proof.StateDigest(rootOf(t.root)) == digest && s.begun && !s.incomplete
 }
 
 // read loads a snapshot that must turn out to have a digest.
