@@ -72,7 +72,19 @@ func (d *doctor) examineSplit(s *pbft.Split) {
 		x.run()
 	}
 	x.log()
-	d.change(func(cases []DoctorCase) []DoctorCase { return append(slices.Clone(cases), c) })
+	d.splitCase(c)
+}
+
+// splitCase adds the case of a split. If it was over before that took its time, certifiedAgain
+// has found no case to end: it looks after the split is over, so one of the two sees the other.
+func (d *doctor) splitCase(c DoctorCase) {
+	d.change(func(cases []DoctorCase) []DoctorCase {
+		if d.s.runner.split.Load() == 0 {
+			now := d.s.cfg.Now()
+			c.Healed = &now
+		}
+		return append(slices.Clone(cases), c)
+	})
 }
 
 type examination struct {

@@ -249,6 +249,25 @@ func TestDoctorNobodyAgrees(t *testing.T) {
 	}
 }
 
+// The case of a split that was over before the replica had found out what differs is over.
+func TestDoctorSplitIsOverMeanwhile(t *testing.T) {
+	c := newSickCluster(t, true)
+	c.startAll()
+	s := c.servers[0]
+	split := DoctorCase{Height: 3, Sides: []DoctorSide{{Replicas: []string{"somebody"}}}}
+	s.doctor.splitCase(split)
+	s.runner.split.Store(3)
+	s.doctor.splitCase(split)
+	cases := s.Doctor().Cases
+	require.Len(t, cases, 2)
+	require.NotNil(t, cases[0].Healed)
+	require.Nil(t, cases[1].Healed)
+	_, err := s.runner.splitOver(3)
+	require.NoError(t, err)
+	s.doctor.certifiedAgain(s.cfg.Now())
+	require.NotNil(t, s.Doctor().Cases[1].Healed)
+}
+
 // A replica that is restarted while its state is wrong does not begin with it.
 func TestDoctorRestart(t *testing.T) {
 	c := newSickCluster(t, true)

@@ -56,6 +56,7 @@ type runner struct {
 	damage   damage
 	parts    parts
 	split    atomic.Uint64 // the checkpoint of a pbft.Split that is not over, 0 if there is none
+	splits   splits
 }
 
 // runnerJob is blocks to execute, a state to install, or what an alarm with a

@@ -173,6 +173,15 @@ func storedSnapshot(store Store) (*pbft.Bundle, error) {
 	return pbft.DecodeRecordBundle(v)
 }
 
+// storedStable is the last stable checkpoint, nil if there is none.
+func storedStable(store Store) (*pbft.Bundle, error) {
+	v, err := store.Get(pbft.RecordKey{Kind: pbft.RecordStable})
+	if err != nil || v == nil {
+		return nil, err
+	}
+	return pbft.DecodeRecordBundle(v)
+}
+
 // snapshotAnswer tells a peer that is below the log where the snapshot is.
 func snapshotAnswer(store Store) (pbft.Message, error) {
 	b, err := storedSnapshot(store)

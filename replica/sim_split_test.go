@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -85,4 +86,46 @@ func TestSimNobodyAgrees(t *testing.T) {
 	})
 	require.Equal(t, c.apps[0].list(), c.apps[1].list())
 	require.Equal(t, []int{1, 1, 1, 1}, splits)
+}
+
+// A split that is over before it is noted is not noted, and one that was over at the end of a
+// process is none for the next.
+func TestSimSplitIsOverBeforeItIsNoted(t *testing.T) {
+	c := newSimCluster(t, 4, 29)
+	c.startAll()
+	c.put("agreed")
+	s := c.sims[0]
+	stable := func() pbft.Height { return s.Node().Core().Stable() }
+	c.until("a checkpoint", 100, func() bool { return stable() > 0 })
+	record := func() []byte {
+		v, err := c.disks[0].store.GetHost(HostKey{Kind: HostSplit})
+		require.NoError(t, err)
+		return v
+	}
+	examined := 0
+	s.runner.repair.examineSplit = func(*pbft.Split) { examined++ }
+	found := func(h pbft.Height) { require.NoError(t, s.runner.do(&runnerJob{split: &pbft.Split{Height: h}})) }
+	found(stable())
+	require.Zero(t, s.runner.split.Load())
+	require.Nil(t, record())
+	require.Zero(t, examined)
+
+	above := stable() + 1
+	found(above)
+	require.Equal(t, uint64(above), s.runner.split.Load())
+	require.NotNil(t, record())
+	require.Equal(t, 1, examined)
+	over, err := s.runner.splitOver(above)
+	require.NoError(t, err)
+	require.True(t, over)
+	require.Zero(t, s.runner.split.Load())
+	require.Nil(t, record())
+
+	// A crash between the certificate and the note that it is over.
+	noted := HostRecord{Key: HostKey{Kind: HostSplit}, Value: binary.BigEndian.AppendUint64(nil, uint64(stable()))}
+	require.NoError(t, c.disks[0].store.WriteHost([]HostRecord{noted}, true))
+	c.crash(0, false)
+	c.start(0)
+	require.Zero(t, c.sims[0].runner.split.Load())
+	require.Nil(t, record())
 }
