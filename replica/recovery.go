@@ -169,19 +169,19 @@ func forgetUnconfirmed(r *runner) error {
 
 // restoreLocal loads a snapshot of this replica's own. Only the proof that its bytes are
 // not those that were written is damage, for which it may be removed; that the state which
-// it names is not here is reported as damage, too. A disk that did
+// it names is not here is reported as damage, too, and that it was pruned this very moment. A disk that did
 // not answer may answer the next time, and an application that cannot take the right
 // bytes could not take those of an older snapshot or of a peer either: these end the
 // start.
 func restoreLocal(r *runner, h pbft.Height) (damage, err error) {
 	// Damage is to be found before the application is touched.
-	if err = r.folder.verify(h); err != nil && !errors.Is(err, snapshot.ErrCorrupt) {
+	if err = r.folder.verify(h); err != nil && !errors.Is(err, snapshot.ErrCorrupt) && !errors.Is(err, errPruned) {
 		return nil, storeFailure("read a snapshot (start again, or move it away if the disk can never read it)", r.folder.where(), err)
 	}
 	if err == nil {
 		err = r.folder.restore(h, r.exec)
 	}
-	if errors.Is(err, snapshot.ErrCorrupt) || errors.Is(err, statemachine.ErrStateElsewhere) {
+	if errors.Is(err, snapshot.ErrCorrupt) || errors.Is(err, errPruned) || errors.Is(err, statemachine.ErrStateElsewhere) {
 		return err, nil
 	}
 	var halt statemachine.Halt

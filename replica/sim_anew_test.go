@@ -2,11 +2,13 @@ package replica
 
 import (
 	"fmt"
+	"io/fs"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // youngSickSim is a sickSim in which no snapshot is certified for long.
@@ -52,6 +54,72 @@ func TestSimRepairFromTheBeginning(t *testing.T) {
 	}
 	require.Greater(t, crashes, 3)
 	require.Positive(t, healed)
+}
+
+// prunedKeeper prunes the beginning between two steps of whoever begins with it, as the
+// goroutine that prunes may.
+type prunedKeeper struct {
+	snapshotKeeper
+	t        *testing.T
+	folder   *snapshotFolder // has the beginning
+	verified bool            // it is pruned after it was verified, else before
+}
+
+func (k *prunedKeeper) pruneNow() { require.NoError(k.t, k.folder.prune(1)) }
+
+func (k *prunedKeeper) verify(h pbft.Height) error {
+	if !k.verified {
+		k.pruneNow()
+	}
+	return k.folder.verify(h)
+}
+
+func (k *prunedKeeper) restore(h pbft.Height, to *statemachine.Executor) error {
+	k.pruneNow()
+	return k.folder.restore(h, to)
+}
+
+// The beginning may be pruned while a replica is about to begin with it: it waits for the next
+// certified snapshot then, and does not end.
+func TestTheBeginningIsPrunedMeanwhile(t *testing.T) {
+	for _, verified := range []bool{false, true} {
+		c := newSimCluster(t, 4, 28)
+		c.startAll()
+		c.put("first")
+		r := c.sims[0].runner
+		folder, err := openSnapshots(t.TempDir(), 1<<10)
+		require.NoError(t, err)
+		t.Cleanup(folder.close)
+		snap, err := r.exec.Snapshot()
+		require.NoError(t, err)
+		_, err = folder.write(0, snap)
+		require.NoError(t, err)
+		require.NoError(t, snap.Close())
+		kept := r.folder
+		r.folder = &prunedKeeper{kept, t, folder, verified}
+		damage, err := restoreLocal(r, 0)
+		require.NoError(t, err)
+		require.ErrorIs(t, damage, errPruned)
+		require.ErrorIs(t, damage, fs.ErrNotExist)
+
+		// And the whole way: the beginning is seen, and is gone when it is to be read.
+		cannot := false
+		r.cannotBegin = func() { cannot = true }
+		require.NoError(t, r.beginAnew())
+		require.True(t, cannot)
+		require.Equal(t, c.apps[1].list(), c.apps[0].list(), "nothing was touched")
+	}
+}
+
+// Another snapshot that is missing is nothing that may be.
+func TestAMissingSnapshotIsAnError(t *testing.T) {
+	folder, err := openSnapshots(t.TempDir(), 1<<10)
+	require.NoError(t, err)
+	t.Cleanup(folder.close)
+	damage, err := restoreLocal(&runner{folder: folder}, 7)
+	require.NoError(t, damage)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorIs(t, err, ErrStore)
 }
 
 // A replica that cannot begin anew waits for the first certified snapshot.

@@ -82,9 +82,23 @@ func (s *snapshotFolder) newest(upTo pbft.Height) ([]pbft.Height, error) {
 	return heights, nil
 }
 
+// errPruned says that the state before the first block is not kept any more: a snapshot was
+// certified meanwhile, so nothing needs it.
+var errPruned = errors.New("the state before the first block is not kept any more, since a snapshot is certified")
+
+// stored opens a snapshot. The beginning may be pruned at any time, by another goroutine than
+// that which restores it.
+func (s *snapshotFolder) stored(h pbft.Height) (*snapshot.File, error) {
+	f, err := s.store.Open(uint64(h))
+	if beginning(h) && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", errPruned, err)
+	}
+	return f, err
+}
+
 // restore loads a snapshot into an executor. Every chunk is checked on the way.
 func (s *snapshotFolder) restore(h pbft.Height, to *statemachine.Executor) (err error) {
-	f, err := s.store.Open(uint64(h))
+	f, err := s.stored(h)
 	if err != nil {
 		return err
 	}
@@ -134,7 +148,7 @@ func (s *snapshotFolder) where() string { return s.dir }
 
 // verify reads a whole snapshot and checks every chunk.
 func (s *snapshotFolder) verify(h pbft.Height) (err error) {
-	f, err := s.store.Open(uint64(h))
+	f, err := s.stored(h)
 	if err != nil {
 		return err
 	}
