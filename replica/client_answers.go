@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-bft/parley/client/api"
+	"github.com/parley-bft/parley/crypto"
 )
 
 // Answers about the feed are large, and each checkpoint makes one for all who wait. So that
@@ -25,6 +26,14 @@ import (
 //     given to the connection, or the connection or the call has ended.
 //  3. A client that does not take its answer holds up others, so after a while its connection
 //     is closed, as that of a session is that is not read.
+//  4. No client has the room alone, or a few of them. One that has unread bytes comes after all
+//     that have none, and begins nothing while they are more than its share, or while another
+//     answer to it is being made. One that lost its connection comes after the others for as
+//     long again, and finds half of the room only.
+
+// answerShares is how many shares the room for answers has: one is as much as a client may have
+// unread when the next answer to it is begun.
+const answerShares = 32
 
 // answerTurns are the turns of all calls.
 type answerTurns struct {
@@ -35,63 +44,124 @@ type answerTurns struct {
 	mu      sync.Mutex
 	making  int
 	bytes   int
-	waiting []chan struct{} // first come, first served; closed when it is its turn
+	clients map[crypto.PublicKey]*answerShare // with answers, or without patience
+	waiting []*answerWait                     // in the order in which they came
 }
 
-// open tells whether an answer may be begun. mu is held.
-func (t *answerTurns) open() bool { return t.making < t.most && t.bytes < t.limit }
+// answerShare is what one client has of the turns.
+type answerShare struct {
+	making int
+	bytes  int
+	slow   int // answers that it did not take in time, for as long again
+}
+
+type answerWait struct {
+	client crypto.PublicKey
+	turn   chan struct{} // closed when it is its turn
+}
+
+// next is which of those who wait has its turn, -1 if nobody may begin now. mu is held.
+func (t *answerTurns) next() int {
+	if t.making >= t.most || t.bytes >= t.limit {
+		return -1
+	}
+	share, first := max(1, t.limit/answerShares), -1
+	for i, w := range t.waiting {
+		c := t.clients[w.client]
+		if c == nil {
+			return i
+		}
+		if first < 0 && c.making == 0 && c.bytes < share && (c.slow == 0 || t.bytes < t.limit/2) {
+			first = i
+		}
+	}
+	return first
+}
 
 // pass lets those begin for whom there is room. mu is held.
 func (t *answerTurns) pass() {
-	for len(t.waiting) > 0 && t.open() {
-		t.making++
-		close(t.waiting[0])
-		t.waiting = t.waiting[1:]
+	for i := t.next(); i >= 0; i = t.next() {
+		w := t.waiting[i]
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+		t.change(w.client, answerShare{making: 1})
+		close(w.turn)
+	}
+}
+
+// change adds to what a client has. mu is held.
+func (t *answerTurns) change(client crypto.PublicKey, by answerShare) {
+	t.making += by.making
+	t.bytes += by.bytes
+	c := t.clients[client]
+	if c == nil {
+		c = new(answerShare)
+		if t.clients == nil {
+			t.clients = make(map[crypto.PublicKey]*answerShare)
+		}
+		t.clients[client] = c
+	}
+	c.making += by.making
+	c.bytes += by.bytes
+	c.slow += by.slow
+	if *c == (answerShare{}) {
+		delete(t.clients, client)
 	}
 }
 
 // enter waits for a turn, and returns false if none came in time.
-func (t *answerTurns) enter(ctx context.Context) bool {
+func (t *answerTurns) enter(ctx context.Context, client crypto.PublicKey) bool {
+	w := &answerWait{client, make(chan struct{})}
 	t.mu.Lock()
-	if len(t.waiting) == 0 && t.open() {
-		t.making++
-		t.mu.Unlock()
-		return true
-	}
-	mine := make(chan struct{})
-	t.waiting = append(t.waiting, mine)
+	t.waiting = append(t.waiting, w)
+	t.pass()
 	t.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
 	select {
-	case <-mine:
+	case <-w.turn:
 		return true
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i := slices.Index(t.waiting, mine); i >= 0 {
+	if i := slices.Index(t.waiting, w); i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 		return false
 	}
 	return true // it came at the same moment
 }
 
-// made ends so many turns, and counts bytes of an answer that is made.
-func (t *answerTurns) made(turns, bytes int) {
+// now changes what a client has, and lets those begin for whom there is room then.
+func (t *answerTurns) now(client crypto.PublicKey, by answerShare) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.making -= turns
-	t.bytes += bytes
+	t.change(client, by)
 	t.pass()
+}
+
+// slow notes for a while that a client did not take an answer in time.
+func (t *answerTurns) slow(client crypto.PublicKey) {
+	t.now(client, answerShare{slow: 1})
+	time.AfterFunc(4*t.patience, func() { t.now(client, answerShare{slow: -1}) })
+}
+
+// unread is how many bytes a client has not taken yet.
+func (t *answerTurns) unread(client crypto.PublicKey) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[client]; c != nil {
+		return c.bytes
+	}
+	return 0
 }
 
 // answerTurn is that of one call. A nil one waits for nothing.
 type answerTurn struct {
-	turns *answerTurns
-	conn  io.Closer
-	slow  func() // counts a client that does not take its answer
-	mine  bool
+	turns  *answerTurns
+	client crypto.PublicKey
+	conn   io.Closer
+	slow   func() // counts a client that does not take its answer
+	mine   bool
 }
 
 type turnKey struct{}
@@ -107,11 +177,14 @@ func (t *answerTurn) begin(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
-	if t.mine = t.turns.enter(ctx); t.mine {
+	if t.mine = t.turns.enter(ctx, t.client); t.mine {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return status.FromContextError(err).Err()
+	}
+	if n := t.turns.unread(t.client); n > 0 {
+		return status.Errorf(codes.ResourceExhausted, "%d bytes of answers to you are unread; read them and try again", n)
 	}
 	return status.Error(codes.ResourceExhausted, "too many answers are on their way; try again")
 }
@@ -120,7 +193,7 @@ func (t *answerTurn) begin(ctx context.Context) error {
 func (t *answerTurn) end() {
 	if t != nil && t.mine {
 		t.mine = false
-		t.turns.made(1, 0)
+		t.turns.now(t.client, answerShare{making: -1})
 	}
 }
 
@@ -164,22 +237,29 @@ type leaving struct {
 // leaving counts an answer until it has left.
 func (t *answerTurn) leaving(bytes int) *leaving {
 	l := &leaving{turn: t, bytes: bytes}
-	turns := 0
+	by := answerShare{bytes: bytes}
 	if t.mine {
-		t.mine, turns = false, 1
+		t.mine, by.making = false, -1
 	}
-	t.turns.made(turns, bytes)
-	l.timer = time.AfterFunc(4*t.turns.patience, func() {
-		// gRPC forgets what waits in a connection that is gone, so that may be why.
-		t.slow()
-		_ = t.conn.Close()
-		l.left()
-	})
+	t.turns.now(t.client, by)
+	l.timer = time.AfterFunc(4*t.turns.patience, l.late)
 	return l
 }
 
+// late ends the connection of a client that does not take the answer.
+func (l *leaving) late() {
+	// gRPC forgets what waits in a connection that is gone, so that may be why.
+	t := l.turn
+	t.slow()
+	t.turns.slow(t.client)
+	_ = t.conn.Close()
+	l.left()
+}
+
 // left gives the bytes back.
-func (l *leaving) left() { l.once.Do(func() { l.turn.turns.made(0, -l.bytes) }) }
+func (l *leaving) left() {
+	l.once.Do(func() { l.turn.turns.now(l.turn.client, answerShare{bytes: -l.bytes}) })
+}
 
 // Get implements mem.BufferPool; it is not called.
 func (l *leaving) Get(length int) *[]byte { b := make([]byte, length); return &b }

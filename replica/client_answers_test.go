@@ -75,7 +75,8 @@ func TestWokenWatchesAreAnsweredAFewAtATime(t *testing.T) {
 	}
 	s := startClientServer(t, c, b, nil)
 	var group sync.WaitGroup
-	const clients, each = 4, 8
+	few := runtime.GOMAXPROCS(0)
+	clients, each := max(4, few), 8 // one answer is made for each client
 	for i := range clients {
 		p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(byte(1+i))))
 		for range each {
@@ -94,7 +95,6 @@ func TestWokenWatchesAreAnsweredAFewAtATime(t *testing.T) {
 	turns.eventually(t, idle) // whoever waits holds nothing
 	certified.Store(true)
 	close(news)
-	few := runtime.GOMAXPROCS(0)
 	turns.eventually(t, func(making, waiting, _ int) bool { return making == few && waiting == clients*each-few })
 	require.LessOrEqual(t, made.Load(), int64(few))
 	close(proceed)

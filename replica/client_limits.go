@@ -66,8 +66,9 @@ type ClientLimits struct {
 	Watches          int
 	WatchesPerClient int
 	// WatchBytes bounds the answers about the feed that are made and have not left the
-	// replica: while they are more, none is begun. A client that has not taken its answer
-	// after CallTimeout loses its connection.
+	// replica: while they are more, none is begun. None is begun for a client while more than a
+	// 32nd of that waits for it to read. A client that has not taken its answer after
+	// CallTimeout loses its connection.
 	WatchBytes int
 	// MaxQueryBytes bounds one query.
 	MaxQueryBytes int

@@ -256,7 +256,7 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 	if !ofFeed {
 		return handler(ctx, request)
 	}
-	turn := &answerTurn{turns: &s.service.answers, conn: auth.Conn, slow: func() { s.counters.slowReaders.Add(1) }}
+	turn := &answerTurn{turns: &s.service.answers, client: auth.Owner, conn: auth.Conn, slow: func() { s.counters.slowReaders.Add(1) }}
 	answer, err := handler(context.WithValue(ctx, turnKey{}, turn), request)
 	m, ok := answer.(proto.Message)
 	if err != nil || !ok {
