@@ -310,6 +310,22 @@ func (c *Core) TransferFailed(b *Bundle, out *Output) {
 	c.finish(out)
 }
 
+// Outlived tells whether the snapshot of a height is two behind, so that peers, which keep the
+// last two, discard it, and there is a later one for [Core.TransferUnserved] to go over to. How
+// far the others are a certified block shows: who does not execute hears of a checkpoint only
+// if it has its blocks, or is two behind.
+func (c *Core) Outlived(h Height) bool {
+	later := c.SnapshotHeight()
+	if c.offer != nil {
+		later = max(later, c.offer.Height())
+	}
+	others := later
+	if c.target != nil {
+		others = max(others, c.target.Height)
+	}
+	return later > h && others >= h+2*c.cfg.CheckpointEvery
+}
+
 // TransferUnserved reports that the snapshot of b, whose transfer is under way, seems to
 // be gone: too many peers say that they do not have it. If a later one is certified,
 // that is the one to get, be it only one interval later and although peers have all

@@ -236,6 +236,10 @@ func (h *nodeHost) Install(b *pbft.Bundle) {
 	})
 }
 
+func (h *nodeHost) InterruptInstall(height pbft.Height) {
+	h.runner.parts.superseding.supersede(height)
+}
+
 func (h *nodeHost) CloseTransfer(height pbft.Height) {
 	s := (*Server)(h)
 	s.transfers.put(func() {
@@ -253,7 +257,7 @@ func (s *Server) transferring(h pbft.Height) bool {
 
 // installed reports the end of an install, from the runner.
 func (s *Server) installed(b *pbft.Bundle, err error) {
-	if err != nil && !errors.Is(err, ErrWhole) {
+	if err != nil && !errors.Is(err, ErrWhole) && !errors.Is(err, ErrLater) { // of which the runner has told
 		s.logger.Error("the transferred snapshot is damaged, transferring it again", "checkpoint", b.Height(), "error", err)
 	}
 	s.post(func(n *Node) { n.Installed(b, err) })

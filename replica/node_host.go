@@ -83,6 +83,11 @@ type Host interface {
 	// Reports with [Node.Installed], or, if it stood still after an alarm with a
 	// Divergence, with [Node.Rebuilt].
 	Install(b *pbft.Bundle)
+	// InterruptInstall says that a later state is certified: an Install of this height that
+	// gets the application's state part by part ends as soon as hardly a peer gives any.
+	// It reports with [Node.Installed] and [ErrLater], or [ErrWhole] if nothing came; what came stays. It may come before Install has
+	// begun, which then ends at once, and when it has ended: then nothing comes of it.
+	InterruptInstall(height pbft.Height)
 	// CloseTransfer ends a transfer that is not wanted any more.
 	CloseTransfer(height pbft.Height)
 }

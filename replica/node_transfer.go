@@ -76,6 +76,8 @@ type transfer struct {
 	vain int // attempts after which the host said ErrLater
 	// whole: all chunks are wanted, though the host could do with the first.
 	whole bool
+	// superseding: the host was told to end the installation.
+	superseding bool
 	// partless is of how many snapshots in a row peers did not have the parts.
 	partless int
 }
@@ -111,11 +113,36 @@ func (t *transfer) want(b *pbft.Bundle) {
 	switch t.phase {
 	case transferInstalling, transferOpening, transferSaving:
 		t.next = b // the host is busy with the present one
+		if b.Height() > t.bundle.Height() {
+			t.supersede()
+		}
 		return
 	case transferManifest, transferChunks, transferPausing:
 		t.n.host.CloseTransfer(t.bundle.Height())
 	}
 	t.begin(b)
+}
+
+// supersede has the host end an installation that waits for peers when the cluster has gone
+// on to a later snapshot. Else a single peer can keep it for ever:
+//
+//  1. an installation by parts takes longer than honest peers keep the state, and they give
+//     nothing any more;
+//  2. a traitor still has it, and answers each request just in time with a few true parts, so
+//     there is always somebody who gives something;
+//  3. later snapshots are certified, and wait for the end of the installation, before which
+//     no block is executed.
+//
+// This does not take a transfer that gets on its progress, however short the intervals are. It
+// is asked for only two snapshots on, when peers discard the present one. The application ends
+// only if not more peers give anything than may be traitors; what it does by itself, such as a
+// scrub, it finishes and need not do again; and it keeps what came, which is most of the next
+// target. If nothing came at all, that counts as a snapshot whose parts peers do not have.
+func (t *transfer) supersede() {
+	if t.phase == transferInstalling && !t.superseding {
+		t.superseding = true
+		t.n.host.InterruptInstall(t.bundle.Height())
+	}
 }
 
 func (t *transfer) begin(b *pbft.Bundle) {
@@ -209,6 +236,14 @@ func (t *transfer) demand(total int) {
 }
 
 func (t *transfer) tick() {
+	if t.phase == transferInstalling {
+		// The core does not want a later one by itself while peers have the blocks above: those
+		// are of no use without the state.
+		if t.n.core.Outlived(t.bundle.Height()) {
+			t.supersede()
+		}
+		return
+	}
 	if t.phase == transferPausing {
 		if t.wait--; t.wait <= 0 {
 			t.open()
@@ -376,8 +411,8 @@ var ErrWhole = errors.New("the whole snapshot is wanted")
 var errNoParts = fmt.Errorf("peers do not have the state in parts: %w", ErrWhole)
 
 // ErrLater, in [Node.Installed], says that no peer has the application's state at the
-// moment: it is tried again after a pause, or with a later snapshot as soon as one is
-// certified.
+// moment, or that [Host.InterruptInstall] ended the installation: it is tried again after a
+// pause, or with a later snapshot as soon as one is certified.
 var ErrLater = errors.New("the state cannot be had at the moment")
 
 // maxVain is how often the pause after an ErrLater doubles at most.

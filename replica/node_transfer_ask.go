@@ -31,7 +31,7 @@ func (t *transfer) askMore() {
 			t.ask(p, i, &pbft.GetChunk{Height: t.bundle.Height(), Index: i})
 		}
 		if t.got == t.total {
-			t.phase = transferInstalling
+			t.phase, t.superseding = transferInstalling, false
 			t.n.host.Install(t.bundle)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/snapshot"
 )
 
 // partedJournal is a journal whose state is had in parts; the runner's sync says how.
@@ -34,10 +35,13 @@ func (partedJournal) Rerun(context.Context, statemachine.Block, [][]byte) ([]sta
 type prefixFiles struct {
 	data []byte
 	root pbft.Digest
+	// whole: all chunks are here, and finished is what comes of making them durable.
+	whole    bool
+	finished error
 }
 
-func (f *prefixFiles) finish() error { return errors.ErrUnsupported }
-func (f *prefixFiles) part() bool    { return true }
+func (f *prefixFiles) finish() error { return f.finished }
+func (f *prefixFiles) part() bool    { return !f.whole }
 func (f *prefixFiles) prefix() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(f.data)), nil
 }
@@ -65,7 +69,7 @@ func newPartsRunner(t *testing.T) *partsRunner {
 	held := c.disks[0].snaps.held[b.Height()]
 	p := &partsRunner{
 		runner: c.sims[3].runner, app: partedJournal{c.apps[3]}, bundle: b,
-		files: &prefixFiles{held.data, held.manifest.Root()},
+		files: &prefixFiles{data: held.data, root: held.manifest.Root(), finished: errors.ErrUnsupported},
 	}
 	p.runner.parts.app = p.app
 	p.runner.installed = func(_ *pbft.Bundle, err error) { p.reported = append(p.reported, err) }
@@ -193,4 +197,74 @@ func TestWrongResultsAreForgotten(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "right", string(v))
 	}
+}
+
+// A snapshot whose chunks the disk has damaged by the time that the state is there is transferred
+// once more; until then no block is executed.
+func TestSnapshotDamagedWhileItsPartsCame(t *testing.T) {
+	p := newPartsRunner(t).lag()
+	p.repair.begin(&pbft.Divergence{})
+	p.rebuilt = func(b *pbft.Bundle, _ pbft.Height, _ []pbft.CheckpointStatement) {
+		p.reported = append(p.reported, nil)
+	}
+	p.parts.sync = func(app statemachine.PartedState, h *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		return s, app.Restore(bytes.NewReader(p.files.data[h.AppAt:]))
+	}
+	p.files.whole, p.files.finished = true, fmt.Errorf("chunk 1: %w", snapshot.ErrCorrupt)
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.Len(t, p.reported, 1)
+	require.ErrorIs(t, p.reported[0], snapshot.ErrCorrupt)
+	require.True(t, p.pending)
+	p.files.finished = nil
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.Len(t, p.reported, 2)
+	require.NoError(t, p.reported[1])
+}
+
+// An installation is ended while it is under way, or when it begins if that came first; another
+// one is not, and neither is one after it.
+func TestSuperseding(t *testing.T) {
+	var s superseding
+	ended := func(ch <-chan struct{}) bool {
+		select {
+		case <-ch:
+			return true
+		default:
+			return false
+		}
+	}
+	a, end := s.begin(8)
+	s.supersede(16)
+	require.False(t, ended(a))
+	s.supersede(8)
+	require.True(t, ended(a))
+	s.supersede(8) // it may come twice
+	end()
+	b, end := s.begin(8) // and is tried again
+	require.True(t, ended(b))
+	end()
+	c, end := s.begin(8)
+	require.False(t, ended(c))
+	end()
+	s.supersede(8)
+	d, _ := s.begin(16)
+	require.False(t, ended(d))
+	s.supersede(16)
+	require.True(t, ended(d))
+}
+
+// What came of an installation that a later one takes the place of is no state, and neither the
+// whole snapshot nor a restart is wanted.
+func TestSupersededInstallationIsReported(t *testing.T) {
+	p := newPartsRunner(t).lag()
+	p.parts.sync = func(statemachine.PartedState, *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		s.Received = 1
+		return s, fmt.Errorf("store: %w", statemachine.ErrSuperseded)
+	}
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.Len(t, p.reported, 1)
+	require.ErrorIs(t, p.reported[0], ErrLater)
+	require.False(t, p.parts.whole)
+	require.True(t, p.pending)
+	require.False(t, p.served(t))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/snapshot"
 )
 
 // What a runner does when its state is found to be another one than a quorum certified:
@@ -201,6 +202,8 @@ type parts struct {
 	// missing is set while what is there is no state: from before an installation changes
 	// it until one ends well. Nobody is answered from it, and nobody may begin to ask.
 	missing atomic.Bool
+	// superseding ends an installation that waits for peers.
+	superseding superseding
 	// interrupted strikes when what is there has become something else than it was.
 	interrupted interruption
 	// whole: peers did not have the parts, so once all of the snapshot is here that is what
@@ -253,6 +256,12 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 		if r.parts.missing.Load() && !r.pending {
 			r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
 		}
+		if errors.Is(err, statemachine.ErrSuperseded) && (r.parts.keeper != nil || stats.Received > 0) {
+			r.logger.Info("peers hardly have the state any more, and a later snapshot is certified: that one's is asked for, what came stays", "checkpoint", b.Height(), "keys", stats.Changed, "received", stats.Received)
+			files.close()
+			r.installed(b, ErrLater)
+			return nil
+		}
 		if r.parts.keeper != nil {
 			r.logger.Warn("the state cannot be had part by part at the moment, it will be tried again", "checkpoint", b.Height(), "error", err)
 			files.close()
@@ -266,7 +275,14 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 		return nil
 	}
 	if !files.part() {
-		if err := files.finish(); err != nil {
+		if err := files.finish(); errors.Is(err, snapshot.ErrCorrupt) {
+			// The state is there, and its executor's part is gone from the disk.
+			if !r.pending {
+				r.pending, r.replayTo = true, pbft.Height(r.exec.Position().Height)
+			}
+			r.installed(b, err)
+			return nil
+		} else if err != nil {
 			return storeFailure("install a snapshot", r.folder.where(), err)
 		}
 	} else if good, err := r.writePart(b, files); err != nil {

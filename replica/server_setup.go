@@ -97,6 +97,9 @@ func (s *Server) recover() (*Node, error) {
 // syncState has an application get its state from the peers, part by part.
 func (s *Server) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
 	want := s.stateTarget(pbft.Height(h.Height), h.AppDigest)
+	superseded, end := s.runner.parts.superseding.begin(pbft.Height(h.Height))
+	defer end()
+	want.Superseded = superseded
 	// Who only lags need not read all that it has first, and what was mended was read.
 	damage := &s.runner.damage
 	want.Repair = s.diverged.Load() != nil && !damage.mended

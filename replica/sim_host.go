@@ -195,4 +195,8 @@ func (h simHost) Install(b *pbft.Bundle) {
 	})
 }
 
+func (h simHost) InterruptInstall(height pbft.Height) {
+	h.s.runner.parts.superseding.supersede(height)
+}
+
 func (h simHost) CloseTransfer(pbft.Height) {}

@@ -29,10 +29,12 @@ func (s *Sim) getParts() func(manifest, first []byte) int {
 
 // syncState is Server.syncState.
 func (s *Sim) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
+	superseded, end := s.runner.parts.superseding.begin(pbft.Height(h.Height))
+	defer end()
 	x := newSimExchange(s)
 	s.exchange = x
 	defer func() { s.exchange = nil }()
-	want := statemachine.StateTarget{Height: h.Height, Digest: h.AppDigest, Repair: s.diverged, Exchange: x}
+	want := statemachine.StateTarget{Height: h.Height, Digest: h.AppDigest, Repair: s.diverged, Exchange: x, Superseded: superseded}
 	for range x.ids {
 		want.Peers = append(want.Peers, unasked{})
 	}

@@ -37,6 +37,7 @@ type storedCluster struct {
 	// synced is how often replica 3 got a state part by part, failed how often it could not;
 	// changed are keys.
 	synced, failed, changed int
+	syncedAt                pbft.Height
 	liars                   []pbft.ReplicaID
 	alarms, healed          int
 }
@@ -69,11 +70,12 @@ func (c *storedCluster) begin(i int) {
 	}
 	cfg.Healed = func(*pbft.Divergence) { c.healed++ }
 	cfg.Hooks.Lied = func(from pbft.ReplicaID, _ error) { c.liars = append(c.liars, from) }
-	cfg.Hooks.Synced = func(_ pbft.Height, stats statemachine.StateSyncStats, err error) {
+	cfg.Hooks.Synced = func(h pbft.Height, stats statemachine.StateSyncStats, err error) {
 		if err != nil {
 			c.failed++
 			return
 		}
+		c.syncedAt = h
 		c.synced++
 		c.changed += stats.Changed
 	}

@@ -2,6 +2,7 @@ package statemachine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/parley-bft/parley/crypto"
 )
@@ -32,7 +33,16 @@ type StateTarget struct {
 	// Lied, if not nil, hears of an answer that cannot be true, and from which of
 	// Peers it came. It is called from the goroutine that waits for the target.
 	Lied func(peer int, err error)
+	// Superseded, if not nil, is closed when a later state is wanted in place of this one.
+	// SyncState then keeps what came and ends with [ErrSuperseded], as soon as not more than
+	// a third of Peers, which may be traitors, give anything of this one. What
+	// needs no peers it finishes first, and need not do again for the later target: else a
+	// long scrub would begin anew with each.
+	Superseded <-chan struct{}
 }
+
+// ErrSuperseded is the error of a [PartedState.SyncState] that [StateTarget.Superseded] ended.
+var ErrSuperseded = errors.New("a later state is wanted")
 
 // StateExchange asks peers for somebody who has neither goroutines nor a clock: a
 // simulation, in which one thing happens after the other. All calls come from the goroutine
@@ -125,7 +135,8 @@ type PartedState interface {
 	// as Restore is: nothing else runs meanwhile. After an error the state is unspecified until
 	// SyncState or Restore succeeds; SyncState then goes on where it ended, for the
 	// same target or a later one. It ends with an error of its own only if peers say that they
-	// do not have the state: while they are silent it asks them again, until ctx ends.
+	// do not have the state: while they are silent it asks them again, until ctx ends or
+	// want.Superseded is closed.
 	SyncState(ctx context.Context, want StateTarget) (StateSyncStats, error)
 
 	// CompareState finds the first keys at which the state after the block at

@@ -71,6 +71,9 @@ type held struct {
 
 func (it *item) top() bool { return len(it.turns) == 0 }
 
+// withValues: a part that has nothing here comes with its values.
+func (it *item) withValues() bool { return it.here == nil && it.leaf == nil && it.held == nil }
+
 var (
 	errNothing = errors.New("it does not have that")
 	errPart    = errors.New("a part of the state is said not to be there")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // A descent gives each peer one request at a time, and the next one as soon as it has
@@ -15,7 +17,9 @@ import (
 // A peer may give nothing: it says that it does not have what it is asked for, perhaps not
 // yet, or it is silent. It is then asked again after a pause that doubles, a silent one
 // with a timeout that doubles, and only while nobody else answers in time. One true answer
-// and it is like the others again. It ends without a result ([ErrPeers]) when nobody who
+// and it is like the others again, unless that is shorter than an honest peer would have cut
+// it: of such answers a liar could give one after the other, each just in time, when nobody
+// else has anything any more, and the descent would not end for as long as there are parts. It ends without a result ([ErrPeers]) when nobody who
 // did not lie is left that gave anything the last few times, and somebody of these says
 // that it has nothing. While all of them are silent it does not end: who answers nothing
 // cannot be asked for the whole state either, so there is nothing better to do than to wait,
@@ -75,6 +79,8 @@ type answer struct {
 	lie   error
 	err   error
 	got   int
+	// short: less of what was asked for came than an honest peer would have sent.
+	short bool
 }
 
 // peer is what is known of one.
@@ -114,6 +120,24 @@ func (w *descent) spent() bool {
 	return absent || !honest
 }
 
+// superseded tells whether a later state is wanted, and not more peers give anything of this
+// one than may be liars: a third of all, with the replica that asks. As long as others do, it goes on, since it may
+// take longer to ask for the first keys than until the next state is wanted.
+func (w *descent) superseded() bool {
+	select {
+	case <-w.want.Superseded:
+	default:
+		return false
+	}
+	giving := 0
+	for i := range w.peers {
+		if p := &w.peers[i]; !p.lied && p.fails == 0 {
+			giving++
+		}
+	}
+	return giving <= len(w.peers)/3
+}
+
 // ask asks until nothing is left to be asked for. When it returns nobody is asking.
 func (w *descent) ask(ctx context.Context) (done bool, err error) {
 	for i := range w.peers {
@@ -124,6 +148,9 @@ func (w *descent) ask(ctx context.Context) (done bool, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err
+		}
+		if w.superseded() {
+			return false, statemachine.ErrSuperseded
 		}
 		if !w.full() && !w.spent() { // whoever still has a request may have what is wanted
 			w.assign()
@@ -208,8 +235,7 @@ func (w *descent) give(j *job, p int) {
 	q := request{height: w.want.Height, digest: w.want.Digest}
 	for i := range j.items {
 		it := &j.items[i]
-		// A part that has nothing here comes with its values.
-		a := ask{turns: it.turns, values: it.here == nil && it.leaf == nil && it.held == nil}
+		a := ask{turns: it.turns, values: it.withValues()}
 		if a.piece = it.piece; a.piece > 0 {
 			a.digest = it.long.digests[it.piece-1]
 		}
@@ -248,8 +274,12 @@ func (w *descent) judge(t *try, b []byte, err error) *answer {
 	if len(a.parts) == 0 {
 		a.err = errNothing
 	}
+	a.short = len(b) < answerBytes && len(a.parts) < len(j.items) && served(j.items, a.parts) < maxServe
 	return a
 }
+
+// errShort is what is held against a peer that sends true parts, and fewer than it could.
+var errShort = errors.New("it gave fewer parts than fit into an answer")
 
 // take takes in an answer; what it does not have is to be asked for again.
 func (w *descent) take(a *answer) {
@@ -264,7 +294,12 @@ func (w *descent) take(a *answer) {
 			w.want.Lied(a.try.peer, a.lie)
 		}
 	case a.err == nil:
-		p.gave()
+		if a.short {
+			w.why = errShort
+			p.failed(false)
+		} else {
+			p.gave()
+		}
 		if j.done {
 			return
 		}

@@ -109,6 +109,10 @@ func (s *Store) salvage(ctx context.Context, cause error, stats *SyncStats) erro
 type losses struct {
 	files bool                // it may be anything: files could not be read
 	keys  map[string]struct{} // that were damaged and are deleted
+	// mended is what a scrub came to that is over, nil if none is, and last the height that
+	// the store had then.
+	mended *SyncStats
+	last   uint64
 }
 
 // standStill opens the database once more, so that it does not change any more by itself.

@@ -33,6 +33,9 @@ type Sync struct {
 	Exchange statemachine.StateExchange
 	// Lied, if not nil, hears of a wrong answer, and from which of Peers it was.
 	Lied func(peer int, err error)
+	// Superseded, if not nil, ends a [Store.Sync] while it asks peers: see
+	// [statemachine.StateTarget].
+	Superseded <-chan struct{}
 	// Scrub has [Store.Sync] read all that is here, and get anew what is damaged.
 	Scrub bool
 
@@ -57,26 +60,41 @@ type SyncStats struct {
 // the tree that differ from those that are here. Each part is checked as it comes,
 // against the digest or the part that named it, so a liar is found out at once.
 //
-// What came is put into the database now and then, so after a crash or an error Sync is
-// called again, with the same state or a later one, and gets only what is still missing.
+// What came is put into the database now and then, and when peers give no more, ctx ends or
+// [Sync.Superseded] is closed; so after a crash or an error Sync is called again, with the same state or a later one, and gets only what is still missing.
 // In between the store is incomplete: it is not to be read, nor to be written to.
 //
 // It goes on as long as anybody may have what is missing, with pauses that grow; one true
 // answer counts for more than any number of refusals before. The error wraps [ErrPeers]
 // when, of the peers that did not lie, each has given nothing three times in a row and one
-// says that it has nothing. If they all are silent it waits for them until ctx ends.
+// says that it has nothing. If they all are silent it waits for them until ctx ends. When
+// [Sync.Superseded] is closed it is enough that not more than a third of them gave anything
+// the last time; then the error wraps [statemachine.ErrSuperseded].
 //
 // With [Sync.Scrub] it first reads every value and every node that is here, as
 // [Store.Scrub] does, drops what is not what its digest says, and so gets that from the
 // peers too; afterwards every value is the one that the digest covers. It works on a store
 // that failed because of damage ([ErrCorrupt]), too: nodes that are damaged are made anew
 // from the values, and a database whose files are damaged is replaced by one with what can
-// still be read of the values (salvage.go).
+// still be read of the values (salvage.go). A Sync that follows one which ended between does
+// not scrub again.
 func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error) {
-	if want.Scrub {
+	switch {
+	case !want.Scrub:
+	case s.isMended():
+		stats = *s.lost.mended
+	default:
+		if s.lost != nil {
+			s.lost.mended = nil
+		}
 		if err := s.mend(ctx, &stats); err != nil {
 			return stats, err
 		}
+		if s.lost == nil {
+			s.lost = new(losses)
+		}
+		found := stats
+		s.lost.mended, s.lost.last = &found, s.last
 	}
 	if err = s.transfer(ctx, want, &stats); err == nil {
 		err = s.err()
@@ -96,6 +114,12 @@ func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error
 func (s *Store) Mend(ctx context.Context) (stats SyncStats, err error) {
 	err = s.mend(ctx, &stats)
 	return stats, err
+}
+
+// isMended tells whether damage was looked for since the state was one, and the database has
+// met none since.
+func (s *Store) isMended() bool {
+	return s.lost != nil && s.lost.mended != nil && s.lost.last == s.last && s.err() == nil
 }
 
 // transfer is Sync without looking for damage.
@@ -120,14 +144,15 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 			s.seal()
 			done, err = w.run(ctx, s.tree.root())
 		})
+		if failed == nil && (errors.Is(err, ErrPeers) || errors.Is(err, statemachine.ErrSuperseded) || ctx.Err() != nil) {
+			// Else one who is ended again and again, before there was much, would never come to an end.
+			failed = y.keep()
+		}
 		if err = errors.Join(err, failed); err != nil {
 			return err
 		}
-		if len(y.changes) > 0 {
-			stats.Changed += len(y.changes)
-			if err := s.patch(y.changes); err != nil {
-				return err
-			}
+		if err := y.keep(); err != nil {
+			return err
 		}
 		if done && (want.Scrub || s.lost != nil) {
 			if err := errors.Join(s.patch(nil), s.forgetHistory(ctx)); err != nil {
@@ -138,6 +163,15 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 			return s.complete(want.Height, want.Digest)
 		}
 	}
+}
+
+// keep puts what came into the database.
+func (y *syncer) keep() error {
+	if len(y.changes) == 0 {
+		return nil
+	}
+	y.stats.Changed += len(y.changes)
+	return y.s.patch(y.changes)
 }
 
 // syncer notes what is to be changed here.

@@ -74,6 +74,27 @@ func serveError(err error) error {
 // with them would have them all read for nothing.
 const maxServe = 16 << 20
 
+// served is the most that an honest peer can have read for these parts. Of a node whose values
+// it left out that is not known: they may have been long.
+func served(items []item, parts []part) (cost int) {
+	for i := range parts {
+		it, p := &items[i], &parts[i]
+		cost += nodeCost*(1+len(it.turns)) + len(p.val)
+		for _, v := range p.vals {
+			cost += len(v)
+		}
+		switch {
+		case p.kind == answerLong:
+			cost += p.size
+		case p.kind == answerPiece:
+			cost += it.long.size
+		case p.kind == answerNode && it.withValues():
+			cost += maxServe
+		}
+	}
+	return cost
+}
+
 // nodeCost is what reading a node counts for.
 const nodeCost = 1 << 10
 
