@@ -104,7 +104,7 @@
 // Statements are the history, so they are kept whole unless the ledger began with a bound
 // ([Genesis.StatementEntries]). A line takes about 115 bytes of key and value with short
 // names, and its memo; the store's tree adds some 60. A transfer makes two: a million
-// transfers a day are 350 MB a day, on every replica and in every snapshot, for ever. With a
+// transfers a day are 350 MB a day, on every replica, for ever. With a
 // bound of n lines a statement has the last n, and the state grows with the accounts alone.
 // What is dropped is under a digest in the holding, to which an archive of statements must
 // lead ([DroppedDigest]); the balance of then is in the first line that is kept.
@@ -116,6 +116,15 @@
 // out; every statement leads line by line to what the account has. Build with the tag
 // ledgercheck, or set [Config.CheckBlocks], and every replica checks itself after each
 // block and stops if something is wrong. 'parley ledger audit' audits replicas from outside.
+//
+// # What it costs
+//
+// 'parley ledger bench' makes a million transfers among 100,000 accounts on four replicas and
+// kills the primary half way. On one machine with two processors, for all replicas and the
+// clients (29 November 2026, when snapshots still copied the state): 1706 s, 586 transfers/s, the
+// longest pause 8.2 s, 2.9 ms of processor for a transfer at all four together. A replica had 880 MiB
+// in memory at most and 2.6 GiB in its state folder, of which the ledger is a tenth: the rest are
+// the heights that snapshots keep. All books were equal, and every statement added up.
 //
 // # Starting one
 //
