@@ -663,6 +663,9 @@ func TestWatchKilledAndResumed(t *testing.T) {
 
 // Every bit of an answer matters: of the proof, of the links and of the changes.
 func TestEveryBitOfAWatchMatters(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a signature for each bit; it has one goroutine, and make test runs it")
+	}
 	w := newWatched(t, nil)
 	w.block("a=1", "b=2")
 	w.block("b-")

@@ -76,6 +76,7 @@ func TestDamageUnderARunningReplica(t *testing.T) {
 
 // The same before a start.
 func TestDamageBeforeAStart(t *testing.T) {
+	notShort(t)
 	c := newDiskCluster(t, func(*Config) {})
 	file := flipByte(t, c.stateFolder(2), "right-it-is")
 	c.load(0, 1)
@@ -88,6 +89,7 @@ func TestDamageBeforeAStart(t *testing.T) {
 
 // A scrub finds what nobody reads.
 func TestScrubFindsDamage(t *testing.T) {
+	notShort(t)
 	c := newDiskCluster(t, func(cfg *Config) { cfg.ScrubEvery = 16 * time.Millisecond })
 	c.start(2)
 	c.eventually("a scrub", func() bool { return c.servers[2].Doctor().Scrub != nil })
@@ -101,6 +103,7 @@ func TestScrubFindsDamage(t *testing.T) {
 
 // A value that is another one beneath its checksums is found by a scrub too, and named.
 func TestScrubFindsAChangedValue(t *testing.T) {
+	notShort(t)
 	c := newDiskCluster(t, func(cfg *Config) { cfg.ScrubEvery = 16 * time.Millisecond })
 	pokeStore(t, c.stateFolder(2), "bulk-07source", func(record []byte) { record[len(record)-1] ^= 1 })
 	c.start(2)
@@ -116,6 +119,7 @@ func TestScrubFindsAChangedValue(t *testing.T) {
 
 // A state that does not open is set aside and made anew, at once.
 func TestStateThatDoesNotOpen(t *testing.T) {
+	notShort(t)
 	c := newDiskCluster(t, func(*Config) {})
 	require.NoError(t, os.WriteFile(filepath.Join(c.stateFolder(2), "CURRENT"), []byte("nonsense"), 0o600))
 	c.start(2)

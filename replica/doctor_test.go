@@ -108,6 +108,7 @@ func TestDoctorFlippedValue(t *testing.T) {
 // If nobody has the parts of the state any more the whole snapshot is transferred. Which
 // keys differed is not known then, and the report says why.
 func TestDoctorWithoutParts(t *testing.T) {
+	notShort(t)
 	c := newSickCluster(t, false)
 	c.startAll()
 	c.deaf.Store(true)
@@ -156,6 +157,7 @@ func TestDoctorOutlastsRefusals(t *testing.T) {
 // Values that are longer than what travels do not turn a repair, or an update, into a transfer of
 // the whole state.
 func TestLongValuesTravel(t *testing.T) {
+	notShort(t)
 	c := newSickCluster(t, true)
 	edit := c.edit
 	c.edit = func(i int, cfg *Config) { edit(i, cfg); cfg.ChunkBytes = 1 << 20 }
@@ -205,6 +207,7 @@ func TestDoctorBeforeTheFirstSnapshot(t *testing.T) {
 // An application that is not deterministic on any replica: no certificate can exist. Each says
 // so, what differs, and what to do; with a corrected application there is one again.
 func TestDoctorNobodyAgrees(t *testing.T) {
+	notShort(t)
 	c := newSickCluster(t, true)
 	c.startAll()
 	c.submit(0, "put source right")

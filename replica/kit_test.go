@@ -204,6 +204,14 @@ type testCluster struct {
 	submitted int // operations by submit
 }
 
+// notShort leaves a test out of the runs under the race detector, for which it is too
+// dear: others that are left do the same things at the same time.
+func notShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("make test runs it, and the race detector has others like it")
+	}
+}
+
 func newTestCluster(t testing.TB, n int, edit func(i int, c *Config)) *testCluster {
 	c := &testCluster{
 		t: t, keys: keysFor(t, n), dir: t.TempDir(), edit: edit,

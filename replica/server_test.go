@@ -134,6 +134,7 @@ func TestStateTransfer(t *testing.T) {
 
 // A replica that lost its disk comes back as a follower, with all of the state.
 func TestWipedDisk(t *testing.T) {
+	notShort(t)
 	c := newTestCluster(t, 4, nil)
 	c.startAll()
 	for i := range 30 {

@@ -58,6 +58,7 @@ const manifestFault = "PARLEY_TEST_MANIFEST_FAULT"
 // Where the database gives up in its own goroutine the process does not end with a
 // stack trace: the server says what is wrong, and can be stopped.
 func TestDatabaseThatGivesUpStopsTheServer(t *testing.T) {
+	notShort(t)
 	dir := os.Getenv(manifestFault)
 	if dir == "" {
 		for _, cause := range []string{"full", "broken"} {
