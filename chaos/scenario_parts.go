@@ -32,7 +32,7 @@ var partsScenarios = []Scenario{
 		Differs: "The state that is asked for is one of a checkpoint, and peers keep the last heights. A peer that is late has another one asked beside it after an eighth of its time, one that keeps silent is asked last; and what came stays.",
 		Rules:   "DESIGN 2.5",
 		Breaches: []Breach{without("nobody else is asked for what is late", "statemachine/store/descent_peers.go",
-			"func (t *try) late() bool { return t.ticks >= lateTicks }\n", "func (t *try) late() bool { return t.ticks >= lateTicks && !ON }\n")},
+			"func (t *try) late() bool { return t.ticks >= lateTicks<<t.slow }\n", "func (t *try) late() bool { return t.ticks >= lateTicks<<t.slow && !ON }\n")},
 		play: playLateParts,
 	},
 	{
