@@ -65,10 +65,10 @@ func TestReadWithstandsALiar(t *testing.T) {
 		"no claim": func(context.Context, *api.QueryRequest) (*api.QueryResponse, error) {
 			return &api.QueryResponse{Answer: []byte("old"), Height: 10, Epoch: 1}, nil
 		},
-		"no answer":     hangs,
-		"refused":       fails(codes.InvalidArgument, "no such query"),
-		"unimplemented": fails(codes.Unimplemented, "none"),
-		"unavailable":   fails(codes.Unavailable, "none"),
+		"no answer":      hangs,
+		"refused":        fails(codes.InvalidArgument, "no such query"),
+		"knows no reads": fails(codes.Unimplemented, "none"),
+		"unavailable":    fails(codes.Unavailable, "none"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, c := readers(t, liar, honest, honest, honest)
