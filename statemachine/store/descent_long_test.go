@@ -124,7 +124,7 @@ func TestWrongPieces(t *testing.T) {
 				}
 				return a.Serve(q)
 			}))
-			want = passing(t, want)
+			want = passing(want)
 			named := 0
 			want.Lied = func(peer int, _ error) { require.Zero(t, peer); named++ }
 			_, err := b.Sync(t.Context(), want)
@@ -167,7 +167,7 @@ func TestOneLongValueAtATime(t *testing.T) {
 		}
 		return a.Serve(q)
 	})
-	_, err := b.Sync(t.Context(), passing(t, wants(t, a, shaky, shaky, shaky)))
+	_, err := b.Sync(t.Context(), passing(wants(t, a, shaky, shaky, shaky)))
 	require.NoError(t, err)
 	require.Equal(t, content(t, a), content(t, b))
 	require.Len(t, got, 6)
@@ -193,7 +193,7 @@ func TestDamageOfALongValueIsNotServed(t *testing.T) {
 			})}
 		}
 		b := open(t, memory(3))
-		_, err := b.Sync(t.Context(), passing(t, want))
+		_, err := b.Sync(t.Context(), passing(want))
 		require.ErrorIs(t, err, ErrPeers)
 		require.NoError(t, a.err())
 		_, err = b.Sync(t.Context(), wants(t, sound, honest(sound)))

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,36 +21,40 @@ func manual(w Sync) (Sync, chan time.Time) {
 	return w, ticks
 }
 
-// passing is a clock that goes on whenever nobody is being asked.
-func passing(t *testing.T, w Sync) Sync {
-	w, ticks := manual(w)
-	var asked atomic.Int64
-	peers := w.Peers
-	w.Peers = nil
-	for _, p := range peers {
-		w.Peers = append(w.Peers, peerFunc(func(ctx context.Context, q []byte) ([]byte, error) {
-			asked.Add(1)
-			defer asked.Add(-1)
-			return p.Ask(ctx, q)
-		}))
-	}
-	stop := make(chan struct{})
-	var clock sync.WaitGroup
-	clock.Go(func() {
-		for {
-			runtime.Gosched()
-			if asked.Load() > 0 {
-				continue
-			}
-			select {
-			case ticks <- time.Time{}:
-			case <-stop:
-				return
-			}
-		}
-	})
-	t.Cleanup(func() { close(stop); clock.Wait() })
+// passing has one peer after the other answer, in the order in which they were asked, and
+// time pass when nobody is being asked. So it comes out the same each time.
+func passing(w Sync) Sync {
+	w.Exchange = &inTurn{peers: w.Peers}
 	return w
+}
+
+// inTurn is a [statemachine.StateExchange] whose peers answer at once.
+type inTurn struct {
+	peers []Peer
+	asked []question
+}
+
+type question struct {
+	peer    int
+	request []byte
+}
+
+func (x *inTurn) Ask(peer int, request []byte, _ int) {
+	x.asked = append(x.asked, question{peer, request})
+}
+
+func (x *inTurn) CallOff(peer int) {
+	x.asked = slices.DeleteFunc(x.asked, func(q question) bool { return q.peer == peer })
+}
+
+func (x *inTurn) Next() (statemachine.StateEvent, error) {
+	if len(x.asked) == 0 {
+		return statemachine.StateEvent{Peer: -1}, nil
+	}
+	q := x.asked[0]
+	x.asked = x.asked[1:]
+	answer, err := x.peers[q.peer].Ask(context.Background(), q.request)
+	return statemachine.StateEvent{Peer: q.peer, Answer: answer, Err: err}, nil
 }
 
 // A peer that never answers holds up nobody: what it was asked for is given to another
@@ -188,7 +193,7 @@ func TestWhoIsAsked(t *testing.T) {
 		}
 		return nil, gone
 	})
-	_, err = b.Sync(t.Context(), passing(t, wants(t, a, count(&good, cut), count(&quiet, silent))))
+	_, err = b.Sync(t.Context(), passing(wants(t, a, count(&good, cut), count(&quiet, silent))))
 	require.ErrorIs(t, err, ErrPeers)
 	require.GreaterOrEqual(t, good, 1+enoughFails)
 	require.LessOrEqual(t, good, 1+3*enoughFails)
@@ -327,7 +332,7 @@ func TestSyncOutlastsSilence(t *testing.T) {
 	}
 	// All are silent; and one has nothing and is alone while the others give a part now and then.
 	want := wants(t, a, mute(nil, errSilent, 0, 20), mute(nil, errSilent, 0, 20), mute(nil, errSilent, 0, 20))
-	_, err := b.Sync(t.Context(), passing(t, want))
+	_, err := b.Sync(t.Context(), passing(want))
 	require.NoError(t, err)
 	require.Equal(t, content(t, a), content(t, b))
 
@@ -340,7 +345,7 @@ func TestSyncOutlastsSilence(t *testing.T) {
 		return a.Serve(q)
 	})
 	want = wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) { return nil, nil }), slow)
-	_, err = c.Sync(t.Context(), passing(t, want))
+	_, err = c.Sync(t.Context(), passing(want))
 	require.NoError(t, err)
 	require.Equal(t, content(t, a), content(t, c))
 }
@@ -495,7 +500,7 @@ func TestWrongParts(t *testing.T) {
 				require.NoError(t, err)
 				return twist(r), nil
 			})
-			want := passing(t, wants(t, a, liar))
+			want := passing(wants(t, a, liar))
 			lies := 0
 			want.Lied = func(int, error) { lies++ }
 			_, err := b.Sync(t.Context(), want)

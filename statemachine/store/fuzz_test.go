@@ -80,7 +80,7 @@ func FuzzSync(f *testing.F) {
 		require.Less(t, len(b), 2*answerBytes)
 		s := storeOf(t, memory(3), 4, numbered(2, "here"))
 		n := 0
-		_, err = s.Sync(context.Background(), passing(t, wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) {
+		_, err = s.Sync(context.Background(), passing(wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) {
 			n++
 			return answer, nil
 		}))))
@@ -90,7 +90,7 @@ func FuzzSync(f *testing.F) {
 		// Nor to a comparison, which an answer that is true only for its first parts ends too.
 		twin := storeOf(t, memory(3), 9, numbered(2, "here"))
 		n = 0
-		ds, _, _, err := twin.Compare(context.Background(), passing(t, wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) {
+		ds, _, _, err := twin.Compare(context.Background(), passing(wants(t, a, peerFunc(func(context.Context, []byte) ([]byte, error) {
 			n++
 			return answer, nil
 		}))), 5)

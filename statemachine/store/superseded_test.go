@@ -64,7 +64,7 @@ func TestSupersededWhileMostGive(t *testing.T) {
 		for i := range gone {
 			peers[i] = peerFunc(func(context.Context, []byte) ([]byte, error) { return nil, nil })
 		}
-		want := passing(t, wants(t, a, peers...))
+		want := passing(wants(t, a, peers...))
 		later := make(chan struct{})
 		close(later)
 		want.Superseded = later
@@ -96,14 +96,14 @@ func TestDrippingPeerIsNoReasonToGoOn(t *testing.T) {
 	a := storeOf(t, memory(3), 9, numbered(5000, "there"))
 	b := storeOf(t, memory(3), 9, numbered(5000, "here"))
 	gone := peerFunc(func(context.Context, []byte) ([]byte, error) { return nil, nil })
-	want := passing(t, wants(t, a, gone, drips(a), gone))
+	want := passing(wants(t, a, gone, drips(a), gone))
 	want.Lied = func(int, error) { t.Error("it is true") }
 	stats, err := b.Sync(t.Context(), want)
 	require.ErrorIs(t, err, ErrPeers)
 	require.Less(t, stats.Nodes, 40)
 	// What it gave is used all the same, and beside others it does no harm.
 	want = wants(t, a, honest(a), drips(a), gone)
-	_, err = b.Sync(t.Context(), passing(t, want))
+	_, err = b.Sync(t.Context(), passing(want))
 	require.NoError(t, err)
 	require.Equal(t, content(t, a), content(t, b))
 }

@@ -198,7 +198,7 @@ func TestDamageIsNotServed(t *testing.T) {
 	want.Lied = func(int, error) { t.Error("it is damaged, and no liar") }
 	damageValue(t, a, "key 7", flipLast)
 	b := open(t, memory(3))
-	_, err := b.Sync(t.Context(), passing(t, want))
+	_, err := b.Sync(t.Context(), passing(want))
 	require.ErrorIs(t, err, ErrPeers)
 	require.NoError(t, a.err())
 	// It can be asked what is wrong.
@@ -226,7 +226,7 @@ func TestSyncWithNobody(t *testing.T) {
 	before := content(t, b)
 	pruned := wants(t, a, honest(a))
 	pruned.Height++
-	_, err := b.Sync(context.Background(), passing(t, pruned))
+	_, err := b.Sync(context.Background(), passing(pruned))
 	require.ErrorIs(t, err, ErrPeers)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
