@@ -100,6 +100,16 @@ func (a *watchAsks) call(ctx context.Context, wait time.Duration) (context.Conte
 	return context.WithTimeout(ctx, wait+receiptTimeout)
 }
 
+// overdue returns the error of a call, after the call's own deadline if the error is that one.
+// A replica knows the deadline too, and what it says of it may be here before the clock has
+// struck here: then the caller's deadline would look like the silence of that replica.
+func overdue(calling context.Context, err error) error {
+	if status.Code(err) == codes.DeadlineExceeded {
+		<-calling.Done()
+	}
+	return err
+}
+
 // broken takes up that a call ended in an error; what it returns ends the search.
 func (a *watchAsks) broken(ctx context.Context, err error) error {
 	if ctx.Err() != nil || a.w.client.ctx.Err() != nil {
@@ -191,7 +201,7 @@ func (w *Watcher) consult(ctx context.Context, q *api.WatchRequest, wait time.Du
 	asked := w.client.cfg.Now()
 	m, err = a.replicas[a.at].link.line.api.Watch(calling, q)
 	if err != nil {
-		return nil, end, at, a.broken(ctx, err)
+		return nil, end, at, a.broken(ctx, overdue(calling, err))
 	}
 	if m.State == api.WatchState_WATCH_STATE_NOT_CERTIFIED {
 		a.failed(errors.New("it can prove nothing now"))

@@ -74,6 +74,7 @@ func (w *Watcher) page(ctx, paging context.Context, after feed.Position, until u
 	calling, cancel := a.call(paging, 0)
 	defer cancel()
 	m, err := a.replicas[a.at].link.line.api.Watch(calling, &api.WatchRequest{Height: after.Height, Chain: after.Chain[:], Until: until})
+	err = overdue(calling, err)
 	switch {
 	case err != nil && paging.Err() != nil && ctx.Err() == nil:
 		limit := w.client.cfg.MaxCatchUp
@@ -96,6 +97,7 @@ func (w *Watcher) receive(ctx context.Context) error {
 		calling, cancel := a.call(ctx, 0)
 		began := w.client.cfg.Now()
 		m, err := a.replicas[a.at].link.line.api.Changes(calling, q)
+		err = overdue(calling, err)
 		cancel()
 		switch {
 		case err != nil:

@@ -216,31 +216,38 @@ func TestWatchFarBehind(t *testing.T) {
 	require.Equal(t, 1, asked[(w.first+1)%4])
 	w.mu.Unlock()
 
-	// Whoever begins to name the blocks, and does not end, is left after MaxCatchUp.
-	w.set(w.first, func(r *fakeReplica) {
-		r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
-			if q.Until != 0 {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}
-			return w.history.watch(0)(ctx, q)
-		}
-	})
-	cfg := w.config(1)
-	cfg.Now, cfg.MaxCatchUp = w.clock, 20*time.Millisecond
-	ctx, cancel := context.WithCancel(testContext(t))
-	defer cancel()
-	var found client.WatchFault
-	watcher = w.connect(cfg).Watch(client.WatchOptions{From: client.FromBeginning(), Fault: func(f client.WatchFault) {
-		if found.Err == nil {
-			found = f
-		}
-		cancel()
-	}})
-	_, _ = watcher.Next(ctx)
-	require.Equal(t, client.FaultSilent, found.Kind)
-	require.Equal(t, pbft.ReplicaID(w.first), found.Replica)
-	require.ErrorContains(t, found.Err, "within 20ms: set Config.MaxCatchUp higher")
+	// Whoever begins to name the blocks, and does not end, is left after MaxCatchUp; also if
+	// it says that this is over before it is so here.
+	for name, end := range map[string]func(context.Context) error{
+		"silent": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"early":  func(context.Context) error { return status.Error(codes.DeadlineExceeded, "it is over here") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.set(w.first, func(r *fakeReplica) {
+				r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+					if q.Until != 0 {
+						return nil, end(ctx)
+					}
+					return w.history.watch(0)(ctx, q)
+				}
+			})
+			cfg := w.config(1)
+			cfg.Now, cfg.MaxCatchUp = w.clock, 20*time.Millisecond
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			var found client.WatchFault
+			watcher := w.connect(cfg).Watch(client.WatchOptions{From: client.FromBeginning(), Fault: func(f client.WatchFault) {
+				if found.Err == nil {
+					found = f
+				}
+				cancel()
+			}})
+			_, _ = watcher.Next(ctx)
+			require.Equal(t, client.FaultSilent, found.Kind)
+			require.Equal(t, pbft.ReplicaID(w.first), found.Replica)
+			require.ErrorContains(t, found.Err, "within 20ms: set Config.MaxCatchUp higher")
+		})
+	}
 }
 
 func lies(t *testing.T) []lie {
