@@ -65,7 +65,8 @@ func (m *mpt) load(n int) error {
 			}
 		}
 	}
-	return nil
+	// Else the last 128 of these, for a million keys all, would stay in memory.
+	return m.db.Commit(m.root, false)
 }
 
 func (m *mpt) get(key []byte) ([]byte, error) {
