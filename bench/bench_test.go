@@ -11,16 +11,18 @@ import (
 
 func TestOptions(t *testing.T) {
 	for args, want := range map[string]string{
-		"--only parley,zookeeper": `--only names "zookeeper"`,
-		"--clients 1,x":           `--clients has "x"`,
-		"--clients 0":             `--clients has "0"`,
-		"--scenarios rain":        `--scenarios names "rain"`,
-		"--sizes 3":               `--sizes has "3"`,
-		"--window 1ms":            "--window is 1ms",
-		"--rounds -1":             "--rounds is -1",
-		"--connections 0":         "--connections is 0",
-		"--source /nowhere":       "--source is /nowhere",
-		"more":                    `unexpected argument "more"`,
+		"--only parley,zookeeper":  `--only names "zookeeper"`,
+		"--clients 1,x":            `--clients has "x"`,
+		"--clients 0":              `--clients has "0"`,
+		"--scenarios rain":         `--scenarios names "rain"`,
+		"--sizes 3":                `--sizes has "3"`,
+		"--window 1ms":             "--window is 1ms",
+		"--rounds -1":              "--rounds is -1",
+		"--connections 0":          "--connections is 0",
+		"--source /nowhere":        "--source is /nowhere",
+		"--again --scenarios none": "--again measures nothing",
+		"--again --only etcd":      "--again without parley",
+		"more":                     `unexpected argument "more"`,
 	} {
 		if _, err := parseOptions(strings.Fields(args), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", args, err, want)
@@ -68,6 +70,35 @@ func TestGoals(t *testing.T) {
 		if !ok || !strings.Contains(g.measured, want[0]) || g.verdict != want[1] || !strings.Contains(g.ratios, want[2]) {
 			t.Errorf("%s: %+v, want %q", what, g, want)
 		}
+	}
+}
+
+// A cluster of which no block was seen is no reason to compare others.
+func TestSizeGoalWithoutBlocks(t *testing.T) {
+	r := &results{Sizes: []size{{Replicas: 4, Scheme: "ed25519", Blocks: 100, MillisPerBlock: 3}, {Replicas: 16, Scheme: "ed25519", Blocks: 50, MillisPerBlock: 6}}}
+	if g := r.sizeGoal(); g.verdict != reached {
+		t.Fatalf("%+v", g)
+	}
+	r.Sizes = append(r.Sizes, size{Replicas: 31, Scheme: "ed25519"})
+	if g := r.sizeGoal(); g.verdict != unknown || !strings.Contains(g.measured, "0 at n = 31") {
+		t.Fatalf("%+v", g)
+	}
+}
+
+func TestAgain(t *testing.T) {
+	r := sampleResults()
+	r.Sizes = []size{{Replicas: 4}}
+	other := &results{Commit: "later", Sizes: []size{{Replicas: 31}}, Pairs: []pair{{Scenario: "down", With: point{Round: 7}}}, Failures: []string{"rain"}}
+	r.adopt("sizes", other)
+	if r.Sizes[0].Replicas != 31 || len(r.Pairs) != 1 || r.Pairs[0].With.Round == 7 || len(r.Failures) != 1 {
+		t.Fatalf("%+v", r)
+	}
+	r.adopt("down", other)
+	if len(r.Pairs) != 1 || r.Pairs[0].With.Round != 7 {
+		t.Fatalf("%+v", r.Pairs)
+	}
+	if text := r.markdown(new(reasons)); !strings.Contains(text, "| sizes, again |") || !strings.Contains(text, "commit later") {
+		t.Fatal(text)
 	}
 }
 

@@ -199,12 +199,16 @@ func (r *results) sizeGoal() goal {
 	g := goal{what: "cost per block and replica from the smallest to the largest cluster", goal: "grows no faster than n", verdict: unknown}
 	var sizes []size
 	for _, s := range r.Sizes {
-		if s.Scheme == crypto.VoteEd25519 && s.Blocks > 0 {
+		if s.Scheme == crypto.VoteEd25519 {
 			sizes = append(sizes, s)
 		}
 	}
 	if n := len(sizes); n > 1 {
 		first, last := sizes[0], sizes[n-1]
+		if first.Blocks == 0 || last.Blocks == 0 {
+			g.measured = fmt.Sprintf("%d blocks seen at n = %d, %d at n = %d", first.Blocks, first.Replicas, last.Blocks, last.Replicas)
+			return g
+		}
 		growth := last.MillisPerBlock / max(first.MillisPerBlock, 0.001)
 		larger := float64(last.Replicas) / float64(first.Replicas)
 		g.measured = fmt.Sprintf("%.2f ms of CPU at n = %d, %.2f at n = %d: %.1fx for %.1fx the replicas", first.MillisPerBlock, first.Replicas, last.MillisPerBlock, last.Replicas, growth, larger)

@@ -37,6 +37,9 @@ func run(ctx context.Context, o *options) error {
 		}
 		return r.write(o)
 	}
+	if o.again {
+		return again(ctx, o)
+	}
 	b, err := newBench(ctx, o)
 	if err != nil {
 		return err

@@ -24,7 +24,12 @@ func (r *results) markdown(why *reasons) string {
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		line("| %s | %s |", name, r.Versions[name])
 	}
-	line("| measured | %s |\n", r.Options)
+	line("| measured | %s |", r.Options)
+	for _, name := range slices.Sorted(maps.Keys(r.Parts)) {
+		p := r.Parts[name]
+		line("| %s, again | %s, commit %s, load average %.1f before; %s |", name, p.Began.UTC().Format("2006-01-02 15:04 UTC"), p.Commit, p.Load, p.Options)
+	}
+	line("")
 	for _, f := range r.Failures {
 		line("**Failed:** %s\n", f)
 	}

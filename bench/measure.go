@@ -56,7 +56,11 @@ func (b *bench) discard(c system.Cluster, cfg system.Config) {
 }
 
 // measure runs a load for the warm-up and one window.
-func (b *bench) measure(ctx context.Context, c system.Cluster, l *load.Loop) (p point, err error) {
+func (b *bench) measure(ctx context.Context, c system.Cluster, l *load.Loop) (point, error) {
+	return b.measureFor(ctx, c, l, b.window)
+}
+
+func (b *bench) measureFor(ctx context.Context, c system.Cluster, l *load.Loop, window time.Duration) (p point, err error) {
 	if err := rest(ctx, b.warmup); err != nil {
 		return p, err
 	}
@@ -65,7 +69,7 @@ func (b *bench) measure(ctx context.Context, c system.Cluster, l *load.Loop) (p 
 	proc.ForgetPeak(pids)
 	used, own, sent := proc.Read(pids), proc.Read(self), loopback()
 	from := time.Now()
-	if err := rest(ctx, b.window); err != nil {
+	if err := rest(ctx, window); err != nil {
 		return p, err
 	}
 	until := time.Now()

@@ -29,6 +29,7 @@ type options struct {
 	soak        time.Duration
 
 	quick  bool
+	again  bool
 	render bool
 	source string // the folder bench
 	out    string
@@ -50,6 +51,7 @@ func parseOptions(args []string, help io.Writer) (*options, error) {
 	fs.IntVar(&o.rounds, "rounds", 0, "how often each system has its turn (default 3)")
 	fs.DurationVar(&o.soak, "soak", 10*time.Minute, "length of the scenario soak")
 	fs.BoolVar(&o.quick, "quick", false, "less than five minutes: clients 16,1024, short windows, few scenarios, without hraft")
+	fs.BoolVar(&o.again, "again", false, "measure only --scenarios, and keep the rest of the results of the last time")
 	fs.BoolVar(&o.render, "render", false, "measure nothing, write the results of the last time anew")
 	fs.StringVar(&o.source, "source", ".", "the folder bench of the source")
 	fs.StringVar(&o.out, "out", "", "folder of the results (default --source)")
@@ -126,6 +128,10 @@ func (o *options) validate() error {
 		return fmt.Errorf("--window is %v: give 100ms or more", o.window)
 	case o.rounds < 1 || o.rounds > 100:
 		return fmt.Errorf("--rounds is %d: give 1 to 100", o.rounds)
+	case o.again && len(o.scenarios) == 0:
+		return errors.New("--again measures nothing: name --scenarios")
+	case o.again && !o.measuresParley():
+		return errors.New("--again without parley in --only: scenarios are Parley's")
 	case o.soak < time.Second:
 		return fmt.Errorf("--soak is %v: give 1s or more", o.soak)
 	}

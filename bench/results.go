@@ -83,6 +83,8 @@ type results struct {
 	Sizes  []size  `json:"sizes,omitempty"`
 	Links  []link  `json:"links,omitempty"` // simulated
 	Soak   *memory `json:"soak,omitempty"`
+
+	Parts map[string]part `json:"parts,omitempty"` // scenarios that were measured later, see --again
 }
 
 func newResults(ctx context.Context, o *options, versions map[string]string) *results {

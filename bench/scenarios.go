@@ -354,6 +354,12 @@ func (b *bench) eachSize(ctx context.Context) error {
 	return nil
 }
 
+// sizeWindow is longer for more replicas, since each message of each costs the same two
+// processors something: with the square of their number, and a minute at most.
+func sizeWindow(window time.Duration, n int) time.Duration {
+	return min(window*time.Duration(n*n)/(replicas*replicas), max(window, time.Minute))
+}
+
 func (b *bench) size(ctx context.Context, n int, scheme string) (s size, err error) {
 	cfg := b.config()
 	cfg.Replicas, cfg.Scheme = n, scheme
@@ -379,7 +385,7 @@ func (b *bench) size(ctx context.Context, n int, scheme string) (s size, err err
 	// The blocks of the warm-up within measure are counted, and so is their time.
 	pids := system.PIDs(p)
 	used := proc.Read(pids)
-	at, err := b.measure(ctx, p, l)
+	at, err := b.measureFor(ctx, p, l, sizeWindow(b.window, n))
 	if err != nil {
 		return s, err
 	}
@@ -387,6 +393,9 @@ func (b *bench) size(ctx context.Context, n int, scheme string) (s size, err err
 	after, err := p.State(ctx)
 	if err != nil {
 		return s, err
+	}
+	if after.Committed < before.Committed {
+		return s, fmt.Errorf("'parley status' said height %d, and %d before", after.Committed, before.Committed)
 	}
 	s = size{Replicas: n, Scheme: scheme, Point: at, Blocks: after.Committed - before.Committed}
 	if s.Blocks > 0 {

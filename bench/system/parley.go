@@ -196,7 +196,7 @@ type State struct {
 
 // State asks the replicas.
 func (p *Parley) State(ctx context.Context) (s State, err error) {
-	cmd := exec.CommandContext(ctx, p.programs.Parley, "status", "--dir", p.cluster, "--json", "--timeout", "1s")
+	cmd := exec.CommandContext(ctx, p.programs.Parley, "status", "--dir", p.cluster, "--json", "--timeout", "10s")
 	var said strings.Builder
 	cmd.Stdout = &said
 	failed := cmd.Run()
