@@ -64,6 +64,7 @@ func (c *sickCluster) repairedFile(file string) {
 // finds it. The replica answers nobody, names file and keys, gets what was lost and is back,
 // under load and without anybody's help.
 func TestDamageUnderARunningReplica(t *testing.T) {
+	notShort(t)
 	c := newDiskCluster(t, func(*Config) {})
 	c.start(2)
 	file := flipByte(t, c.stateFolder(2), "right-it-is")

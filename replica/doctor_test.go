@@ -16,6 +16,7 @@ import (
 // An application that walks over a map on one replica, under load: the replica finds it
 // out, names a key and the operation, gets what differs, and is back in service.
 func TestDoctorMapOrder(t *testing.T) {
+	notShort(t)
 	c := newSickCluster(t, false)
 	c.startAll()
 	c.load(0, 1)
@@ -294,6 +295,7 @@ func TestDoctorRestart(t *testing.T) {
 
 // A replica that was away for long gets what differs of the state, and not all of it.
 func TestLaggingReplicaGetsParts(t *testing.T) {
+	notShort(t)
 	c := newSickCluster(t, true)
 	c.startAll()
 	for n := range 100 {

@@ -87,6 +87,9 @@ func (d *flakyDisks) scratch() (database, error) { return flaky{newMemoryDB(), d
 // true, and the store is of no use from then on; what is in the database is one whole
 // state.
 func TestFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	states := []model{}
 	step := func(h int) model {
 		m := model{}

@@ -72,6 +72,9 @@ func settled(t *testing.T, c Config, m model) {
 // an error that says what to do, and nothing that is not true; a synchronisation
 // makes the state good, and it stays good.
 func TestFlippedByteInAFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	there := numbered(3000, "a value of some length, so that there are blocks")
 	a := storeOf(t, memory(3), 9, there)
 	failed := 0

@@ -196,6 +196,9 @@ func scrubbed(w Sync) Sync { w.Scrub = true; return w }
 
 // More values than are dropped one by one, and a tree whose root is gone.
 func TestRepairOfALot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	there := numbered(2*mendValues, "v")
 	a := storeOf(t, memory(3), 9, there)
 	for _, root := range []bool{false, true} {
@@ -259,6 +262,9 @@ func TestRepairOfAFailedStore(t *testing.T) {
 // Wherever the database fails during a repair, the next one, of another process, makes
 // the state good.
 func TestFaultsDuringARepair(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	there := numbered(60, "v")
 	a := storeOf(t, memory(3), 9, there)
 	for _, node := range []bool{false, true} {

@@ -199,6 +199,9 @@ func digestOf(t require.TestingT, m model) crypto.Digest {
 }
 
 func TestProofs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		s := open(t, memory(0))
 		n := rapid.SampledFrom([]int{0, 1, 2, 3, 17, 300}).Draw(t, "keys")

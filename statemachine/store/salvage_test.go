@@ -62,6 +62,9 @@ func layers(t *testing.T, c Config) model {
 // Of a database whose tables are damaged all is kept but what a block has that has a bad
 // byte, also where the block lies in the way of all walks; what is lost is named with the file.
 func TestSalvageKeepsTheRest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	for _, damaged := range []struct {
 		text string
 		most int
@@ -127,6 +130,9 @@ func TestSalvageKeepsTheRest(t *testing.T) {
 // Whatever bits flip in the tables of a store, a synchronisation with a scrub ends with the
 // right state, at once and after a restart.
 func TestSalvageOfAnything(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	c := memory(3)
 	c.Dir = filepath.Join(t.TempDir(), "state")
 	there := numbered(600, "a value of some length, so that there are blocks")
