@@ -85,7 +85,12 @@ func startChain(ctx context.Context, dir string) (*chain, error) {
 	}
 	c.cluster = cluster
 	for i, m := range c.machines {
-		e, err := endpoint.Start(ctx, endpoint.Config{Machine: m, Submit: cluster.Servers[i], Behind: cluster.Servers[i].Behind, Listen: "127.0.0.1:0"})
+		server := cluster.Servers[i]
+		e, err := endpoint.Start(ctx, endpoint.Config{
+			Machine: m, Submit: server, Listen: "127.0.0.1:0",
+			// So that nobody is told what is in a state that was found wrong.
+			Serving: server.Serving, Interrupted: server.Interrupted, Behind: server.Behind,
+		})
 		if err != nil {
 			c.close()
 			return nil, err

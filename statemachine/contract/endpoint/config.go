@@ -69,10 +69,12 @@ type Config struct {
 	MaxBodyBytes   int
 	MaxBatch       int
 	MaxAnswerBytes int
-	// MaxFilters is how many filters clients may have, beside 100 subscriptions each
-	// connection: 1024. They are dropped FilterLife after their last use: 5 min.
-	MaxFilters int
-	FilterLife time.Duration
+	// MaxFilters is how many filters clients may have: 1024. They are dropped FilterLife
+	// after their last use: 5 min. MaxSubscriptions is how many subscriptions one
+	// connection may have: 100.
+	MaxFilters       int
+	FilterLife       time.Duration
+	MaxSubscriptions int
 
 	// MaxWaiting is how many transactions wait here, MaxWaitingPerSender how many of one
 	// account: 4096 and 64. Gap is how long one waits for those before it: 10 s.
@@ -110,6 +112,7 @@ func (c Config) filled() Config {
 	orDefault(&c.MaxAnswerBytes, 16<<20)
 	orDefault(&c.MaxFilters, 1024)
 	orDefault(&c.FilterLife, 5*time.Minute)
+	orDefault(&c.MaxSubscriptions, 100)
 	orDefault(&c.MaxWaiting, 4096)
 	orDefault(&c.MaxWaitingPerSender, 64)
 	orDefault(&c.Gap, 10*time.Second)
@@ -140,7 +143,7 @@ func (c Config) Validate() error {
 		{"MaxConnections", f.MaxConnections}, {"MaxBodyBytes", f.MaxBodyBytes}, {"MaxBatch", f.MaxBatch},
 		{"MaxAnswerBytes", f.MaxAnswerBytes}, {"MaxFilters", f.MaxFilters}, {"MaxWaiting", f.MaxWaiting},
 		{"MaxWaitingPerSender", f.MaxWaitingPerSender}, {"MaxRequestBytes", f.MaxRequestBytes},
-		{"FilterLife", int(f.FilterLife)}, {"Gap", int(f.Gap)},
+		{"FilterLife", int(f.FilterLife)}, {"Gap", int(f.Gap)}, {"MaxSubscriptions", f.MaxSubscriptions},
 	} {
 		if n.value < 1 {
 			return bad(n.name, n.value, "set a positive number, or 0 for the default")

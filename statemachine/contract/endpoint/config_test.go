@@ -18,6 +18,7 @@ func TestConfig(t *testing.T) {
 		"Machine":     {},
 		"Listen":      {Machine: m, Listen: "0.0.0.0:8545"},
 		"MaxBatch":    {Machine: m, MaxBatch: -1},
+		"MaxSubscr":   {Machine: m, MaxSubscriptions: -1},
 		"Interrupted": {Machine: m, Serving: func() error { return nil }},
 		"host:port":   {Machine: m, Listen: "here"},
 		"MaxWaiting ": {Machine: m, MaxWaiting: -1},

@@ -2,7 +2,9 @@
 // over HTTP and WebSocket, by the server of go-ethereum's package rpc. ethers.js, cast,
 // wallets and geth's ethclient deploy, call, send and read through it.
 //
-//	e, err := endpoint.Start(ctx, endpoint.Config{Machine: m, Submit: server})
+//	e, err := endpoint.Start(ctx, endpoint.Config{
+//		Machine: m, Submit: server, Serving: server.Serving, Interrupted: server.Interrupted, Behind: server.Behind,
+//	})
 //	client, err := ethclient.Dial(e.URL())
 //
 // # Whom to trust
@@ -89,9 +91,9 @@
 //
 // # Bounds
 //
-// Connections, bodies, calls in a batch, bytes of answers, filters, transactions that
-// wait (in all and for each account), the gas and the time of a call, how many calls run
-// at once, the blocks and the logs of one eth_getLogs: each has a limit in [Config] or
-// contract.ReadLimits, and beyond it an error. A malformed request is an error of
-// JSON-RPC.
+// Connections, bodies, calls in a batch, bytes of answers, filters, subscriptions of a
+// connection, transactions that wait (in all and for each account), the gas and the time of
+// a call, how many calls run at once, the blocks and the logs of one eth_getLogs: each has a
+// limit in [Config] or contract.ReadLimits, and beyond it an error. A malformed request is
+// an error of JSON-RPC.
 package endpoint

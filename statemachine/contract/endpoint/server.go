@@ -75,7 +75,7 @@ func (s *Server) register() error {
 		{"eth", reads},
 		{"eth", &syncAPI{s.cfg.Behind}},
 		{"eth", &sendAPI{s.pool, reads}},
-		{"eth", &subscribeAPI{s.ctx, &s.cfg, reads}},
+		{"eth", newSubscribeAPI(s.ctx, &s.cfg, reads)},
 		{"eth", newFilterAPI(&s.cfg, reads)},
 		{"net", &netAPI{s.cfg.Machine.Genesis().ChainID}},
 		{"web3", &web3API{s.cfg.Version}},

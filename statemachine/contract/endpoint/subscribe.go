@@ -3,6 +3,8 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/ethereum/go-ethereum/rpc"
 
@@ -16,6 +18,35 @@ type subscribeAPI struct {
 	ctx   context.Context // of the server
 	cfg   *Config
 	reads *contract.API
+
+	mu   sync.Mutex
+	open map[*rpc.Client]int // subscriptions of each connection that has any
+}
+
+func newSubscribeAPI(ctx context.Context, cfg *Config, reads *contract.API) *subscribeAPI {
+	return &subscribeAPI{ctx: ctx, cfg: cfg, reads: reads, open: make(map[*rpc.Client]int)}
+}
+
+// enter counts a subscription of the connection that a call came over; whoever ends it
+// calls leave. Package rpc bounds nothing here.
+func (a *subscribeAPI) enter(ctx context.Context) (leave func(), err error) {
+	c, ok := rpc.ClientFromContext(ctx)
+	if !ok {
+		return nil, rpc.ErrNotificationsUnsupported
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open[c] >= a.cfg.MaxSubscriptions {
+		return nil, fmt.Errorf("the connection has %d subscriptions, as many as it may have: end some with eth_unsubscribe", a.open[c])
+	}
+	a.open[c]++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.open[c]--; a.open[c] == 0 {
+			delete(a.open, c)
+		}
+	}, nil
 }
 
 // NewHeads notifies of each block's header.
@@ -69,8 +100,13 @@ func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(noti
 	if err != nil {
 		return nil, err
 	}
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
 	sub := notifier.CreateSubscription()
 	go func() {
+		defer leave()
 		ctx, cancel := context.WithCancel(a.ctx)
 		defer cancel()
 		go func() {

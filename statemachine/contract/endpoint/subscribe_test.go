@@ -4,6 +4,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -11,7 +12,9 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/stretchr/testify/require"
 
+	"github.com/parley-bft/parley/statemachine/contract"
 	"github.com/parley-bft/parley/statemachine/contract/contracttest"
+	"github.com/parley-bft/parley/statemachine/contract/endpoint"
 )
 
 func TestSubscriptions(t *testing.T) {
@@ -38,4 +41,31 @@ func TestSubscriptions(t *testing.T) {
 		require.Equal(t, at, log.Address)
 		require.Equal(t, header.Hash(), log.BlockHash)
 	}
+}
+
+// One connection has no more subscriptions than it may, others have their own, and what
+// was ended leaves room.
+func TestSubscriptionsAreBounded(t *testing.T) {
+	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) { c.MaxSubscriptions = 3 })
+	ctx := t.Context()
+	heads := make(chan *types.Header, 10)
+	open := func(c *ethclient.Client) (ethereum.Subscription, error) { return c.SubscribeNewHead(ctx, heads) }
+	ws := s.socket()
+	first, err := open(ws)
+	require.NoError(t, err)
+	for range 2 {
+		_, err := ws.SubscribeFilterLogs(ctx, ethereum.FilterQuery{}, make(chan types.Log, 10))
+		require.NoError(t, err)
+	}
+	_, err = open(ws)
+	require.ErrorContains(t, err, "the connection has 3 subscriptions, as many as it may have: end some with eth_unsubscribe")
+	_, err = open(s.socket())
+	require.NoError(t, err)
+	first.Unsubscribe()
+	require.Eventually(t, func() bool { // it ends beside the answer
+		_, err = open(ws)
+		return err == nil
+	}, time.Minute, time.Millisecond, "%v", err)
+	_, err = open(ws)
+	require.Error(t, err)
 }
