@@ -19,10 +19,10 @@ import (
 type ReadLimits struct {
 	// CallGas bounds the gas of eth_call and eth_estimateGas: the block's gas limit.
 	CallGas uint64
-	// CallTime is how long one may take: 5 s.
+	// CallTime is how long one of these, or eth_getLogs, may take: 5 s.
 	CallTime time.Duration
-	// Calls is how many run at once; others wait: as many as there are processors, less
-	// one.
+	// Calls is how many of all these run at once; others wait: as many as there are
+	// processors, less one.
 	Calls int
 	// LogBlocks is how many blocks eth_getLogs looks through, Logs how many it finds at
 	// most: 10,000 and 10,000.

@@ -133,7 +133,7 @@ func (a *API) turn(ctx context.Context) (context.Context, func(), error) {
 	select {
 	case a.calls <- struct{}{}:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, nil, fmt.Errorf("%d others run at once, and this waits for its turn: ask again later: %w", cap(a.calls), ctx.Err())
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.limits.CallTime)
 	return ctx, func() { cancel(); <-a.calls }, nil

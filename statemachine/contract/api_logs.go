@@ -119,8 +119,14 @@ func (f *Filter) mayMatch(bloom types.Bloom) bool {
 	return true
 }
 
-// GetLogs is eth_getLogs.
+// GetLogs is eth_getLogs. Ten thousand blocks are as dear to look through as a call is to
+// run, so it waits for its turn like one.
 func (a *API) GetLogs(ctx context.Context, f Filter) ([]*types.Log, error) {
+	ctx, done, err := a.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	return read(a, "eth_getLogs", func(v view) ([]*types.Log, error) {
 		from, to, err := v.span(&f)
 		if err != nil {
@@ -139,7 +145,7 @@ func (a *API) collect(ctx context.Context, v view, f *Filter, from, to uint64) (
 	bytes := 0 // of their data: a log may have as much of it as its gas pays for
 	for h := from; h <= to; h++ {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("stopped at block %d of %d to %d: ask for fewer blocks: %w", h, from, to, err)
 		}
 		b, ok := v.block(h)
 		if !ok {

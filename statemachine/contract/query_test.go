@@ -67,6 +67,21 @@ func TestQueries(t *testing.T) {
 		}
 	}
 
+	// Logs are looked for in turn with calls: whoever asks for many at once waits.
+	busy := a.m.API(ReadLimits{Calls: 1})
+	_, done, err := busy.turn(context.Background())
+	require.NoError(t, err)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = busy.GetLogs(gone, Filter{})
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "waits for its turn")
+	done()
+	_, err = read(busy, "", func(v view) ([]*types.Log, error) { return busy.collect(gone, v, &Filter{}, 0, 2) })
+	require.ErrorContains(t, err, "stopped at block 0 of 0 to 2")
+	_, err = busy.GetLogs(context.Background(), Filter{})
+	require.NoError(t, err)
+
 	// A batch is as long as its bound and no longer.
 	batch := func(calls int) []byte {
 		return []byte("[" + strings.Repeat(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"},`, calls-1) + `{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}]`)
@@ -81,9 +96,7 @@ func TestQueries(t *testing.T) {
 
 	_, err = a.m.Query(context.Background(), make([]byte, MaxQueryBytes+1))
 	require.ErrorContains(t, err, "malformed query")
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err = a.m.Query(ctx, []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`))
+	_, err = a.m.Query(gone, []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
