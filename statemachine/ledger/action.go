@@ -304,7 +304,8 @@ func (a *Release) fields(c *codec) {
 }
 
 // Trust says how much Peer may owe Account in units of an asset, and whether payments
-// of others may pass through Account over this line. It takes the account Account.
+// of others may pass through Account over this line. It takes the account Account. A line
+// on which nothing is owed, and neither may owe anything, is gone, with what both said.
 type Trust struct {
 	Account, Peer, Asset string
 	Limit                uint64

@@ -165,7 +165,7 @@ func (a *Auditor) line(low, high, asset string, l *Line) {
 	var ok1, ok2 bool
 	x.credit, ok1 = addSigned(x.credit, l.Balance)
 	y.credit, ok2 = addSigned(y.credit, -l.Balance)
-	if low >= high || !ok1 || !ok2 {
+	if low >= high || !ok1 || !ok2 || l.idle() {
 		a.fail("the line between %s and %s in %s is wrong", low, high, asset)
 	}
 	for _, p := range [][2]string{{low, high}, {high, low}} {

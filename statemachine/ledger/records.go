@@ -254,8 +254,10 @@ func (l *Line) fields(c *codec) {
 	c.bool(&l.RippleHigh)
 }
 
-// empty tells whether the line says nothing.
-func (l *Line) empty() bool { return *l == Line{} }
+// idle tells whether nothing is owed on the line, nor may be. What accounts say of
+// payments that pass over it means nothing then, so there is no such line in the state:
+// nobody's limits would count it.
+func (l *Line) idle() bool { return l.Balance == 0 && l.LimitLow == 0 && l.LimitHigh == 0 }
 
 // room is how much more can be paid to the lower account, or from it.
 func (l *Line) room(toLow bool) uint64 {

@@ -5,7 +5,7 @@ func (x *exec) line(a, b, asset string) (l Line, ok bool) {
 	return l, ok
 }
 
-// setLine writes a line, or removes one that says nothing any more.
+// setLine writes a line. One that may have become idle is for tidy.
 func (x *exec) setLine(a, b, asset string, l *Line) {
 	if a > b {
 		a, b = b, a
@@ -23,13 +23,22 @@ func (x *exec) setLine(a, b, asset string, l *Line) {
 			x.t.Set(now, nil)
 		}
 	}
-	if l.empty() {
-		x.t.Delete(LineKey(a, b, asset))
-		x.t.Delete(highKey(a, b, asset))
-		return
-	}
 	x.t.Set(LineKey(a, b, asset), encode(l))
 	x.t.Set(highKey(a, b, asset), nil)
+}
+
+// tidy removes a line that is idle. In the course of a payment it would be too early: what
+// was paid back over a line passes on only if the account lets payments of that line
+// through.
+func (x *exec) tidy(a, b, asset string) {
+	if l, ok := x.line(a, b, asset); !ok || !l.idle() {
+		return
+	}
+	if a > b {
+		a, b = b, a
+	}
+	x.t.Delete(LineKey(a, b, asset))
+	x.t.Delete(highKey(a, b, asset))
 }
 
 func (a *Trust) run(x *exec) error {
@@ -46,28 +55,30 @@ func (a *Trust) run(x *exec) error {
 	if a.Account == a.Peer {
 		return invalid("a trust line of " + a.Account + " with itself")
 	}
-	l, _ := x.line(a.Account, a.Peer, a.Asset)
+	l, open := x.line(a.Account, a.Peer, a.Asset)
 	limit, ripple := &l.LimitLow, &l.RippleLow
 	if a.Account > a.Peer {
 		limit, ripple = &l.LimitHigh, &l.RippleHigh
 	}
+	was := *limit
+	*limit, *ripple = a.Limit, a.Ripple
 	switch {
-	case *limit == 0 && a.Limit > 0:
+	case l.idle() && a.Ripple:
+		return invalid("rippling over a line without a limit")
+	case l.idle() && !open:
+		return nil
+	case was == 0 && a.Limit > 0:
 		if acc.Lines >= x.l.cfg.Limits.MaxLines {
 			return tooMany("trust lines of "+a.Account, uint64(acc.Lines), uint64(x.l.cfg.Limits.MaxLines))
 		}
 		acc.Lines++
 		x.setAccount(a.Account, &acc)
-	case *limit > 0 && a.Limit == 0:
+	case was > 0 && a.Limit == 0:
 		acc.Lines--
 		x.setAccount(a.Account, &acc)
-	case a.Limit == 0 && l.empty() && !a.Ripple:
-		return nil
-	case a.Limit == 0 && l.empty():
-		return invalid("rippling over a line without a limit")
 	}
-	*limit, *ripple = a.Limit, a.Ripple
 	x.setLine(a.Account, a.Peer, a.Asset, &l)
+	x.tidy(a.Account, a.Peer, a.Asset)
 	return nil
 }
 
@@ -129,6 +140,11 @@ func (x *exec) carryOut(p *plan) error {
 		}
 		if err := x.owe(from.Account, to.Account, from.Asset, to.amount); err != nil {
 			return err
+		}
+	}
+	for i := range len(p.steps) - 1 {
+		if from, to := &p.steps[i], &p.steps[i+1]; from.offer == "" {
+			x.tidy(from.Account, to.Account, from.Asset)
 		}
 	}
 	return nil

@@ -303,7 +303,7 @@ func (m *Model) trust(a *ledger.Trust) statemachine.ResultCode {
 		}
 	}
 	mine, theirs := [3]string{a.Account, a.Peer, a.Asset}, [3]string{a.Peer, a.Account, a.Asset}
-	nothing := s.lines[mine] == side{} && s.lines[theirs] == side{} && s.owed[mine] == 0
+	nothing := s.lines[theirs].limit == 0 && s.owed[mine] == 0
 	switch _, there := s.assets[a.Asset]; {
 	case !there:
 		return ledger.CodeUnknownAsset
@@ -317,7 +317,17 @@ func (m *Model) trust(a *ledger.Trust) statemachine.ResultCode {
 		return ledger.CodeInvalid
 	}
 	s.lines[mine] = side{a.Limit, a.Ripple}
+	s.tidy(a.Account, a.Peer, a.Asset)
 	return ok
+}
+
+// tidy forgets what two accounts said of a line on which nothing is owed nor may be.
+func (s *state) tidy(a, b, asset string) {
+	mine, theirs := [3]string{a, b, asset}, [3]string{b, a, asset}
+	if s.lines[mine].limit == 0 && s.lines[theirs].limit == 0 && s.owed[mine] == 0 {
+		delete(s.lines, mine)
+		delete(s.lines, theirs)
+	}
 }
 
 // credit is what an account is owed in an asset, less what it owes.
@@ -423,6 +433,11 @@ func (m *Model) pay(a *ledger.Pay) statemachine.ResultCode {
 		}
 		if c := m.owe(p.Account, q.Account, p.Asset, n[i+1]); c != ok {
 			return c
+		}
+	}
+	for i := range last {
+		if refs[i] == "" {
+			s.tidy(hops[i].Account, hops[i+1].Account, hops[i].Asset)
 		}
 	}
 	return ok
