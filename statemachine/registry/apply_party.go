@@ -146,25 +146,53 @@ func (k *RevokedKey) follow(had *RevokedKey) error {
 }
 
 // compromised is the time since when one of the keys with which a party signed is not to
-// be trusted, if that is not after at; else 0.
+// be trusted, if that is not after at; else 0. It is for reads: what it looked up it does
+// not look up again.
 func (r *reading) compromised(p Party, keys []crypto.PublicKey, at statemachine.Time) (since statemachine.Time) {
-	note := func(k *RevokedKey) {
-		if slices.Contains(keys, k.Key) && k.Since <= at && (since == 0 || k.Since < since) {
-			since = max(k.Since, 1)
-		}
-	}
+	of := r.revokedOf(p)
 	for _, k := range keys {
-		var v RevokedKey
-		if r.load(revokedKey(k), v.code) {
-			note(&v)
-		}
-	}
-	if info, err := r.party(p); err == nil {
-		for i := range info.Revoked {
-			note(&info.Revoked[i])
+		for _, v := range []*RevokedKey{r.revokedItself(k), of[k]} {
+			if v != nil && v.Since <= at && (since == 0 || v.Since < since) {
+				since = max(v.Since, 1)
+			}
 		}
 	}
 	return since
+}
+
+// revokedItself returns what a key has said of itself, if it has.
+func (r *reading) revokedItself(k crypto.PublicKey) *RevokedKey {
+	v, known := r.itself[k]
+	if known {
+		return v
+	}
+	if v = new(RevokedKey); !r.load(revokedKey(k), v.code) {
+		v = nil
+	}
+	if r.itself == nil {
+		r.itself = make(map[crypto.PublicKey]*RevokedKey)
+	}
+	r.itself[k] = v
+	return v
+}
+
+// revokedOf returns the keys that were taken from a party.
+func (r *reading) revokedOf(p Party) map[crypto.PublicKey]*RevokedKey {
+	of, known := r.of[p]
+	if known {
+		return of
+	}
+	if info, err := r.party(p); err == nil {
+		of = make(map[crypto.PublicKey]*RevokedKey, len(info.Revoked))
+		for i := range info.Revoked {
+			of[info.Revoked[i].Key] = &info.Revoked[i]
+		}
+	}
+	if r.of == nil {
+		r.of = make(map[Party]map[crypto.PublicKey]*RevokedKey)
+	}
+	r.of[p] = of
+	return of
 }
 
 // load decodes an entry of the state; false if there is none.

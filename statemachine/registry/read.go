@@ -12,6 +12,10 @@ import (
 type reading struct {
 	r   store.Reader
 	cfg *config
+	// What compromised has looked up. A page has a thousand entries, mostly of a few
+	// parties, each of which may have had hundreds of keys revoked.
+	itself map[crypto.PublicKey]*RevokedKey // nil of a key that has not revoked itself
+	of     map[Party]map[crypto.PublicKey]*RevokedKey
 }
 
 // read is an operation that changes nothing, and a query.

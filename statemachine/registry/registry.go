@@ -98,7 +98,7 @@ func (h *Handler) apply(t store.Txn, b *statemachine.Block, op *statemachine.Op)
 		return h.read(t, op.Data)
 	}
 	in := &counting{Txn: t}
-	r := &run{reading: reading{in, h.config(t)}, h: h, t: in, at: Stamp{b.Height, b.Time}, client: op.Client}
+	r := &run{reading: reading{r: in, cfg: h.config(t)}, h: h, t: in, at: Stamp{b.Height, b.Time}, client: op.Client}
 	r.counts = r.reading.counts()
 	c, err := r.perform(op.Data)
 	if err != nil {
@@ -120,7 +120,7 @@ func (h *Handler) read(s store.Reader, data []byte) ([]byte, error) {
 	if err := q.check(&cfg.Limits); err != nil {
 		return nil, err
 	}
-	out, form, err := q.read(&reading{s, cfg})
+	out, form, err := q.read(&reading{r: s, cfg: cfg})
 	if err != nil {
 		return nil, err
 	}
