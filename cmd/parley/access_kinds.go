@@ -41,7 +41,7 @@ func (o *accessCommand) checkKinds(cmd *cobra.Command, roles []access.Role) erro
 			patterns, kinds []string
 		}{{"--submit", roles[i].Submit, k.Submit}, {"--read", roles[i].Read, k.Read}} {
 			for _, p := range list.patterns {
-				if err := access.Covered(p, list.kinds); err != nil {
+				if err := access.CheckPattern(p, list.kinds); err != nil {
 					return usagef(cmd, "%s is %v", list.flag, err)
 				}
 			}

@@ -34,7 +34,7 @@ func (k Kinds) Check(where string, roles []Role) error {
 			patterns, kinds []string
 		}{{"submit", roles[i].Submit, k.Submit}, {"read", roles[i].Read, k.Read}} {
 			for j, p := range list.patterns {
-				if err := Covered(p, list.kinds); err != nil {
+				if err := CheckPattern(p, list.kinds); err != nil {
 					return fmt.Errorf("%w: %s[%d].%s[%d] is %w", ErrPolicy, where, i, list.name, j, err)
 				}
 			}
@@ -43,9 +43,9 @@ func (k Kinds) Check(where string, roles []Role) error {
 	return nil
 }
 
-// Covered returns an error if a pattern of a role covers none of the kinds. It names the
+// CheckPattern returns an error if a pattern of a role covers none of the kinds. It names the
 // pattern and all of them.
-func Covered(pattern string, kinds []string) error {
+func CheckPattern(pattern string, kinds []string) error {
 	if slices.ContainsFunc(kinds, func(kind string) bool { return permits([]string{pattern}, kind) }) {
 		return nil
 	}

@@ -33,7 +33,7 @@ func TestKinds(t *testing.T) {
 func TestKindsAreThoseDecidedAbout(t *testing.T) {
 	k := KindsWith(nil, nil)
 	for kind := range kindNames {
-		require.Equal(t, kind.Read(), Covered(kind.String(), k.Read) == nil, "%v", kind)
+		require.Equal(t, kind.Read(), CheckPattern(kind.String(), k.Read) == nil, "%v", kind)
 	}
 }
 

@@ -110,7 +110,7 @@ func (r *Role) validate() error {
 	}
 	for _, p := range slices.Concat(r.Submit, r.Read) {
 		if i := strings.IndexByte(p, '*'); p == "" || i >= 0 && i != len(p)-1 || len(p) > maxName || !utf8.ValidString(p) {
-			return fmt.Errorf("role %s: pattern %q: give the name of a kind of operation, or its beginning and *", r.Name, p)
+			return fmt.Errorf("role %s: pattern %+q: give the name of a kind of operation, or its beginning and *", r.Name, p)
 		}
 	}
 	if max(len(r.Submit), len(r.Read)) > maxPatterns {
@@ -124,7 +124,7 @@ func (r *Role) validate() error {
 
 func validName(what, s string) error {
 	if len(s) == 0 || len(s) > maxName || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-		return fmt.Errorf("%s %q: give 1 to %d lower-case letters, digits, '-', '_' and '.'", what, s, maxName)
+		return fmt.Errorf("%s %+q: give 1 to %d lower-case letters, digits, '-', '_' and '.'", what, s, maxName)
 	}
 	return nil
 }
