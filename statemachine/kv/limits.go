@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine/kv/kvop"
 )
 
 // Limits bound keys, values and what one operation can cost. They decide how
@@ -51,8 +52,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("%w: MaxKeyBytes is %d: set 1 to %d", ErrLimits, l.MaxKeyBytes, 1<<20)
 	case l.MaxValueBytes < 1 || l.MaxValueBytes > 32<<20:
 		return fmt.Errorf("%w: MaxValueBytes is %d: set 1 to %d", ErrLimits, l.MaxValueBytes, 32<<20)
-	case l.MaxTxnOps < 1 || l.MaxTxnOps > 4096:
-		return fmt.Errorf("%w: MaxTxnOps is %d: set 1 to 4096", ErrLimits, l.MaxTxnOps)
+	case l.MaxTxnOps < 1 || l.MaxTxnOps > kvop.MaxTxnOps:
+		return fmt.Errorf("%w: MaxTxnOps is %d: set 1 to %d", ErrLimits, l.MaxTxnOps, kvop.MaxTxnOps)
 	case l.MaxRangeKeys < 1 || l.MaxRangeKeys > 1<<20:
 		return fmt.Errorf("%w: MaxRangeKeys is %d: set 1 to %d", ErrLimits, l.MaxRangeKeys, 1<<20)
 	case l.MaxResultBytes < l.smallestResult() || l.MaxResultBytes > 64<<20:

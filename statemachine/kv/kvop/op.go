@@ -123,6 +123,10 @@ func Exists(key []byte) Compare { return Compare{Key: key, Target: TargetVersion
 // Missing is the condition that key does not exist.
 func Missing(key []byte) Compare { return Compare{Key: key, Target: TargetVersion, Relation: Equal} }
 
+// MaxTxnOps is how many conditions a transaction can have, and operations in each branch:
+// stores have a lower limit, kv.Limits.MaxTxnOps.
+const MaxTxnOps = 4096
+
 // Txn returns the operation that checks the conditions and, without anything in
 // between, runs the operations of then if all hold (or there are none) and those
 // of otherwise if not. The operations may be Get, Put, Delete and Range; they see

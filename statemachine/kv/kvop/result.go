@@ -146,8 +146,9 @@ func readBody(r *canon.Reader, out *Result, depth int) {
 			return
 		}
 		out.Succeeded = r.Bool()
-		// A response takes at least its kind and one truth value.
-		if n := r.Count(maxCount, 2); n > 0 {
+		// A response takes at least its kind and one truth value, and a hundred times that in
+		// memory.
+		if n := r.Count(MaxTxnOps, 2); n > 0 {
 			out.Responses = make([]Result, n)
 		}
 		for i := range out.Responses {
