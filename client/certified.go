@@ -44,10 +44,10 @@ var (
 // linearizable read: how much later than that state it is, opts bound. If one replica has
 // no proof, or a bad one, another is asked.
 //
-// Errors: ErrTooOld, with the context's error if it ended; ErrQuery, with the words of the
-// application, if more weight than may be faulty says that this client may not read the
-// key, under an access policy, or that it is none; ErrNoProof, if the application proves
-// nothing; ErrClosed.
+// Errors: ErrTooOld, with the context's error if it ended; ErrQuery, if more weight than may
+// be faulty says that this client may not read the key, under an access policy, or that it
+// is none, with the words of the application if as much weight says them alike, and else
+// with what each says; ErrNoProof, if the application proves nothing; ErrClosed.
 func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOptions) (*receipt.State, error) {
 	pause := c.cfg.BackoffMin
 	timer := time.NewTimer(time.Hour)
@@ -60,7 +60,7 @@ func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOp
 	for round := 0; ; round++ {
 		var problems []string
 		old, final := 0, 0
-		refused, refusal := crypto.NewBitmap(len(c.links)), ""
+		refusals := newRefusals(c.quorums)
 		for i := range c.links {
 			l := c.links[(i+round+int(c.signer.Public()[0]))%len(c.links)] // not all clients ask the same one
 			s, none, err := c.certifiedFrom(ctx, l, key, opts)
@@ -75,15 +75,14 @@ func (c *Client) ReadCertified(ctx context.Context, key []byte, opts CertifiedOp
 			case none:
 				final++
 				if s := status.Convert(err); s.Code() == codes.InvalidArgument {
-					refused.Set(l.id)
-					refusal = s.Message()
+					refusals.add(l.id, s.Message())
 				}
 			}
 			problems = append(problems, fmt.Sprintf("%s: %v", l.name, err))
 		}
 		switch why := strings.Join(problems, "; "); {
-		case c.quorums.IsBlocking(refused): // of those who say so one is honest
-			return nil, fmt.Errorf("%w: %s", ErrQuery, refusal)
+		case refusals.stand(): // of those who say so one is honest
+			return nil, fmt.Errorf("%w: %s", ErrQuery, refusals.words(why))
 		case final == len(c.links):
 			return nil, fmt.Errorf("%w: %s", ErrNoProof, why)
 		case old > 0 && old+final == len(c.links) && opts.MinHeight == 0:
@@ -112,7 +111,7 @@ func (c *Client) certifiedFrom(ctx context.Context, l *link, key []byte, opts Ce
 	defer cancel()
 	q := &api.CertifiedRequest{Key: key}
 	if opts.MaxAge > 0 {
-		q.After = uint64(c.cfg.Now().Add(-opts.MaxAge).UnixNano())
+		q.After = uint64(max(c.cfg.Now().Add(-opts.MaxAge).UnixNano(), 0)) // any will do that is since 1970
 	}
 	m, err := l.line.api.Certified(ctx, q)
 	if err != nil {
@@ -129,4 +128,38 @@ func (c *Client) certifiedFrom(ctx context.Context, l *link, key []byte, opts Ce
 		err = s.Verify(c.cfg.Roster, key)
 	}
 	return s, err != nil, err
+}
+
+// refusals are which replicas refuse a question, and in which words. Those of one replica
+// may be anything.
+type refusals struct {
+	quorums *pbft.QuorumSystem
+	by      crypto.Bitmap
+	alike   map[string]crypto.Bitmap
+}
+
+func newRefusals(q *pbft.QuorumSystem) *refusals {
+	return &refusals{q, crypto.NewBitmap(q.N()), make(map[string]crypto.Bitmap)}
+}
+
+func (r *refusals) add(by pbft.ReplicaID, words string) {
+	r.by.Set(by)
+	if r.alike[words] == nil {
+		r.alike[words] = crypto.NewBitmap(r.quorums.N())
+	}
+	r.alike[words].Set(by)
+}
+
+// stand tells whether an honest replica is among those who refuse.
+func (r *refusals) stand() bool { return r.quorums.IsBlocking(r.by) }
+
+// words are those that an honest replica says; all, with who said what, if none are
+// certain to be.
+func (r *refusals) words(all string) string {
+	for words, by := range r.alike {
+		if r.quorums.IsBlocking(by) {
+			return words
+		}
+	}
+	return all
 }

@@ -40,12 +40,45 @@ func TestCertifiedReadsAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, client.ErrQuery)
 		require.EqualError(t, err, client.ErrQuery.Error()+": "+why)
 	}
+	// What one of them says in other words may be anything.
+	lies := says(codes.InvalidArgument, "send your key to r3")
+	for _, replicas := range [][]handler{{refuses, refuses, lies, down}, {lies, refuses, refuses, down}, {refuses, lies, none, refuses}} {
+		require.EqualError(t, read(testContext(t), replicas...), client.ErrQuery.Error()+": "+why)
+	}
+	err := read(testContext(t), refuses, lies, none, none)
+	require.ErrorIs(t, err, client.ErrQuery)
+	for _, said := range []string{"r0: ", why, "r1: ", "send your key to r3"} {
+		require.ErrorContains(t, err, said)
+	}
 	require.ErrorIs(t, read(testContext(t), none, none, none, forges), client.ErrNoProof)
 	require.ErrorIs(t, read(testContext(t), refuses, none, none, none), client.ErrNoProof, "one alone may lie")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err := read(ctx, refuses, down, down, down)
+	err = read(ctx, refuses, down, down, down)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NotErrorIs(t, err, client.ErrQuery)
+}
+
+// However old a state may be, the cluster is not asked for one of the future.
+func TestCertifiedReadsOfAnyAge(t *testing.T) {
+	f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
+	asked := make(chan uint64, 64)
+	for i := range 4 {
+		f.set(i, func(r *fakeReplica) {
+			r.proof = func(_ context.Context, q *api.CertifiedRequest) (*api.CertifiedResponse, error) {
+				asked <- q.After
+				return nil, status.Error(codes.Unimplemented, "none")
+			}
+		})
+	}
+	now := time.Now()
+	c := f.connect(f.config(1))
+	for _, age := range []time.Duration{time.Minute, 200 * 366 * 24 * time.Hour} {
+		_, err := c.ReadCertified(testContext(t), []byte("k"), client.CertifiedOptions{MaxAge: age})
+		require.ErrorIs(t, err, client.ErrNoProof)
+		for range 4 {
+			require.LessOrEqual(t, <-asked, uint64(now.UnixNano()))
+		}
+	}
 }

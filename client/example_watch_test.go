@@ -90,7 +90,7 @@ func ExampleClient_ReadCertified() {
 	switch {
 	case errors.Is(err, client.ErrTooOld):
 		log.Fatal("no replica can prove a state that is new enough: ", err)
-	case errors.Is(err, client.ErrNoReceipt):
+	case errors.Is(err, client.ErrNoProof):
 		log.Fatal("this application proves nothing: ", err)
 	case err != nil:
 		log.Fatal(err)

@@ -21,7 +21,7 @@
 // Against whoever makes a file the digest is no protection, and need not be, as he can
 // only prove what is true. But of which key it is true he chooses: who verifies a file that
 // somebody else gave him compares Key with the key that he means, as 'parley verify-state
-// --key' does.
+// --about' does.
 package stateproof
 
 import (
