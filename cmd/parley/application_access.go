@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/parley-bft/parley/internal/strictjson"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/access"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -20,6 +21,10 @@ func splitGenesis(genesis json.RawMessage) (policy, own json.RawMessage, err err
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(genesis, &fields) != nil || fields[accessField] == nil {
 		return nil, genesis, nil
+	}
+	fields = nil // which had the last of those that are there twice
+	if err := strictjson.Decode(genesis, &fields); err != nil {
+		return nil, nil, fmt.Errorf("genesis: %w", err)
 	}
 	policy = fields[accessField]
 	delete(fields, accessField)

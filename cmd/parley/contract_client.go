@@ -139,13 +139,14 @@ func (r *contractReading) poll(q []byte) ([]byte, error) {
 			all <- said{w, m.Answer, nil}
 		}()
 	}
-	weights := make(map[string]uint64)
+	weights, refusals := make(map[string]uint64), make(map[string]uint64)
 	refused := uint64(0)
 	var errs []error
 	for range ros.N() {
 		s := <-all
 		if no := status.Convert(s.err); no.Code() == codes.InvalidArgument { // it will say no again
-			if refused += s.weight; refused > ros.Cluster.FaultyWeight() {
+			refused += s.weight
+			if refusals[no.Message()] += s.weight; refusals[no.Message()] > ros.Cluster.FaultyWeight() {
 				return nil, fmt.Errorf("%w: %s", client.ErrQuery, no.Message())
 			}
 		}
@@ -156,6 +157,9 @@ func (r *contractReading) poll(q []byte) ([]byte, error) {
 		if weights[string(s.answer)] += s.weight; weights[string(s.answer)] > ros.Cluster.FaultyWeight() {
 			return append([]byte{}, s.answer...), nil
 		}
+	}
+	if refused > ros.Cluster.FaultyWeight() { // though not all in the same words, of which one's may be anything
+		return nil, fmt.Errorf("%w: %w", client.ErrQuery, errors.Join(errs...))
 	}
 	return nil, errors.Join(errs...)
 }

@@ -75,6 +75,7 @@ func TestExplain(t *testing.T) {
 	require.Contains(t, explain(syscall.ENOSPC), "free some space")
 	require.Equal(t, "interrupted", explain(fmt.Errorf("x: %w", context.Canceled)))
 	require.Equal(t, "plain", explain(errors.New("plain")))
+	require.Equal(t, `replica-0: \u001b[2J\u000dall is well\u009b1A`, explain(errors.New("replica-0: \x1b[2J\rall is well\u009b1A")), "a replica's words move no cursor")
 }
 
 func TestExitCodes(t *testing.T) {

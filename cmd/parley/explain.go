@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"regexp"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/crypto/roster"
@@ -71,8 +73,10 @@ var (
 	longHex   = regexp.MustCompile(`\b([0-9a-f]{8})[0-9a-f]{56}\b`)
 )
 
-// plain takes out of a message what only a programmer wants to read.
+// plain takes out of a message what only a programmer wants to read, and what a terminal
+// would take for a command: some of the words may be a faulty replica's.
 func plain(s string) string {
+	s = visible(s)
 	s = rpcWords.ReplaceAllString(s, "")
 	s = connWords.ReplaceAllString(s, "$1")
 	s = strings.ReplaceAll(s, "context deadline exceeded", "time ran out")
@@ -83,4 +87,18 @@ func plain(s string) string {
 		s = strings.Replace(s, "connected are {}, ", "", 1)
 	}
 	return s
+}
+
+// visible shows what would move a terminal's cursor, colour it or write its title. Ends of
+// lines stay.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) && r != '\n' {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

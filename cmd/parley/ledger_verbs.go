@@ -5,19 +5,17 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/keyfile"
-	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/ledger"
 )
 
 type buildAction = func(l *ledgerBook, args []string) (ledger.Action, error)
 
-// plain is a verb without flags of its own.
+// plainVerb is a verb without flags of its own.
 func plainVerb(build buildAction) func(*cobra.Command) buildAction {
 	return func(*cobra.Command) buildAction { return build }
 }
@@ -37,11 +35,6 @@ func reference(l *ledgerBook, s string) error {
 		return usagef(l.cmd, "%v", err)
 	}
 	return nil
-}
-
-// fromNow is the time so long from now, as block time.
-func fromNow(d time.Duration) statemachine.Time {
-	return statemachine.Time(time.Now().Add(d).UnixNano())
 }
 
 // publicKeys reads keys: 64 digits, or the name of a client's key file. Without any it

@@ -148,8 +148,13 @@ func TestPolicyFilesAreStrict(t *testing.T) {
 			continue
 		}
 		require.NoError(t, os.WriteFile(path, []byte(`{"access": `+bad+`}`), 0o600))
-		refused(t, exitUsage, []string{"init", "--dir", dir, "--app", "kv-store", "--genesis", path}, "--genesis: ", "access", c.says)
+		refused(t, exitUsage, []string{"init", "--dir", dir, "--app", "kv-store", "--genesis", path}, "--genesis: ", "access",
+			strings.Replace(c.says, `field "mode"`, `field "access.mode"`, 1)) // what is there twice is looked for in all of the genesis
 	}
+	// Two policies are none.
+	twice := filepath.Join(t.TempDir(), "genesis.json")
+	require.NoError(t, os.WriteFile(twice, []byte(`{"access": `+string(text)+`, "access": `+strings.Replace(string(text), `"private"`, `"open"`, 1)+`}`), 0o600))
+	refused(t, exitUsage, []string{"init", "--dir", filepath.Join(t.TempDir(), "c"), "--app", "kv-store", "--genesis", twice}, "--genesis: ", `field "access" is there twice`)
 	// A kind of another application is none of this one.
 	refused(t, exitUsage, []string{"init", "--dir", filepath.Join(t.TempDir(), "c"), "--app", "ledger", "--policy", good}, `roles[0].submit[0] is "put"`, "submit/transfer")
 

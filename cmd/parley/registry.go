@@ -150,14 +150,6 @@ func (o *registryWrite) bytes(cmd *cobra.Command, kind fmt.Stringer, op []byte) 
 	return o.proven(nil)
 }
 
-// deadline is the block time that is so far from now, 0 for no duration.
-func deadline(d time.Duration) statemachine.Time {
-	if d == 0 {
-		return 0
-	}
-	return statemachine.Time(time.Now().Add(d).UnixNano())
-}
-
 // moment shows a block time.
 func moment(t statemachine.Time) string {
 	if t == 0 {

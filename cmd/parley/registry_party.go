@@ -187,16 +187,20 @@ show').`,
 			if ago < 0 {
 				return usagef(cmd, "--since-ago is %v: give a positive duration, such as 48h", ago)
 			}
-			since := deadline(-ago)
+			since, ok := statemachine.Time(0), true
+			if ago != 0 {
+				if since, ok = asBlockTime(time.Now().Add(-ago)); !ok {
+					return usagef(cmd, "--since-ago is %v: that was before 1970", ago)
+				}
+			}
 			if from != "" {
 				at, err := time.Parse(time.RFC3339, from)
-				switch {
-				case err != nil || at.UnixNano() <= 0:
+				if since, ok = asBlockTime(at); err != nil || !ok {
 					return usagef(cmd, "--since is %q: give a time such as %s", from, time.Now().UTC().Format(time.RFC3339))
-				case ago != 0:
+				}
+				if ago != 0 {
 					return usagef(cmd, "--since and --since-ago are given: leave out one of them")
 				}
-				since = statemachine.Time(at.UnixNano())
 			}
 			return o.do(cmd, &registry.RevokeKey{Party: registry.Party(party), Key: k, Since: since, Reason: reason})
 		},

@@ -125,6 +125,9 @@ func TestRegistryCommands(t *testing.T) {
 	require.Regexp(t, `\n3 +\S+ +\d+ +updated +key:`+labKey+` +- `, do("history", "batches", "B-1"))
 	require.NotContains(t, do("show", "batches", "B-1"), "NOT TRUSTED")
 	no(exitUsage, []string{"key", "revoke", labKey, "--key", lab, "--since", "yesterday"}, `--since is "yesterday": give a time such as 2`)
+	// Years that nanoseconds since 1970 do not reach: nobody takes one for another, for good.
+	no(exitUsage, []string{"key", "revoke", labKey, "--key", lab, "--since", "2600-01-01T00:00:00Z"}, `--since is "2600-01-01T00:00:00Z": give a time such as 2`)
+	no(exitUsage, []string{"key", "revoke", labKey, "--key", lab, "--since-ago", "2000000h"}, "--since-ago is 2000000h0m0s: that was before 1970")
 	no(exitUsage, []string{"key", "revoke", labKey, "--key", lab, "--since", "2020-01-01T00:00:00Z", "--since-ago", "1h"}, "leave out one of them")
 	do("key", "revoke", labKey, "--key", lab, "--since", "2020-01-01T00:00:00Z", "--reason", "stolen long ago")
 	require.Regexp(t, `not to be trusted since 2020-01-01T00:00:00.000Z \(at first, \S+, since \S+\): stolen long ago`, do("key", "show", labKey))

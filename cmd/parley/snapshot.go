@@ -120,7 +120,7 @@ func condition(st *api.StatusResponse) string {
 	case st.Diverged != 0:
 		return fmt.Sprintf("REPAIRING its state, which is not the certified one at checkpoint %d: see 'parley doctor'", st.Diverged)
 	case st.Halted != "":
-		return "HALTED: " + st.Halted
+		return "HALTED: " + visible(st.Halted)
 	case st.Split != 0:
 		return fmt.Sprintf("NO CERTIFICATE for checkpoint %d, the replicas' states differ: see 'parley doctor'", st.Split)
 	case st.Transfer != 0:
