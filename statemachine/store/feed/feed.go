@@ -10,7 +10,7 @@
 // after it and was not before, or the other way round. A key that is set to the value
 // that it has, or set and deleted within the block, did not change; one that is set
 // several times changed once, to its last value. The changes of a block, in ascending
-// order of their keys, are encoded into pieces (see [AppendPieces]), each of which holds
+// order of their keys, are encoded into pieces (see [Pieces]), each of which holds
 // the digest of the next; so the digest of the first covers them all, and each piece can
 // be checked as it comes. A [Link] is a block that changed something: its height, its
 // time, and the digest of its first piece. The chain starts at [Beginning], and each link
