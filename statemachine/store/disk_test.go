@@ -412,31 +412,34 @@ func TestMachineRestarts(t *testing.T) {
 
 // A state that was there at several heights is restored at the right one.
 func TestRestoreOfARepeatedState(t *testing.T) {
-	s := open(t, memory(10))
-	for h := uint64(0); h < 8; h++ {
-		s.Block().Set([]byte("k"), []byte{byte(h % 2)})
-		require.NoError(t, s.Commit(h))
-		_, err := s.Digest()
-		require.NoError(t, err)
-	}
-	snap := snapshotOf(t, s) // the state of 1, 3, 5, 7
-	for _, height := range []uint64{5, 7, 1} {
-		other := open(t, memory(10))
+	filled := func(c Config) *Store { // the state of 1, 3, 5 and 7 is one
+		s := open(t, c)
 		for h := uint64(0); h < 8; h++ {
-			other.Block().Set([]byte("k"), []byte{byte(h % 2)})
-			require.NoError(t, other.Commit(h))
-			_, err := other.Digest()
+			s.Block().Set([]byte("k"), []byte{byte(h % 2)})
+			require.NoError(t, s.Commit(h))
+			_, err := s.Digest()
 			require.NoError(t, err)
 		}
-		require.NoError(t, restore(other, snap))
-		if height != 5 {
-			other.SetHeight(height)
-			v, err := other.At(height)
-			require.NoError(t, err)
-			require.Equal(t, []string{"k=\x01"}, entries(v.Range(nil, nil)))
-			_, err = v.Prove([]byte("k"))
-			require.NoError(t, err)
+		return s
+	}
+	snap := snapshotOf(t, filled(memory(10)))
+	for name, config := range map[string]func() Config{
+		"memory": func() Config { return memory(10) },
+		"disk":   func() Config { return onDisk(10, vfs.NewMem()) },
+	} {
+		for _, height := range []uint64{5, 7, 1} {
+			s := filled(config())
+			require.NoError(t, restore(s, snap))
+			if height != 5 {
+				s.SetHeight(height)
+				v, err := s.At(height)
+				require.NoError(t, err)
+				require.Equal(t, []string{"k=\x01"}, entries(v.Range(nil, nil)))
+				_, err = v.Prove([]byte("k"))
+				require.NoError(t, err)
+			}
+			require.NoError(t, s.Commit(height+1), name)
+			require.NoError(t, s.Close())
 		}
-		require.NoError(t, other.Commit(height+1))
 	}
 }

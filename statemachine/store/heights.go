@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"sync"
+
+	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
 // Heights returns the oldest and the last height that can be read.
@@ -122,12 +124,12 @@ func (s *Store) unpin(v *View) {
 
 // SetHeight says of which height the state is that was restored.
 func (s *Store) SetHeight(height uint64) {
+	if s.returned && height < s.last {
+		s.setBack(height)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.begun && (!s.returned || height <= s.last) {
-		if s.returned && height < s.last {
-			_ = s.fail("set the height", fmt.Errorf("the restored state is that of height %d here, and was to be that of %d", s.last, height))
-		}
 		s.returned = false
 		return
 	}
@@ -140,4 +142,15 @@ func (s *Store) SetHeight(height uint64) {
 		s.tree.seals = append(s.tree.seals, t)
 	}
 	s.prune()
+}
+
+// setBack goes further back than Restore went, to the last height up to this one at which the
+// state was the same.
+func (s *Store) setBack(height uint64) {
+	t, ok := s.lastWith(proof.StateDigest(rootOf(s.tree.root())), height)
+	if !ok {
+		_ = s.fail("set the height", fmt.Errorf("the restored state is that of height %d here, and was to be that of %d", s.last, height))
+		return
+	}
+	_ = s.rollback(t) // which has failed for whoever is next, too
 }

@@ -88,10 +88,8 @@ func (s *Store) restoreKept(height uint64, digest crypto.Digest) error {
 	if height == 0 {
 		return &beginningError{digest}
 	}
-	for i := len(s.tree.seals) - 1; i >= 0; i-- {
-		if t := &s.tree.seals[i]; t.height <= height && s.has(t, digest) {
-			return s.rollback(*t)
-		}
+	if t, ok := s.lastWith(digest, height); ok {
+		return s.rollback(t)
 	}
 	return fmt.Errorf("%w: it is that of height %d, of digest %v", statemachine.ErrStateElsewhere, height, digest)
 }

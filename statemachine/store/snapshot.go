@@ -119,14 +119,13 @@ func (s *Store) Restore(src io.Reader) error {
 	if magic == keptMagic {
 		return s.restoreKept(height, digest)
 	}
-	// The lowest height: if the state was the same at several, SetHeight may have to go up.
-	for _, t := range s.tree.seals {
-		if s.cfg.Dir != "" && s.has(&t, digest) { // in memory loading costs as much
-			if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
-				return err
-			}
-			return s.rollback(t)
+	// The last height: if the state was the same at several, SetHeight may have to go back
+	// further, and nothing that it needs for that is gone.
+	if t, ok := s.lastWith(digest, s.last); ok && s.cfg.Dir != "" { // in memory loading costs as much
+		if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
+			return err
 		}
+		return s.rollback(t)
 	}
 	l, err := newLoader(s)
 	if err != nil {
@@ -139,6 +138,17 @@ func (s *Store) Restore(src io.Reader) error {
 		return errors.Join(snapshotError(err), l.abandon())
 	}
 	return l.adopt()
+}
+
+// lastWith returns the seal of the last height up to one that can be returned to and has this
+// digest.
+func (s *Store) lastWith(digest crypto.Digest, upTo uint64) (seal, bool) {
+	for i := len(s.tree.seals) - 1; i >= 0; i-- {
+		if t := &s.tree.seals[i]; t.height <= upTo && s.has(t, digest) {
+			return *t, true
+		}
+	}
+	return seal{}, false
 }
 
 // has tells whether a height can be returned to, and has this digest.

@@ -47,7 +47,7 @@ type Store struct {
 	begun   bool // something was committed or restored
 	// incomplete: the state is neither what it was nor yet what a Sync makes of it.
 	incomplete bool
-	// returned: Restore went back to a height, which may be below that of the snapshot.
+	// returned: Restore went back to a height, which may be another one than the snapshot's.
 	returned bool
 	pend     pending
 	tree     tree
