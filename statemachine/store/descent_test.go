@@ -28,10 +28,13 @@ func passing(w Sync) Sync {
 	return w
 }
 
-// inTurn is a [statemachine.StateExchange] whose peers answer at once.
+// inTurn is a [statemachine.StateExchange] whose peers answer at once, or when a test lets them.
 type inTurn struct {
 	peers []Peer
 	asked []question
+	// choose, if not nil, says which question is answered next; -1: none, and time passes.
+	choose func(asked []question) int
+	most   int // questions that were asked and not answered
 }
 
 type question struct {
@@ -41,6 +44,7 @@ type question struct {
 
 func (x *inTurn) Ask(peer int, request []byte, _ int) {
 	x.asked = append(x.asked, question{peer, request})
+	x.most = max(x.most, len(x.asked))
 }
 
 func (x *inTurn) CallOff(peer int) {
@@ -48,11 +52,15 @@ func (x *inTurn) CallOff(peer int) {
 }
 
 func (x *inTurn) Next() (statemachine.StateEvent, error) {
-	if len(x.asked) == 0 {
+	i := min(0, len(x.asked)-1)
+	if x.choose != nil {
+		i = x.choose(x.asked)
+	}
+	if i < 0 {
 		return statemachine.StateEvent{Peer: -1}, nil
 	}
-	q := x.asked[0]
-	x.asked = x.asked[1:]
+	q := x.asked[i]
+	x.asked = slices.Delete(x.asked, i, i+1)
 	answer, err := x.peers[q.peer].Ask(context.Background(), q.request)
 	return statemachine.StateEvent{Peer: q.peer, Answer: answer, Err: err}, nil
 }
@@ -96,72 +104,58 @@ func TestSyncWithAPeerThatNeverAnswers(t *testing.T) {
 	}
 }
 
+// of is where a peer's question is, -1 if it has none.
+func of(asked []question, peer int) int {
+	return slices.IndexFunc(asked, func(q question) bool { return q.peer == peer })
+}
+
 // While one peer thinks, the others get one request after the other.
 func TestSyncDoesNotWaitForASlowPeer(t *testing.T) {
 	a := storeOf(t, memory(3), 9, numbered(20000, "there"))
 	b := storeOf(t, memory(3), 9, numbered(20000, "here"))
-	answered := make(chan struct{}, 1000)
-	fast := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
-		answered <- struct{}{}
-		return a.Serve(q)
-	})
-	slept := false
-	slow := peerFunc(func(ctx context.Context, q []byte) ([]byte, error) {
-		if r, err := decodeRequest(q); err == nil && len(r.asks) == batchSize && !slept { // there is more to ask for
-			slept = true
-			for len(answered) > 0 {
-				<-answered
-			}
-			for range 20 { // until the other one was asked so often
-				select {
-				case <-answered:
-				case <-ctx.Done():
-					return nil, ctx.Err()
-				}
-			}
+	const fast, slow = 0, 1
+	thinks, meanwhile := false, 0
+	want := wants(t, a, honest(a), honest(a))
+	want.Exchange = &inTurn{peers: want.Peers, choose: func(asked []question) int {
+		if i := of(asked, slow); i >= 0 && !thinks {
+			r, err := decodeRequest(asked[i].request)
+			thinks = err == nil && len(r.asks) == batchSize // there is more to ask for
 		}
-		return a.Serve(q)
-	})
-	want, _ := manual(wants(t, a, fast, slow))
+		if thinks && meanwhile < 20 {
+			meanwhile++
+			require.GreaterOrEqual(t, of(asked, slow), 0, "it was called off")
+			require.GreaterOrEqual(t, of(asked, fast), 0, "the other one has nothing to do")
+			return of(asked, fast)
+		}
+		return min(0, len(asked)-1)
+	}}
 	_, err := b.Sync(t.Context(), want)
 	require.NoError(t, err)
-	require.True(t, slept)
+	require.Equal(t, 20, meanwhile)
 	require.Equal(t, content(t, a), content(t, b))
 }
 
 // Each peer has one request at a time, and all together not more than so many.
 func TestSyncIsBoundedInFlight(t *testing.T) {
-	a := storeOf(t, memory(3), 9, numbered(9000, "there"))
-	b := storeOf(t, memory(3), 9, numbered(9000, "here"))
-	var mu sync.Mutex
-	now, most := 0, 0
-	each := make([]int, 3*maxJobs)
+	a := storeOf(t, memory(3), 9, numbered(20000, "there"))
+	b := storeOf(t, memory(3), 9, numbered(20000, "here"))
 	var peers []Peer
-	for i := range each {
-		peers = append(peers, peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
-			mu.Lock()
-			each[i]++
-			now++
-			most = max(most, now)
-			if each[i] != 1 {
-				t.Errorf("peer %d has %d requests", i, each[i])
-			}
-			mu.Unlock()
-			defer func() {
-				mu.Lock()
-				defer mu.Unlock()
-				each[i]--
-				now--
-			}()
-			return a.Serve(q)
-		}))
+	for range 3 * maxJobs {
+		peers = append(peers, honest(a))
 	}
-	want, _ := manual(wants(t, a, peers...))
+	want := wants(t, a, peers...)
+	x := &inTurn{peers: peers}
+	x.choose = func(asked []question) int {
+		for i := range asked {
+			require.Equal(t, i, of(asked, asked[i].peer), "peer %d has two requests", asked[i].peer)
+		}
+		return min(0, len(asked)-1)
+	}
+	want.Exchange = x
 	_, err := b.Sync(t.Context(), want)
 	require.NoError(t, err)
 	require.Equal(t, content(t, a), content(t, b))
-	require.LessOrEqual(t, most, maxJobs)
-	require.Greater(t, most, 1)
+	require.Equal(t, maxJobs, x.most)
 }
 
 // Whom a descent asks: a liar never again; one that has nothing only if nobody else is left,
@@ -435,34 +429,26 @@ func TestEnoughDoesNotWaitForWhatIsLate(t *testing.T) {
 func TestCalledOffIsNoFault(t *testing.T) {
 	a := storeOf(t, memory(3), 9, numbered(20000, "there"))
 	b := storeOf(t, memory(3), 9, numbered(20000, "here"))
-	entered := make(chan struct{}, 2)
-	second := make(chan struct{})
-	first := 0
-	slow := peerFunc(func(_ context.Context, q []byte) ([]byte, error) {
-		if first++; first == 1 {
-			entered <- struct{}{}
-			<-second
+	const slow, other = 0, 1
+	ticks, first, answered := 0, true, 0
+	want := wants(t, a, honest(a), honest(a))
+	want.Exchange = &inTurn{peers: want.Peers, choose: func(asked []question) int {
+		switch {
+		case first && of(asked, other) < 0: // until it is late, and the other one is asked as well
+			ticks++
+			return -1
+		case first:
+			first = false
+			return of(asked, slow)
+		case len(asked) > 0 && asked[0].peer == other:
+			answered++
 		}
-		return a.Serve(q)
-	})
-	calls := 0
-	other := peerFunc(func(ctx context.Context, q []byte) ([]byte, error) {
-		if calls++; calls == 1 {
-			close(second)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}
-		return a.Serve(q)
-	})
-	want, ticks := manual(wants(t, a, slow, other))
-	done := make(chan error, 1)
-	go func() { _, err := b.Sync(context.Background(), want); done <- err }()
-	<-entered
-	for range lateTicks {
-		ticks <- time.Time{}
-	}
-	require.NoError(t, <-done)
-	require.Greater(t, calls, 5)
+		return min(0, len(asked)-1)
+	}}
+	_, err := b.Sync(context.Background(), want)
+	require.NoError(t, err)
+	require.Equal(t, lateTicks, ticks)
+	require.Greater(t, answered, 5)
 	require.Equal(t, content(t, a), content(t, b))
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -63,33 +63,34 @@ func slow(t *testing.T) (*Store, *slowDisk, func(height uint64) error) {
 // Blocks go on while the disk takes its time, what they wrote can be read, and nothing is
 // called durable that is not; but no more than one batch waits for the disk.
 func TestBlocksDoNotWaitForTheDisk(t *testing.T) {
-	s, disk, fill := slow(t)
-	require.NoError(t, fill(1))
-	<-disk.began
-	require.Zero(t, s.Durable())
-	s.Block().Set([]byte("small"), []byte("1"))
-	require.NoError(t, s.Commit(2), "it does not wait")
-	v, err := s.At(1)
-	require.NoError(t, err)
-	got, ok := v.Get([]byte("key 7"))
-	require.True(t, ok)
-	require.Equal(t, "value 1 7", string(got))
+	synctest.Test(t, func(t *testing.T) {
+		s, disk, fill := slow(t)
+		require.NoError(t, fill(1))
+		<-disk.began
+		require.Zero(t, s.Durable())
+		s.Block().Set([]byte("small"), []byte("1"))
+		require.NoError(t, s.Commit(2), "it does not wait")
+		v, err := s.At(1)
+		require.NoError(t, err)
+		got, ok := v.Get([]byte("key 7"))
+		require.True(t, ok)
+		require.Equal(t, "value 1 7", string(got))
 
-	done := make(chan error)
-	go func() { done <- fill(3) }()
-	// Long enough for a block that does not wait to write its batch; one that waits is
-	// never found to have.
-	require.Never(t, disk.ahead.Load, 100*time.Millisecond, time.Millisecond, "a second batch is under way")
-	disk.end <- nil // the first is durable now
-	<-disk.began
-	require.False(t, disk.ahead.Load(), "a second batch was under way")
-	require.NoError(t, <-done)
-	require.EqualValues(t, 1, s.Durable())
-	closed := make(chan error)
-	go func() { closed <- s.Close() }()
-	disk.end <- nil
-	require.NoError(t, <-closed)
-	require.EqualValues(t, 3, s.Durable())
+		done := make(chan error)
+		go func() { done <- fill(3) }()
+		synctest.Wait() // it has gone as far as it goes
+		require.False(t, disk.ahead.Load(), "a second batch is under way")
+		disk.end <- nil // the first is durable now
+		<-disk.began
+		require.False(t, disk.ahead.Load(), "a second batch was under way")
+		require.NoError(t, <-done)
+		require.EqualValues(t, 1, s.Durable())
+		closed := make(chan error)
+		go func() { closed <- s.Close() }()
+		disk.end <- nil
+		require.NoError(t, <-closed)
+		require.EqualValues(t, 3, s.Durable())
+	})
 }
 
 // A disk that fails is a failure, if not of the block that filled the buffer.
