@@ -32,8 +32,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	c := newCluster(t, 2)
 	box := &inbox{}
 	var log logBook
-	tr := c.start(0, box, log.keep, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
-	address := tr.Addr().String()
+	tr := c.start(0, box, log.keep, func(cfg *Config) { cfg.HandshakeTimeout = patient })
 	with := func(change func(*tls.Config)) func(net.Conn) {
 		return func(conn net.Conn) {
 			config := c.config(1).ClientTLS(0)
@@ -46,11 +45,9 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 	stranger := certificate(t, testKey(99))
 	for name, act := range map[string]func(net.Conn){
-		"says nothing":    func(net.Conn) {},
 		"plain text":      func(conn net.Conn) { _, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n") },
 		"HTTP/2":          with(func(c *tls.Config) { c.NextProtos = []string{"h2"} }),
 		"plain HTTP/2":    func(conn net.Conn) { _, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") },
-		"half a record":   func(conn net.Conn) { _, _ = conn.Write([]byte{22, 3, 1, 2, 0, 1, 0}) },
 		"unknown key":     with(func(c *tls.Config) { c.Certificates = []tls.Certificate{stranger} }),
 		"no certificate":  with(func(c *tls.Config) { c.Certificates = nil }),
 		"TLS 1.2":         with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = 0, tls.VersionTLS12 }),
@@ -58,21 +55,12 @@ func TestStrangersAreRefused(t *testing.T) {
 		"its own key":     with(func(c *tls.Config) { c.Certificates = []tls.Certificate{certificate(t, testKey(0))} }),
 		"another service": with(func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }),
 	} {
-		t.Run(name, func(t *testing.T) {
-			before := tr.Stats().Rejected
-			conn, err := net.Dial("tcp", address)
-			require.NoError(t, err)
-			defer conn.Close()
-			act(conn)
-			closedByPeer(t, conn)
-			eventually(t, "counted", func() bool { return tr.Stats().Rejected == before+1 })
-		})
+		t.Run(name, func(t *testing.T) { c.stranger(t, tr, act) })
 	}
-	eventually(t, "forgotten", func() bool { return tr.Stats().Handshaking == 0 })
 	require.Zero(t, box.count())
 	refused := tr.Refused()
 	require.EqualValues(t, 2, refused["identity"], "an unknown key, its own key")
-	require.EqualValues(t, 9, refused["handshake"])
+	require.EqualValues(t, 7, refused["handshake"])
 	require.Contains(t, refused, "rate")
 	require.NotContains(t, refused, "full")
 	// One line for each reason: the rest of the log is not the strangers'.
@@ -82,21 +70,43 @@ func TestStrangersAreRefused(t *testing.T) {
 	require.Equal(t, 2, log.count("connection to the replica port refused"))
 }
 
+// So are those who say nothing, or not enough.
+func TestStrangersWhoSayNothing(t *testing.T) {
+	c := newCluster(t, 2)
+	tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
+	c.stranger(t, tr, func(net.Conn) {})
+	c.stranger(t, tr, func(conn net.Conn) { _, _ = conn.Write([]byte{22, 3, 1, 2, 0, 1, 0}) })
+	require.EqualValues(t, 2, tr.Refused()["handshake"])
+}
+
+// stranger connects, and waits until it is refused.
+func (c *cluster) stranger(t *testing.T, tr *Transport, act func(net.Conn)) {
+	before := tr.Stats().Rejected
+	conn, err := net.Dial("tcp", tr.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	act(conn)
+	closedByPeer(t, conn)
+	eventually(t, "counted", func() bool { return tr.Stats().Rejected == before+1 })
+	eventually(t, "forgotten", func() bool { return tr.Stats().Handshaking == 0 })
+}
+
 // Whoever authenticates and then stalls is cut too: before the greeting, and in the
 // middle of it.
 func TestAuthenticatedPeerThatStalls(t *testing.T) {
-	c := newCluster(t, 2)
-	tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
-	require.EqualError(t, c.dialRaw(tr, 1).end(), errHandshakeTimeout.Error())
-	for _, n := range []int{lengthSize - 1, lengthSize, lengthSize + 10} {
-		r := c.dialRaw(tr, 1)
-		hello := c.config(1).greeting(1).Append(newFrame(nil), frame.Hello)
-		binary.BigEndian.PutUint32(hello, uint32(len(hello)-lengthSize))
-		_, err := r.conn.Write(hello[:n])
-		require.NoError(t, err)
-		require.EqualError(t, r.end(), errHandshakeTimeout.Error())
-	}
-	require.EqualValues(t, 4, tr.Refused()["silent"])
+	inBubble(t, 2, func(t *testing.T, c *cluster) {
+		tr := c.start(0, &inbox{}, func(cfg *Config) { cfg.HandshakeTimeout = 300 * time.Millisecond })
+		require.EqualError(t, c.dialRaw(tr, 1).end(), errHandshakeTimeout.Error())
+		for _, n := range []int{lengthSize - 1, lengthSize, lengthSize + 10} {
+			r := c.dialRaw(tr, 1)
+			hello := c.config(1).greeting(1).Append(newFrame(nil), frame.Hello)
+			binary.BigEndian.PutUint32(hello, uint32(len(hello)-lengthSize))
+			_, err := r.conn.Write(hello[:n])
+			require.NoError(t, err)
+			require.EqualError(t, r.end(), errHandshakeTimeout.Error())
+		}
+		require.EqualValues(t, 4, tr.Refused()["silent"])
+	})
 }
 
 func TestIdleConnectionsDoNotKeepAPeerOut(t *testing.T) {

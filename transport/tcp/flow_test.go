@@ -290,23 +290,24 @@ func TestPingsAreAnswered(t *testing.T) {
 // A handler that blocks keeps pings from being answered, which must not look
 // like a dead link to either side.
 func TestBlockedHandlerIsNotSilence(t *testing.T) {
-	c := newCluster(t, 2)
-	slow := newStalled()
-	const interval = 10 * time.Millisecond
-	tr := c.start(0, slow, func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = interval, 2*interval })
-	r := c.dialRaw(tr, 1)
-	c.greet(r, 1)
-	r.send(voteFrame("vote"))
-	<-slow.entered
-	for range 10 { // twice as many ticks as the receiver bears in silence
-		b, err := r.read(frame.MaxSmall)
-		require.NoError(t, err)
-		require.Equal(t, frame.Alive, frame.Kind(b[0]))
-	}
-	close(slow.release)
-	// From now on it is silence.
-	require.ErrorContains(t, r.end(), errSilent.Error())
-	require.Equal(t, 1, slow.count())
+	inBubble(t, 2, func(t *testing.T, c *cluster) {
+		slow := newStalled()
+		const interval = 10 * time.Millisecond
+		tr := c.start(0, slow, func(cfg *Config) { cfg.PingInterval, cfg.PingTimeout = interval, 2*interval })
+		r := c.dialRaw(tr, 1)
+		c.greet(r, 1)
+		r.send(voteFrame("vote"))
+		<-slow.entered
+		for range 10 { // twice as many ticks as the receiver bears in silence
+			b, err := r.read(frame.MaxSmall)
+			require.NoError(t, err)
+			require.Equal(t, frame.Alive, frame.Kind(b[0]))
+		}
+		close(slow.release)
+		// From now on it is silence.
+		require.ErrorContains(t, r.end(), errSilent.Error())
+		require.Equal(t, 1, slow.count())
+	})
 }
 
 func TestFrameSizeFollowsTheLine(t *testing.T) {
