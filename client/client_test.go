@@ -24,31 +24,32 @@ import (
 var four = []uint64{1, 1, 1, 1}
 
 func TestSubmit(t *testing.T) {
-	f := newFakeCluster(t, four, nil)
-	c := f.connect(f.config(1))
-	for i := range 3 {
-		r, err := c.Submit(testContext(t), fmt.Appendf(nil, "op %d", i))
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		c := f.connect(f.config(1))
+		for i := range 3 {
+			r, err := c.Submit(testContext(t), fmt.Appendf(nil, "op %d", i))
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprintf("re: op %d", i), string(r.Data))
+		}
+		require.Equal(t, []string{"op 0", "op 1", "op 2"}, f.ops())
+		for range 3 {
+			require.Equal(t, pbft.ReplicaID(0), f.nextArrival().at, "to the primary alone")
+		}
+		require.Empty(t, f.arrivals)
+		r, err := c.Query(testContext(t), []byte("q"), client.Linearizable)
 		require.NoError(t, err)
-		require.Equal(t, fmt.Sprintf("re: op %d", i), string(r.Data))
-	}
-	require.Equal(t, []string{"op 0", "op 1", "op 2"}, f.ops())
-	for range 3 {
-		require.Equal(t, pbft.ReplicaID(0), f.nextArrival().at, "to the primary alone")
-	}
-	require.Empty(t, f.arrivals)
-	r, err := c.Query(testContext(t), []byte("q"), client.Linearizable)
-	require.NoError(t, err)
-	require.Equal(t, "re: q", string(r.Data))
-	_, err = c.Query(testContext(t), []byte("q"), 0)
-	require.Error(t, err)
-	a, err := c.QueryReplica(testContext(t), 2, []byte("q"))
-	require.NoError(t, err)
-	require.Equal(t, client.ReplicaAnswer{Data: []byte("\x02q"), Height: 7}, a)
-	_, err = c.QueryReplica(testContext(t), 4, nil)
-	require.Error(t, err)
-	st, err := c.ReplicaStatus(testContext(t), 3)
-	require.NoError(t, err)
-	require.Equal(t, uint32(3), st.Replica)
+		require.Equal(t, "re: q", string(r.Data))
+		_, err = c.Query(testContext(t), []byte("q"), 0)
+		require.Error(t, err)
+		a, err := c.QueryReplica(testContext(t), 2, []byte("q"))
+		require.NoError(t, err)
+		require.Equal(t, client.ReplicaAnswer{Data: []byte("\x02q"), Height: 7}, a)
+		_, err = c.QueryReplica(testContext(t), 4, nil)
+		require.Error(t, err)
+		st, err := c.ReplicaStatus(testContext(t), 3)
+		require.NoError(t, err)
+		require.Equal(t, uint32(3), st.Replica)
+	})
 }
 
 // F liars that say the same lie, at once and before anybody else, are outvoted;
@@ -366,20 +367,21 @@ func TestReconnect(t *testing.T) {
 }
 
 func TestDialNeedsReplicas(t *testing.T) {
-	f := newFakeCluster(t, four, nil)
-	f.stop(0)
-	f.stop(1)
-	f.set(2, func(r *fakeReplica) { r.hang = true })
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // enough to be refused by r0, on a busy machine, too
-	defer cancel()
-	_, err := client.Dial(ctx, f.config(1))
-	require.ErrorIs(t, err, client.ErrUnavailable)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "r0")
-	f.start(0)
-	c, err := client.Dial(testContext(t), f.config(1))
-	require.NoError(t, err)
-	require.NoError(t, c.Close())
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		f.stop(0)
+		f.stop(1)
+		f.set(2, func(r *fakeReplica) { r.hang = true })
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := client.Dial(ctx, f.config(1))
+		require.ErrorIs(t, err, client.ErrUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "r0")
+		f.start(0)
+		c, err := client.Dial(testContext(t), f.config(1))
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+	})
 }
 
 func TestDialRefusesUnlistedClients(t *testing.T) {
@@ -427,16 +429,17 @@ func TestOtherEpoch(t *testing.T) {
 // A full session table turns new clients away without consuming anything: the
 // request stays the same and is sent again.
 func TestSessionTableFull(t *testing.T) {
-	f := newFakeCluster(t, four, func(c *crypto.Cluster) { c.Parameters.MaxSessions = 1 })
-	cfg := f.config(1)
-	cfg.Life = 500 * time.Millisecond
-	_, err := f.connect(cfg).Submit(testContext(t), []byte("first"))
-	require.NoError(t, err)
-	second := f.config(2)
-	second.Retry, second.MaxRetry = 5*time.Millisecond, 20*time.Millisecond
-	_, err = f.connect(second).Submit(testContext(t), []byte("second"))
-	require.NoError(t, err, "it has its place when the first one's last deadline has passed")
-	require.Equal(t, []string{"first", "second"}, f.ops())
+	inBubbleOf(t, four, func(c *crypto.Cluster) { c.Parameters.MaxSessions = 1 }, func(t *testing.T, f *fakeCluster) {
+		cfg := f.config(1)
+		cfg.Life = 500 * time.Millisecond
+		_, err := f.connect(cfg).Submit(testContext(t), []byte("first"))
+		require.NoError(t, err)
+		second := f.config(2)
+		second.Retry, second.MaxRetry = 5*time.Millisecond, 20*time.Millisecond
+		_, err = f.connect(second).Submit(testContext(t), []byte("second"))
+		require.NoError(t, err, "it has its place when the first one's last deadline has passed")
+		require.Equal(t, []string{"first", "second"}, f.ops())
+	})
 }
 
 func TestReceipt(t *testing.T) {

@@ -197,7 +197,14 @@ func (f *fakeCluster) listen() (net.Listener, dialer) {
 // inBubble runs a test with a cluster whose connections are in memory and whose time
 // passes when everybody waits for it.
 func inBubble(t *testing.T, weights []uint64, test func(*testing.T, *fakeCluster)) {
-	synctest.Test(t, func(t *testing.T) { test(t, fakeClusterOn(t, true, weights, nil)) })
+	t.Helper()
+	inBubbleOf(t, weights, nil, test)
+}
+
+// inBubbleOf is inBubble with a cluster that is edited.
+func inBubbleOf(t *testing.T, weights []uint64, edit func(*crypto.Cluster), test func(*testing.T, *fakeCluster)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, fakeClusterOn(t, true, weights, edit)) })
 }
 
 // advance lets so much of a bubble's time pass, and all that falls into it happen.

@@ -53,12 +53,13 @@ func TestFavouritesAnswer(t *testing.T) {
 		"by weight": {[]uint64{2, 2, 2, 1, 1, 1, 1}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeCluster(t, test.weights, nil)
-			c := f.connect(f.config(1))
-			f.favourites(test.others)
-			f.submit(c, "x")
-			require.Zero(t, c.Stats().Retries)
-			require.Len(t, f.arrivals, 1, "at the primary, and nowhere else")
+			inBubble(t, test.weights, func(t *testing.T, f *fakeCluster) {
+				c := f.connect(f.config(1))
+				f.favourites(test.others)
+				f.submit(c, "x")
+				require.Zero(t, c.Stats().Retries)
+				require.Len(t, f.arrivals, 1, "at the primary, and nowhere else")
+			})
 		})
 	}
 }
@@ -71,16 +72,17 @@ func TestFavouriteDisappoints(t *testing.T) {
 		"lies":   func(r *fakeReplica) { r.lie = func(m *api.Reply) { m.Height++ } },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeCluster(t, []uint64{1, 1, 1, 1}, nil)
-			c := f.connect(f.config(1))
-			bad := f.favourites(1)[0]
-			f.submit(c, "how long it takes")
-			f.set(bad, spoil)
-			f.submit(c, "first")
-			require.Equal(t, uint64(1), c.Stats().Retries)
-			f.eventually(func() bool { return len(f.outspoken()) == 2 && !slices.Contains(f.outspoken(), bad) })
-			f.submit(c, "second")
-			require.Equal(t, uint64(1), c.Stats().Retries, "the other one has answered")
+			inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+				c := f.connect(f.config(1))
+				bad := f.favourites(1)[0]
+				f.submit(c, "how long it takes")
+				f.set(bad, spoil)
+				f.submit(c, "first")
+				require.Equal(t, uint64(1), c.Stats().Retries)
+				f.eventually(func() bool { return len(f.outspoken()) == 2 && !slices.Contains(f.outspoken(), bad) })
+				f.submit(c, "second")
+				require.Equal(t, uint64(1), c.Stats().Retries, "the other one has answered")
+			})
 		})
 	}
 }

@@ -43,10 +43,15 @@ func readers(t *testing.T, replicas ...queryHandler) (*fakeCluster, *client.Clie
 		weights[i] = 1
 	}
 	f := newFakeCluster(t, weights, nil)
+	return f, f.readers(replicas...)
+}
+
+// readers has the replicas answer queries so, and connects a client.
+func (f *fakeCluster) readers(replicas ...queryHandler) *client.Client {
 	for i, q := range replicas {
 		f.set(i, func(r *fakeReplica) { r.query = q })
 	}
-	return f, f.connect(f.config(1))
+	return f.connect(f.config(1))
 }
 
 // TestReadWithstandsALiar: whatever one of four says, the answer is the others'.
@@ -159,22 +164,23 @@ func TestReadOfWhatChanges(t *testing.T) {
 
 // TestReadNeedsAQuorumOfClaims: equal answers of more than F are not enough.
 func TestReadNeedsAQuorumOfClaims(t *testing.T) {
-	honest := says("new", 10, 10)
-	_, c := readers(t, honest, honest, hangs, hangs)
-	ctx, cancel := context.WithCancel(testContext(t))
-	end := time.AfterFunc(100*time.Millisecond, cancel)
-	defer end.Stop()
-	_, err := c.Read(ctx, []byte("q"), nil)
-	require.ErrorIs(t, err, context.Canceled)
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		honest := says("new", 10, 10)
+		c := f.readers(honest, honest, hangs, hangs)
+		ctx, cancel := context.WithCancel(testContext(t))
+		end := time.AfterFunc(100*time.Millisecond, cancel)
+		defer end.Stop()
+		_, err := c.Read(ctx, []byte("q"), nil)
+		require.ErrorIs(t, err, context.Canceled)
 
-	// It does not wait for ever.
-	f, _ := readers(t, honest, honest, hangs, hangs)
-	cfg := f.config(2)
-	cfg.Retry, cfg.MaxRetry = 50*time.Millisecond, 50*time.Millisecond
-	c = f.connect(cfg)
-	_, err = c.Read(testContext(t), []byte("q"), nil)
-	require.ErrorIs(t, err, client.ErrNotLinearizable)
-	require.ErrorContains(t, err, "fewer replicas than a quorum")
+		// It does not wait for ever.
+		cfg := f.config(2)
+		cfg.Retry, cfg.MaxRetry = 50*time.Millisecond, 50*time.Millisecond
+		c = f.connect(cfg)
+		_, err = c.Read(testContext(t), []byte("q"), nil)
+		require.ErrorIs(t, err, client.ErrNotLinearizable)
+		require.ErrorContains(t, err, "fewer replicas than a quorum")
+	})
 }
 
 func TestReadErrors(t *testing.T) {
@@ -242,25 +248,29 @@ func TestReadAtAHeight(t *testing.T) {
 	_, c = readers(t, none, none, none, honest)
 	_, err = c.ReadAt(testContext(t), 7, []byte("q"))
 	require.ErrorIs(t, err, client.ErrNoHistory)
+}
 
-	// A height that comes.
-	ahead := make(chan struct{})
-	later := func(ctx context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
-		select {
-		case <-ahead:
-			return honest(ctx, q)
-		default:
-			return &api.QueryResponse{Height: 6, Epoch: 1, State: api.QueryResponse_STATE_AHEAD}, nil
+func TestReadAtAHeightThatComes(t *testing.T) {
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		honest := at(7, "then", api.QueryResponse_STATE_ANSWERED)
+		ahead := make(chan struct{})
+		later := func(ctx context.Context, q *api.QueryRequest) (*api.QueryResponse, error) {
+			select {
+			case <-ahead:
+				return honest(ctx, q)
+			default:
+				return &api.QueryResponse{Height: 6, Epoch: 1, State: api.QueryResponse_STATE_AHEAD}, nil
+			}
 		}
-	}
-	_, c = readers(t, later, later, later, hangs)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err = c.ReadAt(ctx, 7, []byte("q"))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorIs(t, err, client.ErrUnavailable)
-	close(ahead)
-	a, err := c.ReadAt(testContext(t), 7, []byte("q"))
-	require.NoError(t, err)
-	require.Equal(t, "then", string(a))
+		c := f.readers(later, later, later, hangs)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := c.ReadAt(ctx, 7, []byte("q"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, client.ErrUnavailable)
+		close(ahead)
+		a, err := c.ReadAt(testContext(t), 7, []byte("q"))
+		require.NoError(t, err)
+		require.Equal(t, "then", string(a))
+	})
 }
