@@ -166,10 +166,7 @@ func TestLongValuesTravel(t *testing.T) {
 	c.submit(0, "put source right")
 	c.stop(3)
 	c.submit(0, fmt.Sprint("grow long ", pbft.MaxStateAnswer+12345))
-	executed := c.servers[0].Status().Executed
-	for n := 0; c.servers[0].Status().Oldest < executed+20; n++ {
-		c.submit(n%3, fmt.Sprint("put changes ", n))
-	}
+	c.leaveBehind(3, c.servers[0].Status().Executed+20, func(n int) string { return fmt.Sprint("put changes ", n) })
 	c.start(3)
 	c.inService(3)
 	require.Positive(t, c.metric(3, "parley_repaired_keys_total"), "in parts")
@@ -302,10 +299,7 @@ func TestLaggingReplicaGetsParts(t *testing.T) {
 		c.submit(n%3, fmt.Sprintf("put stays-%d %d", n, n))
 	}
 	c.stop(3)
-	executed := c.servers[0].Status().Executed
-	for n := 0; c.servers[0].Status().Oldest < executed+20; n++ {
-		c.submit(n%3, fmt.Sprint("put changes ", n))
-	}
+	c.leaveBehind(3, c.servers[0].Status().Executed+20, func(n int) string { return fmt.Sprint("put changes ", n) })
 	c.start(3)
 	c.inService(3)
 	require.Positive(t, c.updates[3].Load())
