@@ -106,7 +106,12 @@ func (s *Server) syncState(app statemachine.PartedState, h *statemachine.Header)
 	stats, err := app.SyncState(s.life, want)
 	if err != nil && !want.Repair && !damage.mended && damage.report != nil && errors.Is(err, statemachine.ErrDamaged) {
 		want.Repair = true
+		first := stats
 		stats, err = app.SyncState(s.life, want)
+		stats.Requests += first.Requests
+		stats.Sent += first.Sent
+		stats.Received += first.Received
+		stats.Changed += first.Changed
 	}
 	stats.Damaged += damage.stats.Damaged
 	s.metrics.repairedKeys.Add(float64(stats.Changed))
