@@ -7,17 +7,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/crypto"
-	"github.com/parley-bft/parley/crypto/tlsid"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine/store"
 	"github.com/parley-bft/parley/statemachine/store/feed"
@@ -105,12 +105,7 @@ func TestWokenWatchesAreAnsweredAFewAtATime(t *testing.T) {
 
 // unread is a call for changes whose client does not read the answer.
 func unread(t *testing.T, c *clientTestCluster, s *clientServer, key byte) (grpc.ClientStream, context.CancelFunc) {
-	certificate, err := tlsid.Certificate(clientTestKey(key))
-	require.NoError(t, err)
-	conn, err := grpc.NewClient("passthrough:///"+s.config.Listener.Addr().String(), grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
-		grpc.WithTransportCredentials(credentials.NewTLS(tlsid.ClientConfig(certificate, c.roster.Member(0).TLSKey))))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := dialClientServerWith(t, c, s, clientTestKey(key), grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10))
 	ctx, cancel := context.WithCancel(testContext(t))
 	t.Cleanup(cancel)
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, api.Parley_Changes_FullMethodName)
@@ -169,24 +164,26 @@ func TestAnswersThatHaveNotLeftHoldUpOthers(t *testing.T) {
 
 // Whoever does not take an answer loses the connection, and others get their turns.
 func TestUnreadAnswersCostTheConnection(t *testing.T) {
-	c := newClientTestCluster(t, nil)
-	b := longAnswers()
-	s := startClientServer(t, c, b, func(l *ClientLimits) { l.WatchBytes, l.CallTimeout = feed.PieceBytes, 200*time.Millisecond })
-	turns := &s.service.answers
-	stream, _ := unread(t, c, s, 1)
-	turns.eventually(t, func(_, _, bytes int) bool { return bytes > feed.PieceBytes })
-	turns.eventually(t, idle)
-	require.Equal(t, uint64(1), s.clientCounters().SlowReaders)
-	for {
-		if err := stream.RecvMsg(new(api.ChangesResponse)); err != nil {
-			require.Equal(t, codes.Unavailable, status.Code(err))
-			break
+	synctest.Test(t, func(t *testing.T) {
+		c := newClientTestCluster(t, nil)
+		b := longAnswers()
+		s := startClientServerOn(t, bufconn.Listen(1<<16), c, b, func(l *ClientLimits) { l.WatchBytes, l.CallTimeout = feed.PieceBytes, 200*time.Millisecond })
+		turns := &s.service.answers
+		stream, _ := unread(t, c, s, 1)
+		turns.eventually(t, func(_, _, bytes int) bool { return bytes > feed.PieceBytes })
+		turns.eventually(t, idle)
+		require.Equal(t, uint64(1), s.clientCounters().SlowReaders)
+		for {
+			if err := stream.RecvMsg(new(api.ChangesResponse)); err != nil {
+				require.Equal(t, codes.Unavailable, status.Code(err))
+				break
+			}
 		}
-	}
-	p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(2)))
-	_, err := p.Changes(testContext(t), new(api.ChangesRequest))
-	require.NoError(t, err)
-	turns.eventually(t, idle)
+		p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(2)))
+		_, err := p.Changes(testContext(t), new(api.ChangesRequest))
+		require.NoError(t, err)
+		turns.eventually(t, idle)
+	})
 }
 
 // What is refused, and what is so short that it counts for nothing, gives its turn back.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/parley-bft/parley/client/api"
 	"github.com/parley-bft/parley/client/receipt"
@@ -176,6 +177,13 @@ func startClientServer(t *testing.T, c *clientTestCluster, b backend, edit func(
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	return startClientServerOn(t, l, c, b, edit)
+}
+
+// startClientServerOn is startClientServer on a listener: on one in memory, in a bubble, time
+// passes when everybody waits for it, so that it is of no account how long a machine takes.
+func startClientServerOn(t *testing.T, l net.Listener, c *clientTestCluster, b backend, edit func(*ClientLimits)) *clientServer {
+	t.Helper()
 	limits := DefaultClientLimits()
 	if edit != nil {
 		edit(&limits)
@@ -198,10 +206,18 @@ func startClientServer(t *testing.T, c *clientTestCluster, b backend, edit func(
 // the test ends.
 func dialClientServer(t *testing.T, c *clientTestCluster, s *clientServer, key *ed25519.PrivateKey) *grpc.ClientConn {
 	t.Helper()
+	return dialClientServerWith(t, c, s, key)
+}
+
+func dialClientServerWith(t *testing.T, c *clientTestCluster, s *clientServer, key *ed25519.PrivateKey, options ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
 	certificate, err := tlsid.Certificate(key)
 	require.NoError(t, err)
-	conn, err := grpc.NewClient("passthrough:///"+s.config.Listener.Addr().String(),
-		grpc.WithTransportCredentials(credentials.NewTLS(tlsid.ClientConfig(certificate, c.roster.Member(0).TLSKey))))
+	options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(tlsid.ClientConfig(certificate, c.roster.Member(0).TLSKey))))
+	if l, ok := s.config.Listener.(*bufconn.Listener); ok {
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+s.config.Listener.Addr().String(), options...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn

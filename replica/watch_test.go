@@ -10,12 +10,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/parley-bft/parley/client"
 	"github.com/parley-bft/parley/client/api"
@@ -229,6 +231,7 @@ func TestWatchAgainstReplicas(t *testing.T) {
 			e, err := w.Next(c.context())
 			require.NoError(t, err)
 			m.take(t, e)
+			c.settle()
 			ahead.Add(int64(time.Minute))
 		}
 		note(w)
@@ -288,6 +291,17 @@ func TestWatchAgainstReplicas(t *testing.T) {
 	}
 	require.Equal(t, want, again.state)
 	require.Equal(t, m.cursor, again.cursor)
+}
+
+// settle waits until all have certified what one has, as they have long before a minute is over.
+func (c *testCluster) settle() {
+	var newest pbft.Height
+	for _, s := range c.servers {
+		newest = max(newest, s.runner.seals.gate.height())
+	}
+	for _, s := range c.servers {
+		require.NoError(c.t, s.AwaitCertified(c.context(), newest))
+	}
 }
 
 func (l *liar) Certified(ctx context.Context, key []byte) (*receipt.State, error) {
@@ -426,52 +440,54 @@ func TestWatchesEndWithTheServer(t *testing.T) {
 }
 
 func TestWatchCalls(t *testing.T) {
-	c := newClientTestCluster(t, nil)
-	b := fedBackend()
-	s := startClientServer(t, c, b, func(l *ClientLimits) { l.CallTimeout = 100 * time.Millisecond })
-	p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(1)))
-	chain := bytes.Repeat([]byte{1}, crypto.DigestSize)
+	synctest.Test(t, func(t *testing.T) {
+		c := newClientTestCluster(t, nil)
+		b := fedBackend()
+		s := startClientServerOn(t, bufconn.Listen(1<<16), c, b, func(l *ClientLimits) { l.CallTimeout = 100 * time.Millisecond })
+		p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(1)))
+		chain := bytes.Repeat([]byte{1}, crypto.DigestSize)
 
-	m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain, WaitMs: 1 << 30})
-	require.NoError(t, err, "the wait ends before the call must")
-	require.Equal(t, api.WatchState_WATCH_STATE_FOUND, m.State)
-	_, err = p.Watch(testContext(t), &api.WatchRequest{Chain: chain[1:]})
-	require.Equal(t, codes.InvalidArgument, status.Code(err))
-	_, err = p.Watch(testContext(t), &api.WatchRequest{Height: 4, Chain: make([]byte, crypto.DigestSize)})
-	require.Equal(t, codes.InvalidArgument, status.Code(err), "zero stands for no chain")
+		m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain, WaitMs: 1 << 30})
+		require.NoError(t, err, "the wait ends before the call must")
+		require.Equal(t, api.WatchState_WATCH_STATE_FOUND, m.State)
+		_, err = p.Watch(testContext(t), &api.WatchRequest{Chain: chain[1:]})
+		require.Equal(t, codes.InvalidArgument, status.Code(err))
+		_, err = p.Watch(testContext(t), &api.WatchRequest{Height: 4, Chain: make([]byte, crypto.DigestSize)})
+		require.Equal(t, codes.InvalidArgument, status.Code(err), "zero stands for no chain")
 
-	for want, err := range map[codes.Code]error{
-		codes.Unimplemented: ErrNoQueries, codes.Unavailable: store.ErrFailed, codes.InvalidArgument: errors.New("not for you"),
-	} {
-		b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) { return nil, err }
-		b.pieces = func(context.Context, *store.PiecesQuery) (*store.FeedAnswer, error) { return nil, err }
-		_, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain})
-		require.Equal(t, want, status.Code(err))
-		_, err = p.Changes(testContext(t), &api.ChangesRequest{})
-		require.Equal(t, want, status.Code(err))
-	}
-	for _, err := range []error{ErrNotCertified, ErrPruned} {
-		b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) { return nil, err }
-		m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain})
+		for want, err := range map[codes.Code]error{
+			codes.Unimplemented: ErrNoQueries, codes.Unavailable: store.ErrFailed, codes.InvalidArgument: errors.New("not for you"),
+		} {
+			b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) { return nil, err }
+			b.pieces = func(context.Context, *store.PiecesQuery) (*store.FeedAnswer, error) { return nil, err }
+			_, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain})
+			require.Equal(t, want, status.Code(err))
+			_, err = p.Changes(testContext(t), &api.ChangesRequest{})
+			require.Equal(t, want, status.Code(err))
+		}
+		for _, err := range []error{ErrNotCertified, ErrPruned} {
+			b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) { return nil, err }
+			m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: chain})
+			require.NoError(t, err)
+			require.Equal(t, api.WatchState_WATCH_STATE_NOT_CERTIFIED, m.State)
+		}
+
+		// What is compacted by the time that it is asked for is asked for again.
+		b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) {
+			return &changedBlocks{FeedAnswer: &store.FeedAnswer{State: store.FeedFound, Links: make([]feed.Link, 2), More: true}, until: 7}, nil
+		}
+		b.pieces = func(_ context.Context, q *store.PiecesQuery) (*store.FeedAnswer, error) {
+			return &store.FeedAnswer{State: store.FeedCompacted}, nil
+		}
+		m, err = p.Watch(testContext(t), &api.WatchRequest{Chain: chain})
 		require.NoError(t, err)
-		require.Equal(t, api.WatchState_WATCH_STATE_NOT_CERTIFIED, m.State)
-	}
-
-	// What is compacted by the time that it is asked for is asked for again.
-	b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) {
-		return &changedBlocks{FeedAnswer: &store.FeedAnswer{State: store.FeedFound, Links: make([]feed.Link, 2), More: true}, until: 7}, nil
-	}
-	b.pieces = func(_ context.Context, q *store.PiecesQuery) (*store.FeedAnswer, error) {
-		return &store.FeedAnswer{State: store.FeedCompacted}, nil
-	}
-	m, err = p.Watch(testContext(t), &api.WatchRequest{Chain: chain})
-	require.NoError(t, err)
-	require.Len(t, m.Links, 2*feed.LinkBytes)
-	require.True(t, m.More)
-	require.Empty(t, m.Pieces)
-	r, err := p.Changes(testContext(t), &api.ChangesRequest{})
-	require.NoError(t, err)
-	require.Equal(t, api.WatchState_WATCH_STATE_COMPACTED, r.State)
+		require.Len(t, m.Links, 2*feed.LinkBytes)
+		require.True(t, m.More)
+		require.Empty(t, m.Pieces)
+		r, err := p.Changes(testContext(t), &api.ChangesRequest{})
+		require.NoError(t, err)
+		require.Equal(t, api.WatchState_WATCH_STATE_COMPACTED, r.State)
+	})
 }
 
 // What is wrong with a store is told to its operator, not to clients: its errors name
