@@ -442,18 +442,23 @@ func TestSessionTableFull(t *testing.T) {
 	})
 }
 
-func TestReceipt(t *testing.T) {
-	f := newFakeCluster(t, four, nil)
-	c := f.connect(f.config(1))
+// executed runs an operation, x, and returns its request and the leaf of its receipt.
+func executed(t *testing.T, f *fakeCluster, c *client.Client) (client.Answer, *pbft.Request, receipttree.Leaf) {
+	t.Helper()
 	a, err := c.Do(testContext(t), []byte("x"))
 	require.NoError(t, err)
 	f.mu.Lock()
-	request := f.ran[0]
-	f.mu.Unlock()
-	leaf := receipttree.Leaf{
+	defer f.mu.Unlock()
+	return a, f.ran[0], receipttree.Leaf{
 		Height: uint64(a.Ref.Height), Request: a.Ref.Request, Status: uint8(statemachine.Executed),
 		Code: uint32(a.Result.Code), Result: a.Result.Data,
 	}
+}
+
+func TestReceipt(t *testing.T) {
+	f := newFakeCluster(t, four, nil)
+	c := f.connect(f.config(1))
+	a, request, leaf := executed(t, f, c)
 	parts := receipt.Parts{
 		Cluster: f.Roster.ID, Epoch: 1, Leaf: leaf, Body: request, Count: 1,
 		Certificate: f.Certify(t, pbft.CheckpointStatement{Height: 8, Results: receipttree.Root([]crypto.Digest{leaf.Digest()})}, 0, 1, 2),
@@ -508,15 +513,7 @@ func TestReceipt(t *testing.T) {
 func TestReceiptOfSomethingElse(t *testing.T) {
 	f := newFakeCluster(t, four, nil)
 	c := f.connect(f.config(1))
-	a, err := c.Do(testContext(t), []byte("x"))
-	require.NoError(t, err)
-	f.mu.Lock()
-	request := f.ran[0]
-	f.mu.Unlock()
-	asked := receipttree.Leaf{
-		Height: uint64(a.Ref.Height), Request: a.Ref.Request, Status: uint8(statemachine.Executed),
-		Code: uint32(a.Result.Code), Result: a.Result.Data,
-	}
+	a, request, asked := executed(t, f, c)
 	copied, request2, height2, op2 := asked, asked, asked, asked
 	copied.Status, copied.Code, copied.Result = uint8(statemachine.Duplicate), 0, nil // of the same request, in the same block
 	request2.Request = crypto.Digest{2}

@@ -176,6 +176,16 @@ func (h *history) ask(q []byte) (*store.FeedAnswer, error) {
 	return store.DecodeFeedAnswer(b)
 }
 
+// links answers as an honest replica does that has no room for changes: they have to be
+// asked for.
+func (h *history) links(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
+	m, err := h.watch(0)(ctx, q)
+	if err == nil {
+		m.Pieces = nil
+	}
+	return m, err
+}
+
 // watch answers as an honest replica does that is so many checkpoints behind.
 func (h *history) watch(back int) func(context.Context, *api.WatchRequest) (*api.WatchResponse, error) {
 	return func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {

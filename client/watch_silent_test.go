@@ -106,13 +106,7 @@ func TestWatchNamesWhoIsSilent(t *testing.T) {
 		{name: "to a call that waits for news", later: true, silence: func(_ *silences, r *fakeReplica) { r.watch = mute }},
 		{name: "to the call for changes", silence: func(s *silences, r *fakeReplica) {
 			r.changes = mute
-			r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
-				m, err := s.history.watch(0)(ctx, q)
-				if err == nil {
-					m.Pieces = nil
-				}
-				return m, err
-			}
+			r.watch = s.history.links
 		}},
 		{name: "between the pages of an answer", blocks: feed.MaxLinks + 2, silence: func(s *silences, r *fakeReplica) {
 			r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
@@ -173,13 +167,7 @@ func TestWatchAmongTheSilent(t *testing.T) {
 				case 1:
 					s.trickle[id].Store(true)
 				case 2:
-					r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
-						m, err := s.history.watch(0)(ctx, q)
-						if err == nil {
-							m.Pieces = nil
-						}
-						return m, err
-					}
+					r.watch = s.history.links
 					r.changes = mute
 				}
 			})

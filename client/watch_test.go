@@ -188,13 +188,7 @@ func TestWatchFarBehind(t *testing.T) {
 	asked := make([]int, 4)
 	for i := range w.replicas {
 		w.set(i, func(r *fakeReplica) {
-			r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
-				m, err := w.history.watch(0)(ctx, q)
-				if err == nil {
-					m.Pieces = nil
-				}
-				return m, err
-			}
+			r.watch = w.history.links
 			r.changes = func(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
 				m, err := w.history.changes(ctx, q)
 				w.mu.Lock()
@@ -420,13 +414,7 @@ func TestWatchWithReplicasThatDoNotAnswer(t *testing.T) {
 		r.changes = func(context.Context, *api.ChangesRequest) (*api.ChangesResponse, error) {
 			return nil, status.Error(codes.ResourceExhausted, "busy")
 		}
-		r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
-			m, err := w.history.watch(0)(ctx, q)
-			if err == nil {
-				m.Pieces = nil
-			}
-			return m, err
-		}
+		r.watch = w.history.links
 	})
 	watcher := w.client.Watch(client.WatchOptions{From: client.FromBeginning()})
 	got, _ := read(t, testContext(t), watcher, len(w.certified()))
@@ -575,13 +563,7 @@ func TestWatchTellsNoProgressOfWhatItGaveUp(t *testing.T) {
 	have := false
 	for i := range w.replicas {
 		w.set(i, func(r *fakeReplica) {
-			r.watch = func(ctx context.Context, q *api.WatchRequest) (*api.WatchResponse, error) {
-				m, err := w.history.watch(0)(ctx, q)
-				if err == nil {
-					m.Pieces = nil
-				}
-				return m, err
-			}
+			r.watch = w.history.links
 			r.changes = func(ctx context.Context, q *api.ChangesRequest) (*api.ChangesResponse, error) {
 				mu.Lock()
 				defer mu.Unlock()

@@ -3,9 +3,6 @@ package api_test
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,18 +36,7 @@ func resultsByHand() resultsVector {
 }
 
 func TestResultsVector(t *testing.T) {
-	path := filepath.Join("testdata", "results_vector.json")
-	hand := resultsByHand()
-	if *rewrite {
-		data, err := json.MarshalIndent(hand, "", "  ")
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, append(data, '\n'), 0o644))
-	}
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var stored resultsVector
-	require.NoError(t, json.Unmarshal(data, &stored))
-	require.Equal(t, hand, stored, "the file and the comments in parley.proto disagree")
+	stored := storedVector(t, "results_vector.json", resultsByHand())
 
 	encoding, err := hex.DecodeString(stored.Encoding)
 	require.NoError(t, err)

@@ -90,9 +90,10 @@ func byHand() vector {
 	}
 }
 
-func TestRequestVector(t *testing.T) {
-	path := filepath.Join("testdata", "request_vector.json")
-	hand := byHand()
+// storedVector reads a file of testdata, which must be what was made by hand.
+func storedVector[V any](t *testing.T, name string, hand V) (stored V) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *rewrite {
 		data, err := json.MarshalIndent(hand, "", "  ")
 		require.NoError(t, err)
@@ -100,9 +101,13 @@ func TestRequestVector(t *testing.T) {
 	}
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
-	var stored vector
 	require.NoError(t, json.Unmarshal(data, &stored))
 	require.Equal(t, hand, stored, "the file and the comments in parley.proto disagree")
+	return stored
+}
+
+func TestRequestVector(t *testing.T) {
+	stored := storedVector(t, "request_vector.json", byHand())
 
 	// The code makes and reads the same.
 	signer := ed25519.NewSigner(ed25519.NewKeyFromSeed(vectorSeed()))
