@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -110,25 +111,28 @@ func Overlay(root, folder string, all []Mutant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, "overlay.json")
-	return path, os.WriteFile(path, data, 0o600)
+	file := filepath.Join(folder, "overlay.json")
+	return file, os.WriteFile(file, data, 0o600)
 }
 
-// Build compiles the trial program with all mutants in it and returns its path. It
-// needs the go command and the module's sources at root.
-func Build(ctx context.Context, root, folder string) (string, error) {
-	overlay, err := Overlay(root, folder, All())
+// Trial is the program that plays one mutant, for [Build].
+const Trial = "./chaos/mutants/trial"
+
+// Build compiles a program of this module with mutants in it, into the folder, and returns
+// its path. It needs the go command and the module's sources at root.
+func Build(ctx context.Context, root, folder, program string, list []Mutant) (string, error) {
+	overlay, err := Overlay(root, folder, list)
 	if err != nil {
 		return "", err
 	}
-	program, err := filepath.Abs(filepath.Join(folder, "trial"))
+	file, err := filepath.Abs(filepath.Join(folder, path.Base(program)))
 	if err != nil {
 		return "", err
 	}
-	c := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "./chaos/mutants/trial")
+	c := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", file, program)
 	c.Dir = root
 	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build with mutants: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s with mutants: %w\n%s", program, err, out)
 	}
-	return program, nil
+	return file, nil
 }

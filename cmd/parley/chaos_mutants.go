@@ -117,7 +117,7 @@ func (m *chaosMutants) run(cmd *cobra.Command) error {
 	defer func() { _ = os.RemoveAll(folder) }()
 	out, notes := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	fmt.Fprintf(notes, "Compiling Parley with %d mutants in it...\n", len(mutants.All()))
-	program, err := mutants.Build(cmd.Context(), root, folder)
+	program, err := mutants.Build(cmd.Context(), root, folder, mutants.Trial, mutants.All())
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,7 +90,7 @@ func (c *chaosScenarios) breach(cmd *cobra.Command, chosen []chaos.Scenario) err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	fmt.Fprintf(cmd.ErrOrStderr(), "Compiling Parley with %d broken rules in it...\n", len(build))
-	program, err := buildBroken(cmd.Context(), root, folder, build)
+	program, err := mutants.Build(cmd.Context(), root, folder, "./cmd/parley", build)
 	if err != nil {
 		return err
 	}
@@ -153,24 +152,6 @@ func (c *chaosScenarios) try(ctx context.Context, program string, d defence) (tr
 		return trial{coarse, "without the attack: " + calm.seen}, nil
 	}
 	return calm, nil
-}
-
-// buildBroken compiles this program with mutants in it.
-func buildBroken(ctx context.Context, root, folder string, build []mutants.Mutant) (string, error) {
-	overlay, err := mutants.Overlay(root, folder, build)
-	if err != nil {
-		return "", err
-	}
-	program, err := filepath.Abs(filepath.Join(folder, "parley"))
-	if err != nil {
-		return "", err
-	}
-	x := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "./cmd/parley")
-	x.Dir = root
-	if out, err := x.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build with broken rules: %w\n%s", err, out)
-	}
-	return program, nil
 }
 
 // brokenLimit is how long a scenario may take without its defence: it may hang.
