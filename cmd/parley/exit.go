@@ -33,10 +33,10 @@ const exitCodesHelp = `0  Success.
 5  It is done, but there is no proof of it: the operation was committed, and only
    its receipt could not be had or written (--receipt, 'load --receipts'). Do not
    repeat the operation for that.
-6  What was to be verified does not hold: 'verify-receipt' found a receipt that is
-   not valid, 'verify-load' a record that is missing or wrong, 'doctor' a state
-   that is not healthy. Where something
-   could not be read and so was not verified, the code is 1.`
+6  What was to be verified does not hold: 'verify-receipt' or 'verify-state' found
+   a proof that is not valid, 'verify-load' a record that is missing or wrong,
+   'doctor' a state that is not healthy. Where something could not be read and so
+   was not verified, the code is 1.`
 
 // usageError is a mistake in the command line.
 type usageError struct {

@@ -33,9 +33,9 @@ operation to a file instead of submitting it; each signs it with 'parley registr
 A party is written as its name, or as key: and the 64 digits of a key. Durations are
 written as 90m or 720h. Reads go through the log; with --receipt they are proved.`,
 		Example: `  parley cluster --app registry --dir demo      # in another terminal
-  parley registry collection create --dir demo batches --schema batch.json
+  parley registry collection create --dir demo batches
   parley registry create --dir demo batches B-1 '{"drug": "aspirin"}'
-  parley registry offer --dir demo batches B-1 wholesaler
+  parley registry update --dir demo batches B-1 '{"drug": "aspirin", "checked": true}'
   parley registry history --dir demo batches B-1`,
 	}
 	party := &cobra.Command{Use: "party", Short: "Names with m of n keys"}

@@ -45,6 +45,18 @@ func (t *thresholdFlags) threshold(cmd *cobra.Command) (signed.Threshold, error)
 	return th, nil
 }
 
+// partyKeys are the keys that a party is given, and its recovery, which it need not have.
+func partyKeys(cmd *cobra.Command, keys, recovery *thresholdFlags) (k, rec signed.Threshold, err error) {
+	if k, err = keys.threshold(cmd); err != nil {
+		return k, rec, err
+	}
+	if k.IsZero() {
+		return k, rec, usagef(cmd, "--keys is missing: give at least one")
+	}
+	rec, err = recovery.threshold(cmd)
+	return k, rec, err
+}
+
 func newPartyRegister() *cobra.Command {
 	o := newRegistryWrite()
 	var keys, recovery thresholdFlags
@@ -58,14 +70,7 @@ registrar wants its signature too.`,
   parley registry party register --dir demo board --keys $A,$B,$C --keys-threshold 2 --prepare board.op`,
 		Args: exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := keys.threshold(cmd)
-			if err != nil {
-				return err
-			}
-			if k.IsZero() {
-				return usagef(cmd, "--keys is missing: give at least one")
-			}
-			rec, err := recovery.threshold(cmd)
+			k, rec, err := partyKeys(cmd, &keys, &recovery)
 			if err != nil {
 				return err
 			}
@@ -89,14 +94,7 @@ new ones. --recovery changes the recovery too, which must then sign itself.`,
 		Example: `  parley registry party rotate --dir demo lab --keys $NEW --prepare rotate.op`,
 		Args:    exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := keys.threshold(cmd)
-			if err != nil {
-				return err
-			}
-			if k.IsZero() {
-				return usagef(cmd, "--keys is missing: give at least one")
-			}
-			rec, err := recovery.threshold(cmd)
+			k, rec, err := partyKeys(cmd, &keys, &recovery)
 			if err != nil {
 				return err
 			}

@@ -241,7 +241,14 @@ func newRecordList() *cobra.Command {
 		Args:    exactArgs("COLLECTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op := &registry.ListRecords{Collection: args[0]}
-			return o.records(cmd, op, func(r *registry.Record) { op.After = r.ID })
+			t, err := o.records(cmd, op, func(r *registry.Record) { op.After = r.ID })
+			if err == nil && op.After == "" { // is it empty, or is there none?
+				_, err = o.ask(cmd, &registry.GetCollection{Name: args[0]})
+			}
+			if err != nil {
+				return err
+			}
+			return t.render()
 		},
 	}
 	o.target.flags(cmd, operationTimeout)
@@ -257,14 +264,19 @@ func newRecordOwned() *cobra.Command {
 		Args:    exactArgs("PARTY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			op := &registry.ListOwned{Owner: registry.Party(args[0])}
-			return o.records(cmd, op, func(r *registry.Record) { op.AfterCollection, op.AfterID = r.Collection, r.ID })
+			t, err := o.records(cmd, op, func(r *registry.Record) { op.AfterCollection, op.AfterID = r.Collection, r.ID })
+			if err != nil {
+				return err
+			}
+			return t.render()
 		},
 	}
 	o.target.flags(cmd, operationTimeout)
 	return cmd
 }
 
-func (o *registryRead) records(cmd *cobra.Command, op registry.Operation, last func(*registry.Record)) error {
+// records makes a table of the records on all pages of a list, which op asks for.
+func (o *registryRead) records(cmd *cobra.Command, op registry.Operation, last func(*registry.Record)) (*table, error) {
 	t := newTable(cmd.OutOrStdout(), "COLLECTION", "ID", "VERSION", "OWNER", "STATE")
 	err := o.pages(cmd, op, func(r *registry.Result) (registry.Operation, error) {
 		for i := range r.Records {
@@ -278,10 +290,7 @@ func (o *registryRead) records(cmd *cobra.Command, op registry.Operation, last f
 		}
 		return op, nil
 	})
-	if err != nil {
-		return err
-	}
-	return t.render()
+	return t, err
 }
 
 func newRecordOffer() *cobra.Command {

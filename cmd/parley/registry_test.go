@@ -93,6 +93,7 @@ func TestRegistryCommands(t *testing.T) {
 	do("revoke", "batches", "B-1", "--reason", "recalled")
 	require.Contains(t, do("show", "batches", "B-1"), "REVOKED")
 	require.Contains(t, do("list", "batches"), "revoked")
+	no(exitAbsent, []string{"list", "bathces"}, "there is no collection bathces")
 	no(exitAbsent, []string{"show", "batches", "B-2"}, "there is no record batches/B-2")
 	no(exitAbsent, []string{"history", "batches", "B-2"}, "there is no record batches/B-2")
 
@@ -100,6 +101,7 @@ func TestRegistryCommands(t *testing.T) {
 	ada := file("ada.json", "")
 	commitment := strings.TrimSpace(must(t, "registry", "document", "new", ada, "name=Ada", "born=1815-12-10"))
 	do("collection", "create", "people", "--rules", "commitments-only,require-commitment")
+	require.Equal(t, 1, strings.Count(do("list", "people"), "\n"), "nobody yet")
 	no(exitFailed, []string{"create", "people", "7f3a", "Ada"}, "against the collection's rules: people takes no data")
 	do("create", "people", "7f3a", "--commitment", commitment, "--owner", "key:"+shopKey)
 	receipt := file("ada.receipt", "")

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -18,22 +16,15 @@ import (
 // many lines, which it returns: whatever it printed beyond is lost, as to a reader that
 // dies with it.
 func killedWatch(t *testing.T, dir, from string, lines int) (seen []printedEvent) {
-	cmd := program(t, "watch", "--dir", dir, "--from", from, "--json")
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	var notes strings.Builder
-	cmd.Stderr = &notes
-	require.NoError(t, cmd.Start())
-	for r := bufio.NewReader(out); len(seen) < lines; {
-		line, err := r.ReadString('\n')
-		require.NoError(t, err, notes.String())
-		seen = append(seen, readEvent(t, line))
+	w := startWatch(t, "--dir", dir, "--from", from)
+	for len(seen) < lines {
+		seen = append(seen, w.next())
 	}
-	require.NoError(t, cmd.Process.Kill())
+	require.NoError(t, w.cmd.Process.Kill())
 	var died *exec.ExitError
-	require.ErrorAs(t, cmd.Wait(), &died)
+	require.ErrorAs(t, w.cmd.Wait(), &died)
 	require.Equal(t, syscall.SIGKILL, died.Sys().(syscall.WaitStatus).Signal())
-	require.NotContains(t, notes.String(), "go on with", "it had no time for last words")
+	require.NotContains(t, w.notes.String(), "go on with", "it had no time for last words")
 	return seen
 }
 
@@ -95,28 +86,18 @@ func TestWatchOfAStoppedReplica(t *testing.T) {
 	t.Parallel()
 	dir := makeCluster(t, 4, "--app", "kv-store", "--checkpoint-every", "8")
 	p := startProcesses(t, dir, 4)
-	cmd := program(t, "watch", "--dir", dir, "--from", "beginning", "--prefix", "k", "--json")
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	var notes strings.Builder
-	cmd.Stderr = &notes
-	require.NoError(t, cmd.Start())
-	lines := bufio.NewReader(out)
+	w := startWatch(t, "--dir", dir, "--from", "beginning", "--prefix", "k")
 	for i := range p.children {
 		process := p.children[i].cmd.Process
 		require.NoError(t, process.Signal(syscall.SIGSTOP))
 		goOn := func() { _ = process.Signal(syscall.SIGCONT) }
 		t.Cleanup(goOn)
 		must(t, "put", "--dir", dir, fmt.Sprint("key-", i), "1")
-		line, err := lines.ReadString('\n')
-		require.NoError(t, err)
-		require.Equal(t, fmt.Sprintf(`"kkey-%d"`, i), string(readEvent(t, line).Key))
+		require.Equal(t, fmt.Sprintf(`"kkey-%d"`, i), string(w.next().Key))
 		goOn()
 	}
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	_, err = lines.ReadString('\n')
-	require.ErrorIs(t, err, io.EOF)
-	require.NoError(t, cmd.Wait(), notes.String())
-	require.Regexp(t, `(?m)^replica-\d is silent: `, notes.String())
-	require.NotContains(t, notes.String(), "forged")
+	rest, notes := w.interrupt()
+	require.Empty(t, rest)
+	require.Regexp(t, `(?m)^replica-\d is silent: `, notes)
+	require.NotContains(t, notes, "forged")
 }

@@ -5,7 +5,10 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -39,6 +42,53 @@ func readEvent(t *testing.T, line string) (e printedEvent) {
 	return e
 }
 
+// runningWatch is a process that prints what changes.
+type runningWatch struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines *bufio.Reader
+	notes strings.Builder // may be read when it has ended
+}
+
+// startWatch starts 'parley watch --json'.
+func startWatch(t *testing.T, args ...string) *runningWatch {
+	w := &runningWatch{t: t, cmd: program(t, append([]string{"watch", "--json"}, args...)...)}
+	out, err := w.cmd.StdoutPipe()
+	require.NoError(t, err)
+	w.cmd.Stderr = &w.notes
+	require.NoError(t, w.cmd.Start())
+	w.lines = bufio.NewReader(out)
+	return w
+}
+
+// next waits for the next event.
+func (w *runningWatch) next() printedEvent {
+	w.t.Helper()
+	line, err := w.lines.ReadString('\n')
+	if err != nil {
+		err = errors.Join(err, w.cmd.Wait())
+		require.NoError(w.t, err, w.notes.String())
+	}
+	return readEvent(w.t, line)
+}
+
+// interrupt ends it as Ctrl-C does, and returns what it printed in the end: events, and its
+// notes.
+func (w *runningWatch) interrupt() (rest []printedEvent, notes string) {
+	w.t.Helper()
+	require.NoError(w.t, w.cmd.Process.Signal(syscall.SIGINT))
+	for {
+		line, err := w.lines.ReadString('\n')
+		if err != nil {
+			require.ErrorIs(w.t, err, io.EOF)
+			break
+		}
+		rest = append(rest, readEvent(w.t, line))
+	}
+	require.NoError(w.t, w.cmd.Wait(), w.notes.String())
+	return rest, w.notes.String()
+}
+
 // A watch of a registry of four real processes: it goes on while replicas die, and from
 // where it was ended.
 func TestWatchCommand(t *testing.T) {
@@ -50,19 +100,11 @@ func TestWatchCommand(t *testing.T) {
 	do("registry", "create", "notes", "one", `{"text": "first"}`)
 
 	// A process that prints what comes, and is interrupted.
-	cmd := program(t, "watch", "--dir", dir, "--from", "beginning", "--json")
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	var notes strings.Builder
-	cmd.Stderr = &notes
-	require.NoError(t, cmd.Start())
-	lines := bufio.NewReader(out)
+	w := startWatch(t, "--dir", dir, "--from", "beginning")
 	var seen []printedEvent
 	until := func(text string) {
 		for {
-			line, err := lines.ReadString('\n')
-			require.NoError(t, err, notes.String())
-			seen = append(seen, readEvent(t, line))
+			seen = append(seen, w.next())
 			if strings.Contains(string(seen[len(seen)-1].Key), text) {
 				return
 			}
@@ -73,17 +115,10 @@ func TestWatchCommand(t *testing.T) {
 	do("registry", "create", "notes", "two", `{"text": "second"}`)
 	until("two")
 	p.start(0)
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	for {
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			break
-		}
-		seen = append(seen, readEvent(t, line))
-	}
-	require.NoError(t, cmd.Wait(), notes.String())
-	_, cursor, ok := strings.Cut(strings.TrimSpace(notes.String()), "go on with --from ")
-	require.True(t, ok, notes.String())
+	rest, notes := w.interrupt()
+	seen = append(seen, rest...)
+	_, cursor, ok := strings.Cut(strings.TrimSpace(notes), "go on with --from ")
+	require.True(t, ok, notes)
 
 	// All again, in two parts, the second from inside a block.
 	again := events(t, do("watch", "--json", "--from", "beginning", "--count", itoa(len(seen))))
@@ -93,7 +128,7 @@ func TestWatchCommand(t *testing.T) {
 		inside--
 	}
 	require.Positive(t, inside, "no block changes two keys")
-	rest := events(t, do("watch", "--json", "--from", seen[inside-1].Cursor.String(), "--count", itoa(len(seen)-inside)))
+	rest = events(t, do("watch", "--json", "--from", seen[inside-1].Cursor.String(), "--count", itoa(len(seen)-inside)))
 	require.Equal(t, seen[inside:], rest)
 
 	// What came since.
