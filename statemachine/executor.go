@@ -175,7 +175,7 @@ func (e *Executor) apply(b *RequestBlock) (results []Result, err error) {
 			err = e.panicked("Apply", b, v)
 		}
 	}()
-	results = e.app.Apply(Block{Height: b.Height, Time: b.Time, Digest: b.Digest, Ops: e.ops})
+	results = e.app.Apply(Block{Height: b.Height, Time: b.Time, Digest: b.Digest, Ops: e.ops, limits: &e.limits})
 	if len(results) != len(e.ops) {
 		return nil, fmt.Errorf("%w: %d for %d operations at height %d", ErrResultCount, len(results), len(e.ops), b.Height)
 	}
@@ -209,7 +209,7 @@ func (e *Executor) panicked(during string, b *RequestBlock, value any) error {
 
 // complete records the results, fills in the replies and appends the leaves.
 func (e *Executor) complete(b *RequestBlock, replies []Reply, results []Result) {
-	next := 0
+	next, room := 0, e.limits.room()
 	for i := range b.Requests {
 		r := &b.Requests[i]
 		if next == len(e.started) || e.started[next].request != i {
@@ -221,7 +221,8 @@ func (e *Executor) complete(b *RequestBlock, replies []Reply, results []Result) 
 		s := &e.started[next]
 		next++
 		a := s.answer
-		own := e.bound(results[s.from : s.from+len(r.Ops)])
+		room.next()
+		own := bound(room, results[s.from:s.from+len(r.Ops)])
 		replies[i] = Reply{
 			Client: r.Client, Seq: r.Seq, Request: r.Digest, Status: Executed,
 			Results: own, Height: b.Height, Leaf: len(e.leaves),
@@ -250,35 +251,27 @@ func (e *Executor) complete(b *RequestBlock, replies []Reply, results []Result) 
 	clear(e.repeats)
 }
 
-// maxCopied is the longest result that is copied to stand with the others of its
-// request. So a small one that is remembered does not keep alive whatever memory the
+// bound copies the results of one request and keeps them within the limits. Small ones are
+// copied to stand together: one that is remembered does not keep alive whatever memory the
 // application cut it from, and a large one costs no copy.
-const maxCopied = 1024
-
-// bound copies the results of one request and keeps them within the limits.
-func (e *Executor) bound(results []Result) []Result {
+func bound(room *room, results []Result) []Result {
 	own := make([]Result, len(results))
-	left, together := e.limits.MaxReplyBytes, 0
+	together := 0
 	for i, r := range results {
-		switch {
-		case len(r.Data) == 0:
-			r.Data = nil
-		case len(r.Data) > e.limits.MaxResultBytes || len(r.Data) > left:
-			r = Result{Code: CodeResultTooLarge}
-		default:
-			left -= len(r.Data)
-			if len(r.Data) <= maxCopied {
-				together += len(r.Data)
-			}
+		own[i] = room.fit(r)
+		switch n := len(own[i].Data); {
+		case n == 0:
+			own[i].Data = nil
+		case n <= smallResult:
+			together += n
 		}
-		own[i] = r
 	}
 	if together == 0 {
 		return own
 	}
 	copied := make([]byte, 0, together)
 	for i := range own {
-		if n := len(own[i].Data); 0 < n && n <= maxCopied {
+		if n := len(own[i].Data); 0 < n && n <= smallResult {
 			at := len(copied)
 			copied = append(copied, own[i].Data...)
 			own[i].Data = copied[at:len(copied):len(copied)]

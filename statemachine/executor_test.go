@@ -281,7 +281,7 @@ func (c *cutter) Apply(b Block) []Result {
 func TestSmallResultsAreCopied(t *testing.T) {
 	app := &cutter{piece: make([]byte, 0, 1<<20)}
 	e := NewExecutor(app, DefaultLimits())
-	large := strings.Repeat("l", maxCopied+1)
+	large := strings.Repeat("l", smallResult+1)
 	x, err := e.Execute(RequestBlock{Height: 1, Requests: []Request{request(1, 1, 1, 50, "small", "", large, "s")}})
 	require.NoError(t, err)
 	clear(app.piece[:cap(app.piece)])

@@ -24,11 +24,14 @@ type Limits struct {
 	// MaxResultBytes bounds the data of one result; a longer one is replaced by
 	// CodeResultTooLarge.
 	MaxResultBytes int
-	// MaxReplyBytes bounds the data of all results of one request together.
+	// MaxReplyBytes bounds the data of all results of one request together. A result that
+	// is over it is replaced by CodeResultTooLarge.
 	MaxReplyBytes int
 	// MaxCacheBytes bounds the results kept for clients that ask again, over all
 	// sessions, each answer counted with [EntryOverhead] for its bookkeeping. The
-	// oldest answers go first. What has been executed stays remembered.
+	// oldest answers go first. What has been executed stays remembered. It bounds the
+	// results of one block, too: one of more than 1 KiB for which those before it have
+	// left no room is replaced by CodeResultTooLarge.
 	MaxCacheBytes int64
 }
 

@@ -18,12 +18,26 @@ import "fmt"
 // long as the panic is deterministic. The result carries no text of the panic,
 // because such text may differ between replicas (addresses).
 //
-// A [Halt] is no panic of the operation, and goes on. If recovered panics itself, the panic goes on and names the operation: the
-// replica stops (see [PanicError]).
+// A [Halt] is no panic of the operation, and goes on. If recovered panics itself, the
+// panic goes on and names the operation: the replica stops (see [PanicError]).
+//
+// Of a result for which the block has no room (see [Limits]) it keeps the data no longer
+// than until the next operation, and returns CodeResultTooLarge in its place.
 func PerOp(b Block, apply func(Op) Result, recovered func(op Op, value any)) []Result {
 	results := make([]Result, len(b.Ops))
+	var room *room
+	if b.limits != nil {
+		room = b.limits.room()
+	}
 	for i := range b.Ops {
 		results[i] = applyOne(i, b.Ops[i], apply, recovered)
+		if room == nil {
+			continue
+		}
+		if i == 0 || b.Ops[i].Index == 0 {
+			room.next()
+		}
+		results[i] = room.fit(results[i])
 	}
 	return results
 }

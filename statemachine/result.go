@@ -18,7 +18,8 @@ const (
 	// CodePanicked: the application panicked on the operation (see [PerOp]).
 	CodePanicked ResultCode = 4
 	// CodeResultTooLarge: the operation RAN, and its result was over
-	// [Limits.MaxResultBytes] or [Limits.MaxReplyBytes] and was dropped.
+	// [Limits.MaxResultBytes] or [Limits.MaxReplyBytes], or found no room in its block
+	// ([Limits.MaxCacheBytes]), and was dropped.
 	CodeResultTooLarge ResultCode = 5
 	// CodeReservedKey: the operation wanted to change a key of the state that is not the
 	// application's own (see package store). Nothing was changed.

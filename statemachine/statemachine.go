@@ -33,6 +33,8 @@ type Block struct {
 	// so it is no source of fair randomness.
 	Digest crypto.Digest
 	Ops    []Op
+
+	limits *Limits // of the results, for PerOp; nil: none
 }
 
 // StateMachine is a deterministic application. Its methods are never called at
@@ -43,7 +45,8 @@ type StateMachine interface {
 	// for each. An operation that is refused is a [Result] with a code, never an
 	// error: the refusal is part of the replicated history. The results must not
 	// alias the operations' data, nor state that changes later; the caller keeps
-	// them and does not change them.
+	// them and does not change them. Those of a block may be many and long: [PerOp]
+	// keeps only what there is room for, and who does not use it bounds them himself.
 	Apply(b Block) []Result
 
 	// Digest identifies the state after the last applied block: equal states have
