@@ -268,3 +268,30 @@ func TestSupersededInstallationIsReported(t *testing.T) {
 	require.True(t, p.pending)
 	require.False(t, p.served(t))
 }
+
+// damagedHalfWay is an application whose state turns out to be damaged when some of it has come.
+type damagedHalfWay struct {
+	partedJournal
+	asked []bool // whether it was to repair
+}
+
+func (d *damagedHalfWay) SyncState(_ context.Context, want statemachine.StateTarget) (statemachine.StateSyncStats, error) {
+	d.asked = append(d.asked, want.Repair)
+	if !want.Repair {
+		return statemachine.StateSyncStats{Requests: 2, Sent: 20, Received: 200, Changed: 3}, statemachine.ErrDamaged
+	}
+	return statemachine.StateSyncStats{Requests: 1, Sent: 1, Received: 1, Changed: 1, Damaged: 1}, nil
+}
+
+// An update that meets damage goes on as a repair, and what came before counts.
+func TestWhatCameBeforeARepairCounts(t *testing.T) {
+	c := newClientTestCluster(t, nil)
+	s := &Server{life: t.Context(), metrics: newMetrics(), runner: &runner{}}
+	s.cfg.Roster = c.roster
+	s.runner.damage.report = func(error) {}
+	app := &damagedHalfWay{}
+	stats, err := s.syncState(app, &statemachine.Header{Position: statemachine.Position{Height: 7}})
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, true}, app.asked)
+	require.Equal(t, statemachine.StateSyncStats{Requests: 3, Sent: 21, Received: 201, Changed: 4, Damaged: 1}, stats)
+}
