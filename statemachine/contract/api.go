@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"runtime"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/common/math"
 	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/parley-bft/parley/crypto"
@@ -232,8 +234,11 @@ func (a *API) GasPrice() *hexutil.Big { return (*hexutil.Big)(a.chain.baseFee) }
 // MaxPriorityFeePerGas is eth_maxPriorityFeePerGas: nobody is served earlier for more.
 func (a *API) MaxPriorityFeePerGas() *hexutil.Big { return new(hexutil.Big) }
 
+// blobBaseFee is the least there is: no blobs are taken.
+var blobBaseFee = big.NewInt(1)
+
 // BlobBaseFee is eth_blobBaseFee; there are no blobs.
-func (a *API) BlobBaseFee() hexutil.Uint64 { return 1 }
+func (a *API) BlobBaseFee() *hexutil.Big { return (*hexutil.Big)(blobBaseFee) }
 
 // FeeHistory is what eth_feeHistory returns.
 type FeeHistory struct {
@@ -241,12 +246,15 @@ type FeeHistory struct {
 	Reward       [][]*hexutil.Big `json:"reward,omitempty"`
 	BaseFee      []*hexutil.Big   `json:"baseFeePerGas"`
 	GasUsedRatio []float64        `json:"gasUsedRatio"`
+	// There are no blobs: these are what they would cost.
+	BlobBaseFee      []*hexutil.Big `json:"baseFeePerBlobGas"`
+	BlobGasUsedRatio []float64      `json:"blobGasUsedRatio"`
 }
 
 const maxFeeHistory = 1024
 
 // FeeHistory is eth_feeHistory.
-func (a *API) FeeHistory(_ context.Context, blocks hexutil.Uint64, last rpc.BlockNumber, percentiles []float64) (*FeeHistory, error) {
+func (a *API) FeeHistory(_ context.Context, blocks math.HexOrDecimal64, last rpc.BlockNumber, percentiles []float64) (*FeeHistory, error) {
 	if len(percentiles) > 100 {
 		return nil, fmt.Errorf("%d percentiles: at most 100", len(percentiles))
 	}
@@ -256,7 +264,7 @@ func (a *API) FeeHistory(_ context.Context, blocks hexutil.Uint64, last rpc.Bloc
 			return nil, err
 		}
 		n := min(uint64(blocks), maxFeeHistory, end+1)
-		out := &FeeHistory{OldestBlock: hexutil.Uint64(end + 1 - n), GasUsedRatio: []float64{}}
+		out := &FeeHistory{OldestBlock: hexutil.Uint64(end + 1 - n), GasUsedRatio: []float64{}, BlobGasUsedRatio: make([]float64, n)}
 		for h := end + 1 - n; h <= end; h++ {
 			ratio := 0.0
 			if b, ok := v.block(h); ok {
@@ -273,6 +281,9 @@ func (a *API) FeeHistory(_ context.Context, blocks hexutil.Uint64, last rpc.Bloc
 			}
 		}
 		out.BaseFee = append(out.BaseFee, (*hexutil.Big)(v.baseFee)) // of the next block
+		for range out.BaseFee {
+			out.BlobBaseFee = append(out.BlobBaseFee, (*hexutil.Big)(blobBaseFee))
+		}
 		return out, nil
 	})
 }

@@ -14,7 +14,8 @@ import (
 // fields is an object of JSON.
 type fields map[string]any
 
-// fieldsOf are what v has in JSON.
+// fieldsOf are what v has in JSON, without what it leaves open, such as fields of later
+// forks and of other types of transaction.
 func fieldsOf(v any) (fields, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -26,7 +27,9 @@ func fieldsOf(v any) (fields, error) {
 	}
 	out := make(fields, len(raw))
 	for k, v := range raw {
-		out[k] = v
+		if string(v) != "null" {
+			out[k] = v
+		}
 	}
 	return out, nil
 }
@@ -47,7 +50,7 @@ func (v view) blockFields(height uint64, b *block, full bool) (fields, error) {
 			txs[i] = r.Tx.Hash()
 			continue
 		}
-		if txs[i], err = v.transactionFields(place{height, uint32(i)}, b.Hash, r); err != nil {
+		if txs[i], err = v.transactionFields(place{height, uint32(i)}, b, r); err != nil {
 			return nil, err
 		}
 	}
@@ -55,13 +58,13 @@ func (v view) blockFields(height uint64, b *block, full bool) (fields, error) {
 	return out, nil
 }
 
-func (v view) transactionFields(at place, blockHash common.Hash, r *record) (fields, error) {
+func (v view) transactionFields(at place, b *block, r *record) (fields, error) {
 	out, err := fieldsOf(r.Tx)
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(out, fields{
-		"from": r.From, "blockHash": blockHash,
+		"from": r.From, "to": r.Tx.To(), "blockHash": b.Hash, "blockTimestamp": hexutil.Uint64(b.Time),
 		"blockNumber": hexutil.Uint64(at.height), "transactionIndex": hexutil.Uint64(at.index),
 	})
 	if r.Tx.Type() != types.LegacyTxType && r.Tx.Type() != types.AccessListTxType {
@@ -79,6 +82,7 @@ func (v view) receiptFields(at place, b *block, r *record) (fields, error) {
 		return nil, err
 	}
 	out["blockNumber"] = hexutil.Uint64(at.height)
+	out["type"] = hexutil.Uint(r.Tx.Type()) // which the library leaves out if it is 0
 	out["from"], out["to"] = r.From, r.Tx.To()
 	delete(out, "root")
 	if r.Tx.To() != nil {
@@ -168,6 +172,17 @@ func (a *API) GetTransactionByHash(_ context.Context, hash common.Hash) (fields,
 	})
 }
 
+// GetRawTransactionByHash is eth_getRawTransactionByHash: the bytes that were sent.
+func (a *API) GetRawTransactionByHash(_ context.Context, hash common.Hash) (hexutil.Bytes, error) {
+	return read(a, "eth_getRawTransactionByHash", func(v view) (hexutil.Bytes, error) {
+		r, _, ok := v.find(hash)
+		if !ok {
+			return nil, nil
+		}
+		return r.Tx.MarshalBinary()
+	})
+}
+
 // GetTransactionByBlockHashAndIndex is eth_getTransactionByBlockHashAndIndex.
 func (a *API) GetTransactionByBlockHashAndIndex(_ context.Context, hash common.Hash, index hexutil.Uint) (fields, error) {
 	at := rpc.BlockNumberOrHashWithHash(hash, false)
@@ -200,7 +215,7 @@ func (v view) transactionAt(at place, r *record) (fields, error) {
 	if !ok {
 		return nil, nil
 	}
-	return v.transactionFields(at, b.Hash, r)
+	return v.transactionFields(at, b, r)
 }
 
 // GetTransactionReceipt is eth_getTransactionReceipt.

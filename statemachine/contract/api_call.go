@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/core/tracing"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/core/vm"
 	"github.com/ethereum/go-ethereum/params"
@@ -30,6 +30,7 @@ type CallArgs struct {
 	Input                *hexutil.Bytes               `json:"input"`
 	AccessList           *types.AccessList            `json:"accessList"`
 	AuthorizationList    []types.SetCodeAuthorization `json:"authorizationList"`
+	ChainID              *hexutil.Big                 `json:"chainId"`
 }
 
 func toUint256(name string, b *hexutil.Big) (*uint256.Int, error) {
@@ -45,7 +46,10 @@ func toUint256(name string, b *hexutil.Big) (*uint256.Int, error) {
 
 // message is the call as the EVM takes it. gas is its limit if it names none, and the
 // most it may name.
-func (args *CallArgs) message(baseFee *big.Int, gas uint64) (*core.Message, error) {
+func (args *CallArgs) message(c *chain, gas uint64) (*core.Message, error) {
+	if id := args.ChainID; id != nil && id.ToInt().Cmp(c.config.ChainID) != 0 {
+		return nil, fmt.Errorf("chainId does not match node's (have=%v, want=%v)", id.ToInt(), c.config.ChainID)
+	}
 	m := &core.Message{To: args.To, GasLimit: gas, SetCodeAuthorizations: args.AuthorizationList}
 	if args.From != nil {
 		m.From = *args.From
@@ -84,7 +88,7 @@ func (args *CallArgs) message(baseFee *big.Int, gas uint64) (*core.Message, erro
 	}
 	m.GasPrice = new(uint256.Int)
 	if !m.GasFeeCap.IsZero() || !m.GasTipCap.IsZero() {
-		sum, over := new(uint256.Int).AddOverflow(uint256.MustFromBig(baseFee), m.GasTipCap)
+		sum, over := new(uint256.Int).AddOverflow(uint256.MustFromBig(c.baseFee), m.GasTipCap)
 		if m.GasPrice = sum; over || sum.Gt(m.GasFeeCap) {
 			m.GasPrice = m.GasFeeCap
 		}
@@ -112,10 +116,15 @@ var errTimeout = errors.New("execution took too long and was given up")
 
 // run executes a call on the state of v. Nothing of it is kept.
 func (v view) run(ctx context.Context, height uint64, b *block, m *core.Message) (*core.ExecutionResult, error) {
+	return v.watch(ctx, height, b, m, nil)
+}
+
+// watch is run with hooks, which may be nil.
+func (v view) watch(ctx context.Context, height uint64, b *block, m *core.Message, hooks *tracing.Hooks) (*core.ExecutionResult, error) {
 	s := newTxState(v.r)
 	block := v.context(height, b.Time, b.Random, hashes(v.r, make(map[uint64]common.Hash)))
 	block.GasLimit = max(block.GasLimit, m.GasLimit)
-	evm := vm.NewEVM(block, s, v.config, vm.Config{NoBaseFee: true})
+	evm := vm.NewEVM(block, s, v.config, vm.Config{NoBaseFee: true, Tracer: hooks})
 	defer evm.Release()
 	stop := context.AfterFunc(ctx, evm.Cancel)
 	defer stop()
@@ -155,7 +164,7 @@ func (a *API) Call(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash
 	}
 	defer done()
 	return readAt(a, "eth_call", at, func(v view, height uint64, b *block) (hexutil.Bytes, error) {
-		m, err := args.message(v.baseFee, a.limits.CallGas)
+		m, err := args.message(v.chain, a.limits.CallGas)
 		if err != nil {
 			return nil, err
 		}
@@ -184,7 +193,7 @@ func (a *API) EstimateGas(ctx context.Context, args CallArgs, at *rpc.BlockNumbe
 	}
 	defer done()
 	return readAt(a, "eth_estimateGas", at, func(v view, height uint64, b *block) (hexutil.Uint64, error) {
-		m, err := args.message(v.baseFee, min(a.limits.CallGas, v.genesis.TxGasLimit))
+		m, err := args.message(v.chain, min(a.limits.CallGas, v.genesis.TxGasLimit))
 		if err != nil {
 			return 0, err
 		}
@@ -197,7 +206,7 @@ func (a *API) EstimateGas(ctx context.Context, args CallArgs, at *rpc.BlockNumbe
 func (v view) estimate(ctx context.Context, height uint64, b *block, m *core.Message) (uint64, error) {
 	if price := m.GasFeeCap; !price.IsZero() { // what the sender can pay is a limit too
 		balance := loadAccount(v.r, m.From).balance
-		if balance.Lt(m.Value) {
+		if !balance.Gt(m.Value) { // nothing is left for gas
 			return 0, core.ErrInsufficientFundsForTransfer
 		}
 		most := new(uint256.Int).Div(new(uint256.Int).Sub(&balance, m.Value), price)
@@ -213,6 +222,12 @@ func (v view) estimate(ctx context.Context, height uint64, b *block, m *core.Mes
 			return false, nil, nil
 		}
 		return err == nil && r.Err == nil, r, err
+	}
+	if m.To != nil && len(m.Data) == 0 && len(loadAccount(v.r, *m.To).loadCode(v.r)) == 0 {
+		// Of a transfer of ether it is known beforehand, unless something makes it dearer.
+		if ok, r, _ := try(params.TxGas); ok {
+			return r.UsedGas, nil
+		}
 	}
 	high := m.GasLimit
 	ok, r, err := try(high)

@@ -107,6 +107,7 @@ func TestPolicyRefusesReads(t *testing.T) {
 	for method, read := range map[string]func() error{
 		"eth_call":                  func() error { _, err := mine.Call(ctx, CallArgs{}, &latest, nil, nil); return err },
 		"eth_estimateGas":           func() error { _, err := mine.EstimateGas(ctx, CallArgs{}, &latest, nil, nil); return err },
+		"eth_createAccessList":      func() error { _, err := mine.CreateAccessList(ctx, CallArgs{}, &latest, nil); return err },
 		"eth_getLogs":               func() error { _, err := mine.GetLogs(ctx, Filter{}); return err },
 		"eth_getCode":               func() error { _, err := mine.GetCode(ctx, ann.Address, nil); return err },
 		"eth_getStorageAt":          func() error { _, err := mine.GetStorageAt(ctx, ann.Address, "0x0", nil); return err },
@@ -116,6 +117,10 @@ func TestPolicyRefusesReads(t *testing.T) {
 		"eth_getBlockReceipts":      func() error { _, err := mine.GetBlockReceipts(ctx, latest); return err },
 		"eth_getTransactionByHash":  func() error { _, err := mine.GetTransactionByHash(ctx, common.Hash{}); return err },
 		"eth_getTransactionReceipt": func() error { _, err := mine.GetTransactionReceipt(ctx, common.Hash{}); return err },
+		"eth_getRawTransactionByHash": func() error {
+			_, err := mine.GetRawTransactionByHash(ctx, common.Hash{})
+			return err
+		},
 		"eth_getBlockTransactionCountByNumber": func() error {
 			_, err := mine.GetBlockTransactionCountByNumber(ctx, 1)
 			return err

@@ -17,8 +17,9 @@ import (
 
 // Errors of transactions that were not sent.
 var (
-	errFull     = errors.New("too many transactions wait at this endpoint: send again later")
-	errReplaced = errors.New("another transaction with that nonce is under way")
+	errFull = errors.New("too many transactions wait at this endpoint: send again later")
+	// errReplaced begins with what tools know. Here no price replaces a transaction.
+	errReplaced = errors.New("replacement transaction underpriced: another transaction with that nonce is under way, and the first one stays")
 	errReadOnly = errors.New("this endpoint only reads")
 	errStopped  = errors.New("the endpoint stops")
 	errUnknown  = errors.New("the outcome is unknown: the nonce was used, perhaps by this transaction, and this replica has not executed that yet: ask for the receipt later, or send the same bytes again")

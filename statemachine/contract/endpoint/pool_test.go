@@ -133,7 +133,7 @@ func TestReplacement(t *testing.T) {
 	outcome := make(chan error, 1)
 	go func() { outcome <- s.SendTransaction(t.Context(), first) }()
 	<-entered
-	require.ErrorContains(t, s.SendTransaction(t.Context(), other), "another transaction with that nonce")
+	require.ErrorContains(t, s.SendTransaction(t.Context(), other), "replacement transaction underpriced: another transaction with that nonce")
 	s.order.before = nil
 	close(leave)
 	require.NoError(t, <-outcome)

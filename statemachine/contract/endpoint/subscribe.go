@@ -81,6 +81,16 @@ func (a *subscribeAPI) Logs(ctx context.Context, f contract.Filter) (*rpc.Subscr
 	})
 }
 
+// NewPendingTransactions notifies of nothing: a transaction that waits here is nobody's
+// business before it has run. Clients that ask for such news have no use for an error.
+func (a *subscribeAPI) NewPendingTransactions(ctx context.Context, _ *bool) (*rpc.Subscription, error) {
+	notifier, ok := rpc.NotifierFromContext(ctx)
+	if !ok {
+		return nil, rpc.ErrNotificationsUnsupported
+	}
+	return notifier.CreateSubscription(), nil
+}
+
 // follow calls tell with the heights that came, until the subscriber leaves, may not read
 // what the method reads any more, or the state is another one: then its connection is cut
 // (see whileSteady), and nothing more is said over it.
