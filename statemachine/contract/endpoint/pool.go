@@ -73,9 +73,11 @@ func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error)
 	if err != nil {
 		return nil, err
 	}
-	w, err := p.add(from, tx, raw)
-	if err != nil {
-		return tx, err
+	w := p.started(ctx, tx)
+	if w == nil {
+		if w, err = p.add(from, tx, raw); err != nil {
+			return tx, err
+		}
 	}
 	select {
 	case <-w.done:

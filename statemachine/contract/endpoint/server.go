@@ -136,7 +136,7 @@ func (s *Server) guard() http.Handler {
 				return
 			}
 		}
-		s.rpc.ServeHTTP(w, r)
+		s.rpc.ServeHTTP(w, s.cfg.noteBatch(r))
 	})
 }
 
