@@ -1,5 +1,5 @@
-# Everything here needs Go alone, but for the race detector (a C compiler) and
-# proto (protoc). Bare make lists the targets.
+# Everything here needs Go alone, but for the race detector (a C compiler), proto (protoc)
+# and ethers (Node.js, npm and the network). Bare make lists the targets.
 
 GO        ?= go
 TIMEOUT   ?= 10m
@@ -25,7 +25,7 @@ RACE ?= ./client ./client/api ./client/receipt ./replica ./statemachine $(addpre
 	./examples/counter ./examples/lock
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos traitors chaos-night proto ci clean
+.PHONY: help build test race lint fuzz-short cover cluster bench bench-peers acceptance chaos traitors ethers chaos-night proto ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ race: ## tests of the packages with goroutines, under the race detector
 lint: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
 	for module in . $(CROSSCHECK) $(BENCHES); do (cd $$module && $(GO) vet ./...) || exit 1; done
-	$(GO) vet -tags chaos ./replica ./chaos ./chaos/real/... ./statemachine/contract/endpoint
+	$(GO) vet -tags chaos,ethers ./replica ./chaos ./chaos/real/... ./statemachine/contract/endpoint
 	$(GO) vet -tags ledgercheck ./statemachine/ledger
 	staticcheck=$$($(GO) tool -n staticcheck) && for module in . $(CROSSCHECK); do (cd $$module && GOGC=400 "$$staticcheck" ./...) || exit 1; done
 
@@ -78,6 +78,10 @@ chaos: build ## a few minutes: seeds of the simulator, all mutants, real process
 
 traitors: ## contracts on a cluster of real servers, one of which equivocates
 	$(GO) test -tags chaos -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) -run 'TestStoryAmongTraitors/equivocate' ./statemachine/contract/endpoint
+
+# What npm is to install, and node: without them it is skipped, and says so, unless PARLEY_TEST_REQUIRE_TOOLS=1.
+ethers: ## contracts on a cluster of real servers, used by ethers.js, viem and Foundry's cast
+	$(GO) test -tags ethers -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) -v -run '^TestTools$$' ./statemachine/contract/endpoint
 
 chaos-night: build ## for CHAOSTIME (1h) and an hour more; writes chaos/RESULTS.md
 	scripts/chaos-night.sh $(CHAOSTIME)

@@ -5,7 +5,7 @@
 //     node compile.mjs
 //     rm -r node_modules
 //
-// Nothing of node is part of any test.
+// The tests that need node read the artifacts too, and compile nothing ('make ethers').
 import { createRequire } from "node:module";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 

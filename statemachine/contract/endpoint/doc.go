@@ -59,27 +59,57 @@
 // the transaction; after that it is "nonce too low".
 //
 // Transactions of one account go to the cluster in the order of their nonces, those that
-// have come in the meantime together in one request. One that is early waits up to
+// have come in the meantime together in one request. Those of one HTTP request, a batch of
+// calls, begin together, in whatever order it has them. One that is early waits up to
 // Config.Gap for those before it, which may come through another replica; one that found
 // its block full goes again. Of two with the same nonce the first stays: there is no
 // replacement by price, since nobody waits long enough for it.
 //
-// # With ethers.js
+// # With ethers.js, viem and cast
+//
+// 'make ethers' has these use the endpoints of a cluster of four replicas, of the versions
+// that tools/package-lock.json names, once where gas is free and once where it has a price:
+//
+//	ethers.js 6.17.0   tools/ethers.mjs   deploys, calls, sends, reads logs, follows events by
+//	                                      eth_newFilter, eth_getLogs and eth_subscribe
+//	viem 2.57.20       tools/viem.mjs     the same, and eth_sendRawTransactionSync
+//	cast 1.7.1         cast_test.go       send, call, run, logs and what else Foundry's command
+//	                                      does with a chain
+//
+// The scripts run against any cluster; they say how. go-ethereum's ethclient needs no such
+// target: the other tests use it. What to know of these tools:
 //
 // ethers keeps answers for 250 ms, in which a transaction here is long since executed, and
 // then signs the next one with the nonce of before. Switch that off:
 //
 //	new ethers.JsonRpcProvider(url, undefined, { cacheTimeout: -1 })
 //
+// Blocks come when there is something to do. A transaction is final in the block that it is
+// in, so wait for one confirmation (the default of all three): a second one comes with
+// somebody else's transaction, perhaps tomorrow. For the same reason wait at the replica that
+// you sent to, where the receipt is there at once: at another one waitForTransaction of ethers
+// may look just before the block comes and then wait for the next.
+//
+// Listeners of ethers over HTTP use a filter, and do not ask for another one when the replica
+// has started again or its state was replaced: they fall silent. With the option polling: true
+// they use eth_getLogs, which nothing can forget.
+//
+// Where the base fee is 0 ethers takes it for none and sends legacy transactions, unless a
+// fee is given.
+//
+// viem makes batches of up to 1000 calls if it is told to make any, and an endpoint takes 100
+// (Config.MaxBatch): http(url, { batch: { batchSize: 100 } }).
+//
 // # Methods
 //
 //	eth_   chainId blockNumber syncing accounts gasPrice maxPriorityFeePerGas blobBaseFee feeHistory
-//	       getBalance getTransactionCount getCode getStorageAt call estimateGas
+//	       getBalance getTransactionCount getCode getStorageAt call estimateGas createAccessList
 //	       getBlockByNumber getBlockByHash getBlockTransactionCountBy{Number,Hash} getBlockReceipts
-//	       getTransactionByHash getTransactionByBlock{Number,Hash}AndIndex getTransactionReceipt getLogs
+//	       getTransactionByHash getTransactionByBlock{Number,Hash}AndIndex getRawTransactionByHash
+//	       getTransactionReceipt getLogs
 //	       sendRawTransaction sendRawTransactionSync
 //	       newFilter newBlockFilter newPendingTransactionFilter getFilterChanges getFilterLogs uninstallFilter
-//	       subscribe (newHeads, logs; over WebSocket) unsubscribe
+//	       subscribe (newHeads, logs, newPendingTransactions; over WebSocket) unsubscribe
 //	net_   version listening peerCount
 //	web3_  clientVersion sha3
 //
@@ -88,6 +118,15 @@
 // latest, pending, safe and finalized name the same block: the last one, which is final.
 // States can be read as far back as the store keeps them (128 heights by default), blocks
 // and logs as far as Genesis.History.
+//
+// Nobody is told of transactions that wait: their filter and their subscription are there for
+// tools that ask, and say nothing.
+//
+// Not offered: getProof (error -32004 says what there is instead), calls with overrides of
+// state or block, simulateV1, fillTransaction (viem asks for it and does without), uncles,
+// whatever needs keys or a pool on the server (sendTransaction, sign, txpool_), and the
+// namespaces debug, trace and admin: for a trace, run the transaction again with
+// 'cast run', which reads the state that it needs.
 //
 // # Bounds
 //
