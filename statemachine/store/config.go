@@ -42,6 +42,9 @@ type Config struct {
 	// syncBytes is about how much of a difference a Sync gathers before it puts it into
 	// the database.
 	syncBytes int
+	// stepBytes is about how much one batch takes back when the store returns to a height, and
+	// how much of what is not kept any more goes with one flush, beside FlushBytes.
+	stepBytes int
 	// disks replaces newDisks in tests.
 	disks func(cfg Config, broken func(error)) (disks, error)
 }
@@ -63,6 +66,7 @@ func DefaultConfig() Config {
 	return Config{
 		Keep:       128,
 		syncBytes:  32 << 20,
+		stepBytes:  8 << 20,
 		CacheBytes: 128 << 20, FlushBytes: 8 << 20, DatabaseCacheBytes: 128 << 20,
 		FeedBytes: 64 << 20, FeedBlocks: 1 << 17, Reserve: 256 << 20,
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -103,9 +104,16 @@ func cmpUint(a, b uint64) int {
 	return 1
 }
 
-// pruneStored deletes what the journals up to a height name.
+// pruneStored deletes what the journals up to a height name, but not more than a batch can
+// bear: when a snapshot is released all that was kept for it is to go at once, of a thousand
+// full blocks perhaps. The rest goes with later flushes, each of which takes more away than a
+// flush adds: nothing is named by a journal that did not take more than its name in memory.
 func (s *Store) pruneStored(b batch, oldest uint64) error {
-	return s.journals(0, oldest, func(key []byte, j *journal) error {
+	most := b.size() + s.cfg.stepBytes + int(s.cfg.FlushBytes)
+	err := s.journals(0, oldest, func(key []byte, j *journal) error {
+		if b.size() >= most {
+			return errEnough
+		}
 		for _, k := range j.keys {
 			b.delete(inSpace(spaceHistory, historyName(k, j.height)))
 		}
@@ -116,7 +124,14 @@ func (s *Store) pruneStored(b batch, oldest uint64) error {
 		b.delete(key)
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough")
 
 // journals calls f for the stored journals of the heights from from to to.
 func (s *Store) journals(from, to uint64, f func(key []byte, j *journal) error) (err error) {
@@ -134,8 +149,7 @@ func (s *Store) journals(from, to uint64, f func(key []byte, j *journal) error) 
 		}
 	}()
 	for ; it.valid(); it.next() {
-		key := slices.Clone(it.key())
-		j, err := decodeJournal(binary.BigEndian.Uint64(key[1:]), it.value())
+		j, key, err := journalAt(it)
 		if err != nil {
 			return err
 		}
@@ -144,6 +158,13 @@ func (s *Store) journals(from, to uint64, f func(key []byte, j *journal) error) 
 		}
 	}
 	return nil
+}
+
+// journalAt reads the part of a journal that a walk stands at.
+func journalAt(it dbIterator) (j *journal, key []byte, err error) {
+	key = slices.Clone(it.key())
+	j, err = decodeJournal(binary.BigEndian.Uint64(key[1:]), it.value())
+	return j, key, err
 }
 
 // maxPart is about how long one record of a journal becomes.

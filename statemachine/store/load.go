@@ -163,30 +163,6 @@ func (s *Store) Import(height uint64, seq iter.Seq2[[]byte, []byte]) error {
 	return l.adopt()
 }
 
-// rollback returns to a height that is kept.
-func (s *Store) rollback(to seal) error {
-	if to.height == s.last {
-		s.returned = true
-		return nil
-	}
-	if err := s.flush(); err != nil {
-		return err
-	}
-	if !s.users.shut() {
-		return ErrClosed
-	}
-	defer s.users.open()
-	if err := s.undo(to); err != nil {
-		return s.fail("return to an earlier height", err)
-	}
-	s.flushes.Add(1)
-	if err := s.use(s.db); err != nil {
-		return err
-	}
-	s.returned = true
-	return nil
-}
-
 // clear makes the store an empty one.
 func (s *Store) clear() error {
 	l, err := newLoader(s)
@@ -197,65 +173,4 @@ func (s *Store) clear() error {
 		return errors.Join(s.fail("clear", err), l.abandon())
 	}
 	return l.adopt()
-}
-
-// undo puts back what the blocks above a height changed, in one batch.
-func (s *Store) undo(to seal) error {
-	b := s.db.newBatch()
-	seen := make(map[string]struct{}) // keys come in ascending order of their changes
-	err := s.journals(to.height+1, ^uint64(0), func(key []byte, j *journal) error {
-		for _, k := range j.keys {
-			name := inSpace(spaceHistory, historyName(k, j.height))
-			if _, done := seen[k]; !done {
-				seen[k] = struct{}{}
-				v, err := s.db.get(name)
-				if err != nil {
-					return err
-				}
-				r, err := decodeRecord(v)
-				if err != nil {
-					return err
-				}
-				if r.deleted {
-					b.delete(lastKey(k))
-				} else {
-					b.set(lastKey(k), r.encode())
-				}
-			}
-			b.delete(name)
-		}
-		b.delete(key)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	// The nodes of later versions.
-	first := nodeID{version: to.version + 1}
-	it, err := s.db.iterate(first.key(), []byte{spaceNodes + 1}, false)
-	if err != nil {
-		return err
-	}
-	for ; it.valid(); it.next() {
-		b.delete(it.key())
-	}
-	if err := it.close(); err != nil {
-		return err
-	}
-	for i := s.feed.from(to.height); i < len(s.feed.kept); i++ {
-		s.feed.kept[i].delete(b)
-	}
-	h := head{begun: true, last: to.height, oldest: s.oldest.Load(), version: s.tree.version}
-	for _, t := range s.tree.seals {
-		if t.height <= to.height {
-			h.seals = append(h.seals, t)
-		}
-	}
-	for _, height := range s.snapshots {
-		if height <= to.height {
-			h.snapshots = append(h.snapshots, height)
-		}
-	}
-	b.set([]byte{spaceHead}, h.encode())
-	return b.write(true)
 }

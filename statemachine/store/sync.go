@@ -132,6 +132,10 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 		if err := s.age(ctx, want.Height); err != nil {
 			return err
 		}
+		// What of the history is not pruned yet would be that of blocks to come.
+		if err := s.forgetHistory(ctx); err != nil {
+			return err
+		}
 	}
 	w := newDescent(want, stats)
 	w.load = s.mustLoad
