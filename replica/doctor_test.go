@@ -250,6 +250,46 @@ func TestDoctorNobodyAgrees(t *testing.T) {
 	}
 }
 
+// The same above a certified snapshot: the replicas find that what they said of the blocks above
+// it is not what these come to, all at once. Each goes back to the state of the snapshot that it
+// has kept itself, since nobody answers who repairs his own.
+func TestDoctorNobodyAgreesAboveASnapshot(t *testing.T) {
+	notShort(t)
+	c := newSickCluster(t, true)
+	c.startAll()
+	c.submit(0, "put source right")
+	snapshots := func() bool {
+		return !slices.ContainsFunc(c.servers, func(s *Server) bool { return s.Status().Snapshot == 0 })
+	}
+	for n := 0; !snapshots(); n++ {
+		c.submit(n%4, fmt.Sprint("put before ", n))
+	}
+	for i := range c.unstable {
+		c.unstable[i].Store(true)
+	}
+	c.submit(0, "share")
+	for i := range c.servers {
+		c.eventually("a split", func() bool { return len(c.servers[i].Doctor().Cases) > 0 })
+	}
+	for i := range c.servers {
+		c.unstable[i].Store(false)
+		c.stop(i)
+	}
+	c.startAll()
+	for n := 0; c.servers[0].Doctor().Split != 0; n++ {
+		c.submit(n%4, fmt.Sprint("put after ", n))
+	}
+	c.eventually("all are healed", func() bool {
+		return !slices.ContainsFunc(c.servers, func(s *Server) bool { return s.unhealthy() != "" })
+	})
+	c.inService(0)
+	for _, s := range c.servers {
+		v, _, err := s.Query(c.context(), []byte("source"))
+		require.NoError(t, err)
+		require.Equal(t, "right", string(v))
+	}
+}
+
 // The case of a split that was over before the replica had found out what differs is over.
 func TestDoctorSplitIsOverMeanwhile(t *testing.T) {
 	c := newSickCluster(t, true)

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cockroachdb/pebble/vfs"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // weighed is a disk in memory that notes how long the longest batch was, and keeps what it
@@ -165,4 +168,87 @@ func TestSyncToALowerHeightForgetsTheHistory(t *testing.T) {
 	}
 	require.Equal(t, states[100].seq(nil, nil, false), entries(v.Range(nil, nil)))
 	require.NoError(t, s.Close())
+}
+
+// keeping is a machine on a disk that keeps the states of snapshots at 10, 20 and 30, and is at
+// 35.
+func keeping(t *testing.T, odd string) (*Machine, map[uint64]statemachine.StateTarget) {
+	c := onDisk(2, vfs.NewMem())
+	c.stepBytes = 1 // a step for each block
+	m, _ := newToy(t, c)
+	wants := make(map[uint64]statemachine.StateTarget)
+	for h := uint64(1); h <= 35; h++ {
+		ops := []string{fmt.Sprintf("s%c%d", 'a'+byte(h%26), h)}
+		if h > 20 {
+			ops = append(ops, "sz"+odd)
+		}
+		run(m, h, ops...)
+		d := m.Digest()
+		if h%10 == 0 {
+			machineSnapshot(t, m)
+			wants[h] = statemachine.StateTarget{Height: h, Digest: d, Repair: true}
+		}
+	}
+	return m, wants
+}
+
+// A machine whose state is wrong goes back to that of a snapshot that it keeps, and asks nobody:
+// where all replicas are wrong at once there is nobody to ask.
+func TestRepairGoesBackToAKeptState(t *testing.T) {
+	m, wants := keeping(t, "wrong")
+	stats, err := m.SyncState(t.Context(), wants[20])
+	require.NoError(t, err)
+	require.Zero(t, stats)
+	m.Restored(20)
+	require.Equal(t, wants[20].Digest, m.Digest())
+	require.Nil(t, m.store.lost)
+	oldest, last := m.store.Heights()
+	require.Equal(t, []uint64{10, 20}, []uint64{oldest, last}, "those of other snapshots stay")
+	for h := uint64(21); h < 25; h++ {
+		run(m, h, "sq1")
+	}
+	// What is not kept comes from peers, if there are any.
+	_, err = m.SyncState(t.Context(), wants[30])
+	require.ErrorIs(t, err, ErrPeers)
+	require.NoError(t, m.store.Close())
+}
+
+// What the disk has done to the state that is kept comes from peers, and no more than that; if
+// there is no way back all that differs does.
+func TestRepairOfAKeptStateThatIsDamaged(t *testing.T) {
+	right, wants := keeping(t, "right")
+	for name, c := range map[string]struct {
+		spoil            func(s *Store)
+		changed, damaged int
+	}{
+		"a value": {func(s *Store) { damageValue(t, s, "n", flipLast) }, 1, 1},
+		"the way back": {func(s *Store) {
+			b := s.db.newBatch()
+			b.delete(inSpace(spaceHistory, historyName("z", 21)))
+			require.NoError(t, b.write(true))
+		}, 0, 0},
+	} {
+		m, _ := keeping(t, "wrong")
+		require.NoError(t, m.store.Flush())
+		c.spoil(m.store)
+		want := wants[20]
+		want.Peers = []statemachine.StatePeer{machinePeer(right)}
+		stats, err := m.SyncState(t.Context(), want)
+		require.NoError(t, err, name)
+		require.Equal(t, c.damaged, stats.Damaged, name)
+		if c.changed > 0 {
+			require.Equal(t, c.changed, stats.Changed, name)
+		} else {
+			require.Positive(t, stats.Changed, name)
+		}
+		require.Equal(t, want.Digest, m.Digest(), name)
+		require.Equal(t, content(t, m.store), func() []string {
+			v, err := right.store.At(20)
+			require.NoError(t, err)
+			return entries(v.Range(nil, nil))
+		}(), name)
+		run(m, 21, "sq1")
+		require.NoError(t, m.store.Close())
+	}
+	require.NoError(t, right.store.Close())
 }

@@ -71,7 +71,8 @@ type SyncStats struct {
 // [Sync.Superseded] is closed it is enough that not more than a third of them gave anything
 // the last time; then the error wraps [statemachine.ErrSuperseded].
 //
-// With [Sync.Scrub] it first reads every value and every node that is here, as
+// With [Sync.Scrub] it goes back to the state that is wanted if that is kept here, as that of
+// a machine's snapshot on a disk is. Then it reads every value and every node that is here, as
 // [Store.Scrub] does, drops what is not what its digest says, and so gets that from the
 // peers too; afterwards every value is the one that the digest covers. It works on a store
 // that failed because of damage ([ErrCorrupt]), too: nodes that are damaged are made anew
@@ -87,8 +88,16 @@ func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error
 		if s.lost != nil {
 			s.lost.mended = nil
 		}
-		if err := s.mend(ctx, &stats); err != nil {
+		back, err := s.goBack(&want)
+		if err == nil {
+			err = s.mend(ctx, &stats)
+		}
+		if err != nil {
 			return stats, err
+		}
+		if back && !s.incomplete { // it is what it was, and nobody need be asked
+			s.lost = nil
+			return stats, s.err()
 		}
 		if s.lost == nil {
 			s.lost = new(losses)
@@ -106,6 +115,35 @@ func (s *Store) Sync(ctx context.Context, want Sync) (stats SyncStats, err error
 		}
 	}
 	return stats, err
+}
+
+// goBack returns to the state that is wanted, if it is kept here as that of a snapshot: nobody
+// need be asked then for more than the storage has damaged of it. Else the only state that is
+// certified would be given up before anybody has shown that he has it:
+//
+//  1. the replicas of a cluster all find their states to be wrong at once: they were started
+//     with a program that executes the log in another way, say, or with one that is
+//     corrected, after no two of them had come to the same
+//  2. each begins to make its state that of the last certified snapshot, and asks the others
+//  3. nobody answers who repairs its own, and now nobody has that state any more
+func (s *Store) goBack(want *Sync) (back bool, err error) {
+	if !s.keeps || s.last <= want.Height || s.err() != nil {
+		return false, nil
+	}
+	t, ok := s.lastWith(want.Digest, want.Height)
+	if !ok {
+		return false, nil
+	}
+	s.block.reset()
+	switch err := s.rollback(t); {
+	case err == nil:
+		s.SetHeight(want.Height)
+		return true, nil
+	case errors.Is(err, ErrCorrupt):
+		return false, nil // which is found again, and made good
+	default:
+		return false, err
+	}
 }
 
 // Mend does what [Store.Sync] with a scrub does first: what is damaged here goes, without
