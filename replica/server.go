@@ -44,6 +44,7 @@ type Server struct {
 	exec      *statemachine.Executor
 	runner    *runner
 	verifier  *pbft.Verifier
+	quorums   *pbft.QuorumSystem
 	stage     *verifyStage
 	inboxes   []*inbox
 	transport transport.Transport

@@ -133,6 +133,7 @@ func (s *Server) stateTarget(h pbft.Height, digest pbft.Digest) statemachine.Sta
 			t.Peers = append(t.Peers, statePeer{s.asks, id})
 		}
 	}
+	t.MayAllLie = mayAllLie(s.quorums, ids)
 	t.Lied = func(peer int, err error) {
 		s.logger.Error("A PEER LIED about a part of the state: it is not asked again", "peer", ids[peer], "height", h, "error", err)
 	}
@@ -148,6 +149,7 @@ func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
 	if err != nil {
 		return pbft.Config{}, err
 	}
+	s.quorums = quorums
 	start := pbft.StartBlock(ros.ID, s.epoch)
 	keys := make([]crypto.PublicKey, ros.N())
 	for i := range keys {

@@ -38,6 +38,7 @@ func (s *Sim) syncState(app statemachine.PartedState, h *statemachine.Header) (s
 	for range x.ids {
 		want.Peers = append(want.Peers, unasked{})
 	}
+	want.MayAllLie = mayAllLie(s.cfg.Core.Quorums, x.ids)
 	if f := s.cfg.Hooks.Lied; f != nil {
 		want.Lied = func(peer int, err error) { f(x.ids[peer], err) }
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 )
@@ -105,6 +106,17 @@ func (a *stateAsks) answered(from pbft.ReplicaID, m *pbft.State) {
 	select {
 	case x.answer <- m.Data:
 	default: // answered already, to an ask that was repeated
+	}
+}
+
+// mayAllLie tells of some of these replicas, by their places, whether all of them may be traitors.
+func mayAllLie(q *pbft.QuorumSystem, ids []pbft.ReplicaID) func(peers []int) bool {
+	return func(peers []int) bool {
+		set := crypto.NewBitmap(q.N())
+		for _, p := range peers {
+			set.Set(ids[p])
+		}
+		return !q.IsBlocking(set)
 	}
 }
 

@@ -156,3 +156,22 @@ func FuzzPartChunks(f *testing.F) {
 		require.True(t, n >= 0 && n <= len(m.Chunks))
 	})
 }
+
+// Many who weigh little may all be traitors, where a few who weigh much cannot be.
+func TestWhoMayAllLie(t *testing.T) {
+	weights, ids, light := []uint64{25, 25, 25}, []pbft.ReplicaID{1, 2}, []int{}
+	for i := range 25 {
+		weights = append(weights, 1)
+		ids = append(ids, pbft.ReplicaID(3+i))
+		light = append(light, 2+i)
+	}
+	q, err := pbft.NewQuorumSystem(weights)
+	require.NoError(t, err)
+	lie := mayAllLie(q, ids)
+	require.True(t, lie(nil))
+	require.True(t, lie(light))
+	require.True(t, lie([]int{0}))
+	require.True(t, lie(append([]int{0}, light[:8]...)))
+	require.False(t, lie(append([]int{0}, light[:9]...)))
+	require.False(t, lie([]int{0, 1}))
+}

@@ -33,9 +33,13 @@ type StateTarget struct {
 	// Lied, if not nil, hears of an answer that cannot be true, and from which of
 	// Peers it came. It is called from the goroutine that waits for the target.
 	Lied func(peer int, err error)
+	// MayAllLie, if not nil, tells of some of Peers, by their places, whether all of them may be
+	// traitors: that is a matter of their weights. Nil is for peers of one weight, of whom a
+	// third may be.
+	MayAllLie func(peers []int) bool
 	// Superseded, if not nil, is closed when a later state is wanted in place of this one.
-	// SyncState then keeps what came and ends with [ErrSuperseded], as soon as not more than
-	// a third of Peers, which may be traitors, give anything of this one. What
+	// SyncState then keeps what came and ends with [ErrSuperseded], as soon as those of Peers
+	// that give anything of this one may all be traitors. What
 	// needs no peers it finishes first, and need not do again for the later target: else a
 	// long scrub would begin anew with each.
 	Superseded <-chan struct{}

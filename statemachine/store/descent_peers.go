@@ -120,22 +120,25 @@ func (w *descent) spent() bool {
 	return absent || !honest
 }
 
-// superseded tells whether a later state is wanted, and not more peers give anything of this
-// one than may be liars: a third of all, with the replica that asks. As long as others do, it goes on, since it may
-// take longer to ask for the first keys than until the next state is wanted.
+// superseded tells whether a later state is wanted, and those who give anything of this one may
+// all be liars. As long as others do, it goes on, since it may take longer to ask for the first
+// keys than until the next state is wanted.
 func (w *descent) superseded() bool {
 	select {
 	case <-w.want.Superseded:
 	default:
 		return false
 	}
-	giving := 0
+	var giving []int
 	for i := range w.peers {
 		if p := &w.peers[i]; !p.lied && p.fails == 0 {
-			giving++
+			giving = append(giving, i)
 		}
 	}
-	return giving <= len(w.peers)/3
+	if w.want.MayAllLie != nil {
+		return w.want.MayAllLie(giving)
+	}
+	return len(giving) <= len(w.peers)/3 // of all, with the replica that asks
 }
 
 // ask asks until nothing is left to be asked for. When it returns nobody is asking.

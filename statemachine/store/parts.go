@@ -55,5 +55,5 @@ func (m *Machine) CompareState(ctx context.Context, want statemachine.StateTarge
 }
 
 func syncOf(want statemachine.StateTarget) Sync {
-	return Sync{Height: want.Height, Digest: want.Digest, Peers: want.Peers, Exchange: want.Exchange, Lied: want.Lied, Superseded: want.Superseded, Scrub: want.Repair}
+	return Sync{Height: want.Height, Digest: want.Digest, Peers: want.Peers, Exchange: want.Exchange, Lied: want.Lied, MayAllLie: want.MayAllLie, Superseded: want.Superseded, Scrub: want.Repair}
 }

@@ -138,3 +138,27 @@ func TestShortAnswersOfHonestPeers(t *testing.T) {
 	require.Equal(t, content(t, a), content(t, b))
 	require.Positive(t, short)
 }
+
+// Who may lie is a matter of weights, which the caller knows: many who weigh little do not keep
+// a descent going when a later state is wanted.
+func TestSupersededGoesByWeights(t *testing.T) {
+	for _, lie := range []bool{true, false} {
+		a := storeOf(t, memory(3), 9, numbered(5000, "there"))
+		b := storeOf(t, memory(3), 9, numbered(5000, "here"))
+		gone := peerFunc(func(context.Context, []byte) ([]byte, error) { return nil, nil })
+		want := passing(wants(t, a, gone, honest(a), honest(a), honest(a)))
+		later := make(chan struct{})
+		close(later)
+		want.Superseded = later
+		want.MayAllLie = func(giving []int) bool { // one of four weighs more than the others together
+			return lie && len(giving) < 4 && giving[0] != 0
+		}
+		_, err := b.Sync(t.Context(), want)
+		if lie {
+			require.ErrorIs(t, err, statemachine.ErrSuperseded)
+		} else {
+			require.NoError(t, err)
+			require.Equal(t, content(t, a), content(t, b))
+		}
+	}
+}

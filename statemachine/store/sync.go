@@ -33,6 +33,9 @@ type Sync struct {
 	Exchange statemachine.StateExchange
 	// Lied, if not nil, hears of a wrong answer, and from which of Peers it was.
 	Lied func(peer int, err error)
+	// MayAllLie, if not nil, tells whether all of some of Peers may be liars: see
+	// [statemachine.StateTarget].
+	MayAllLie func(peers []int) bool
 	// Superseded, if not nil, ends a [Store.Sync] while it asks peers: see
 	// [statemachine.StateTarget].
 	Superseded <-chan struct{}
@@ -68,8 +71,8 @@ type SyncStats struct {
 // answer counts for more than any number of refusals before. The error wraps [ErrPeers]
 // when, of the peers that did not lie, each has given nothing three times in a row and one
 // says that it has nothing. If they all are silent it waits for them until ctx ends. When
-// [Sync.Superseded] is closed it is enough that not more than a third of them gave anything
-// the last time; then the error wraps [statemachine.ErrSuperseded].
+// [Sync.Superseded] is closed it is enough that those that gave anything the last time
+// may all be liars; then the error wraps [statemachine.ErrSuperseded].
 //
 // With [Sync.Scrub] it goes back to the state that is wanted if that is kept here, as that of
 // a machine's snapshot on a disk is. Then it reads every value and every node that is here, as
