@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store/feed"
@@ -36,10 +38,20 @@ func statsOf(s *SyncStats) statemachine.StateSyncStats {
 
 // CompareState is [Store.Compare] with a scrub: values that were changed beneath the
 // tree are among the differences. It costs reading the whole state. The head of the chain
-// of changes, which differs ever since any key did, is left out where others differ too.
+// of changes, which differs ever since any key did, is left out where others differ too. If
+// half of the time that ctx leaves is not enough for all of that, the rest is for what the
+// trees say: so what differs in a large state is named all the same, unless it is damage.
 func (m *Machine) CompareState(ctx context.Context, want statemachine.StateTarget, limit int) (differences []statemachine.StateDifference, more bool, err error) {
 	want.Repair = true
-	all, more, _, err := m.store.Compare(ctx, syncOf(want), limit+1)
+	half, cancel := ctx, context.CancelFunc(func() {})
+	if until, bounded := ctx.Deadline(); bounded {
+		half, cancel = context.WithTimeout(ctx, time.Until(until)/2)
+	}
+	all, more, _, err := m.store.Compare(half, syncOf(want), limit+1)
+	if cancel(); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		want.Repair = false
+		all, more, _, err = m.store.Compare(ctx, syncOf(want), limit+1)
+	}
 	for _, d := range all {
 		if d.Damaged || string(d.Key) != feed.Key {
 			differences = append(differences, d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -158,6 +159,46 @@ func TestDivergenceByAMap(t *testing.T) {
 	bad.Apply(blocks[3])
 	require.Equal(t, good.Digest(), bad.Digest())
 	require.Equal(t, content(t, good.Store()), content(t, bad.Store()))
+}
+
+// hurried is a context that leaves no time for what takes long: half of what is left is over.
+type hurried struct {
+	context.Context
+	asked int
+}
+
+func (h *hurried) Deadline() (time.Time, bool) {
+	if h.asked++; h.asked == 1 {
+		return time.Unix(1, 0), true
+	}
+	return time.Now().Add(time.Hour), true
+}
+
+// Where there is no time to read all of a large state, what differs is named all the same.
+func TestComparisonInAHurry(t *testing.T) {
+	good := machineOf(t, memory(10), &shaky{order: []string{"a", "b", "c"}})
+	bad := machineOf(t, memory(10), &shaky{order: []string{"b", "a", "c"}})
+	for _, b := range []statemachine.Block{block(1, "a1", "b2", "c3"), block(2, "a7", "split", "d4")} {
+		for _, m := range []*Machine{good, bad} {
+			m.Apply(b)
+			m.Digest()
+		}
+	}
+	damageValue(t, bad.Store(), "acc d", flipLast)
+	for ctx, damaged := range map[context.Context]bool{t.Context(): true, &hurried{Context: t.Context()}: false} {
+		ds, more, err := bad.CompareState(ctx, targetOf(good, 2, machinePeer(good)), 10)
+		require.NoError(t, err)
+		require.False(t, more)
+		found := map[string]bool{}
+		for _, d := range ds {
+			found[string(d.Key)] = d.Damaged
+		}
+		want := map[string]bool{"acc a": false, "acc b": false}
+		if damaged {
+			want["acc d"] = true
+		}
+		require.Equal(t, want, found)
+	}
 }
 
 // damageValue changes a stored value beneath the tree.
