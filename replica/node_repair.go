@@ -34,9 +34,16 @@ func (n *Node) startDamaged() {
 }
 
 // StandsStill reports, after an alarm with a Divergence, that no block is executed any
-// more.
+// more. By then the divergence may be over, or it may be before this is settled:
+//
+//  1. a certificate shows that what was said of an earlier state was wrong, while a
+//     certified one is being installed since the replica lags
+//  2. that state is installed, which ends the divergence, and the host stands still for it
+//  3. the host goes on, writes a snapshot of what is right, and the vote for it leaves
+//
+// Nothing is to be forgotten then.
 func (n *Node) StandsStill() {
-	if n.failed {
+	if n.failed || n.core.Diverged() == nil {
 		return
 	}
 	// The blocks that were executed are in batches up to this one, and a repair reads them
@@ -46,7 +53,11 @@ func (n *Node) StandsStill() {
 }
 
 func (n *Node) settleStill() {
-	if n.still != 0 && (n.persisted >= n.still || n.seq == 0) {
+	switch {
+	case n.still == 0:
+	case n.core.Diverged() == nil:
+		n.still = 0
+	case n.persisted >= n.still || n.seq == 0:
 		n.still = 0
 		n.host.ForgetWrong()
 	}

@@ -142,3 +142,61 @@ func TestPartsOfALaterSnapshotAreTried(t *testing.T) {
 	try.begin(bundle(last + 2*every))
 	require.False(t, try.whole)
 }
+
+// forgets counts how often a host is asked to forget.
+type forgets struct {
+	Host
+	n int
+}
+
+func (f *forgets) ForgetWrong() { f.n++; f.Host.ForgetWrong() }
+
+// What was asked for because the state was wrong does not come when it is right again: a vote
+// that left since then may promise what would be deleted.
+func TestNothingIsForgottenAfterAHeal(t *testing.T) {
+	for name, late := range map[string]bool{"the host stands still late": true, "the disk is late": false} {
+		c := newSimCluster(t, 4, 31)
+		c.startAll()
+		for i := 0; c.sims[3].Node().Core().SnapshotHeight() == 0; i++ {
+			c.put(fmt.Sprint(i))
+		}
+		s := c.sims[3]
+		s.cfg.Alarm = nil
+		n := s.Node()
+		host := &forgets{Host: n.host}
+		n.host = host
+		heal := func() {
+			n.core.Rebuilt(n.Core().SnapshotHeight(), nil, &n.out)
+			n.Flush()
+			require.Nil(t, n.Core().Diverged())
+		}
+		still := s.runner.repair.still
+		s.runner.repair.still = func() {
+			if late {
+				heal()
+			}
+			still()
+		}
+		n.Damaged()
+		n.Flush()
+		require.NotNil(t, n.Core().Diverged())
+		require.True(t, s.Do(WorkExecute), "it stops")
+		if !late {
+			require.NotZero(t, n.still)
+			heal()
+		}
+		for i, h := 0, n.Core().SnapshotHeight()+c.core.CheckpointEvery; n.Core().ExecutedHeight() < h; i++ {
+			require.Less(t, i, 100)
+			c.put(fmt.Sprint("more ", i))
+		}
+		require.Zero(t, host.n, name)
+		require.Equal(t, c.disks[0].snaps.Heights(), c.disks[3].snaps.Heights())
+
+		// One that was asked for before, and had to wait for its turn.
+		heights := c.disks[3].snaps.Heights()
+		s.runner.repair.agreed, s.runner.repair.installed = 0, 0
+		require.NoError(t, c.disks[3].store.Write([]pbft.Record{{Key: pbft.RecordKey{Kind: pbft.RecordSnapshot}, Delete: true}}, true))
+		require.NoError(t, s.runner.do(&runnerJob{forget: true}))
+		require.Equal(t, heights, c.disks[3].snaps.Heights())
+	}
+}

@@ -120,6 +120,9 @@ func (r *runner) do(j *runnerJob) error {
 	case j.stop != nil:
 		return r.stopFor(j.stop)
 	case j.forget:
+		if !r.repair.due {
+			return nil // the state is right again, and so is what was written of it since
+		}
 		err := r.forgetWrong(r.repair.agreed)
 		r.repair.forgotten()
 		return err
