@@ -54,7 +54,19 @@ func (s *snapshotFolder) write(h pbft.Height, src io.WriterTo) (crypto.Digest, e
 	if err != nil {
 		return crypto.Digest{}, err
 	}
+	s.unserve(h)
 	return m.Root(), nil
+}
+
+// unserve has a snapshot opened anew for the next peer that asks: it is another one now, or
+// gone.
+func (s *snapshotFolder) unserve(h pbft.Height) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.open[uint64(h)]; o != nil {
+		delete(s.open, uint64(h))
+		_ = o.file.Close()
+	}
 }
 
 // root is the root of a snapshot's manifest, if it is there.
@@ -217,12 +229,7 @@ func (s *snapshotFolder) prune(stable pbft.Height) error {
 		if i < keepSnapshots && !beginning(h) {
 			continue
 		}
-		s.mu.Lock()
-		if o := s.open[uint64(h)]; o != nil {
-			delete(s.open, uint64(h))
-			_ = o.file.Close()
-		}
-		s.mu.Unlock()
+		s.unserve(h)
 		if err := s.store.Remove(uint64(h)); err != nil {
 			return err
 		}
@@ -351,6 +358,7 @@ func (i *incoming) finish() error {
 			if err := i.in.Finish(); err != nil {
 				return err
 			}
+			i.folder.unserve(h)
 			i.in = nil
 		}
 		return i.folder.verify(h)
