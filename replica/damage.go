@@ -32,8 +32,13 @@ import (
 
 // damage is a runner's part in it.
 type damage struct {
-	// found is what was met, nil if nothing was since the last repair.
+	// found is what was met, nil if nothing was since the last repair. It is taken back before
+	// anybody is answered from the repaired state (made), so what they meet is new.
 	found atomic.Pointer[error]
+	// hear, if not nil, has the storage say once more that it has failed, if it has: what it met
+	// by itself when nothing was left of the repair but to report its end counted as
+	// a part of that.
+	hear func()
 	// report hears of damage; nil if the application cannot make it good. mend has it let go of
 	// what it cannot read.
 	report func(err error)
@@ -69,6 +74,7 @@ func (r *runner) damaged(err error) bool {
 // mend has the application let go of what it cannot read, if that is why the runner stands
 // still. It tells whether it was.
 func (r *runner) mend(d *pbft.Divergence) (bool, error) {
+	r.damage.mended, r.damage.stats = false, statemachine.StateSyncStats{} // of an earlier one
 	cause := r.damage.found.Load()
 	if cause == nil {
 		return false, nil
@@ -83,10 +89,55 @@ func (r *runner) mend(d *pbft.Divergence) (bool, error) {
 	return true, nil
 }
 
-// made ends what damage began.
-func (d *damage) made() {
-	d.found.Store(nil)
-	d.mended, d.stats = false, statemachine.StateSyncStats{}
+// made notes that the repair has ended. Any goroutine may call it.
+func (d *damage) made() { d.found.Store(nil) }
+
+// damagedBefore is damage that was found before this process began, and not made good; nil if
+// there was none. A start reads too little of the state to find it again:
+//
+//  1. a scrub finds a value that is not that of its digest: RecordDiverged says so
+//  2. the process ends before that is repaired, which may take as long as reading all of the
+//     state
+//  3. the next one goes back to the last snapshot, and executes the log: all is as it should
+//     be, but for the value, and the next scrub is a week away
+func damagedBefore(r *runner) (cause, err error) {
+	if r.damage.report == nil || r.parts.keeper == nil {
+		return nil, nil // what is here was read from a snapshot that has digests
+	}
+	v, err := r.store.Get(pbft.RecordKey{Kind: pbft.RecordDiverged})
+	if err != nil || v == nil {
+		return nil, err
+	}
+	d, err := pbft.DecodeRecordDiverged(v)
+	if err != nil || !d.Damaged {
+		return nil, err
+	}
+	return fmt.Errorf("%w: %w, after block %d", statemachine.ErrDamaged, errFoundBefore, d.Height()), nil
+}
+
+var errFoundBefore = errors.New("it was found before this start, and was not made good")
+
+// recoverStored is recoverState for an application that may keep its state on the disk.
+func recoverStored(r *runner) (*recovered, error) {
+	known, err := damagedBefore(r)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil {
+		rec, err := recoverDamaged(r, known)
+		if !errors.Is(err, known) {
+			return rec, err
+		}
+		// No snapshot is certified: the log is whole, and what it comes to is made anew.
+		if err := r.forgetWrong(0); err != nil {
+			return nil, err
+		}
+	}
+	rec, err := recoverState(r, r.logger)
+	if err != nil {
+		return recoverDamaged(r, err)
+	}
+	return rec, nil
 }
 
 // recoverDamaged is recoverState for a state that turned out to be damaged, if there is a
@@ -123,7 +174,7 @@ func (s *Server) prepareDamage() {
 		}
 		return stats, err
 	}
-	s.runner.damage.touching = s.scrubs.interrupt
+	s.runner.damage.touching, s.runner.damage.hear = s.scrubs.interrupt, s.hearDamage
 }
 
 // hearDamage has the application tell of damage that it meets from now on, or has met.
@@ -179,11 +230,18 @@ func (s *Server) asideDir() string { return filepath.Join(s.cfg.DataDir, StateDi
 
 func (s *Server) setAside(cause error) error {
 	aside := s.asideDir()
-	s.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be used, it is set aside and made anew from a snapshot, the log or the other replicas", "folder", aside, "error", cause)
-	if err := os.RemoveAll(aside); err != nil {
+	_, err := os.Stat(aside)
+	switch {
+	case err == nil:
+		// What is there is the last that was whole: this one was not there again yet.
+		s.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be used, it is deleted, and made anew from a snapshot, the log or the other replicas; the one before it is still there", "folder", aside, "error", cause)
+		_, err := discardState(s.cfg.DataDir)
+		return err
+	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	err := os.Rename(filepath.Join(s.cfg.DataDir, StateDir), aside)
+	s.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be used, it is set aside and made anew from a snapshot, the log or the other replicas", "folder", aside, "error", cause)
+	err = os.Rename(filepath.Join(s.cfg.DataDir, StateDir), aside)
 	if errors.Is(err, os.ErrNotExist) {
 		return cause // it keeps its state somewhere else
 	}

@@ -2,12 +2,17 @@ package replica
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // newDiskCluster has a state of some keys, of which one is "bulk-07source", in table files of
@@ -137,4 +142,104 @@ func TestStateThatDoesNotOpen(t *testing.T) {
 		_, err := os.Stat(c.servers[2].asideDir())
 		return os.IsNotExist(err)
 	})
+}
+
+// Damage that was found, and not made good before the replica ended, is made good by the next
+// start, which would not find it again.
+func TestDamageIsKnownAfterARestart(t *testing.T) {
+	notShort(t)
+	var every atomic.Int64 // scrubs
+	c := newDiskCluster(t, func(cfg *Config) { cfg.ScrubEvery = time.Duration(every.Load()) })
+	pokeStore(t, c.stateFolder(2), "bulk-07source", func(record []byte) { record[len(record)-1] ^= 1 })
+	every.Store(int64(16 * time.Millisecond))
+	c.hangs.Store(true)
+	c.start(2)
+	c.eventually("it is noted", func() bool {
+		v, err := c.servers[2].data.store.Get(pbft.RecordKey{Kind: pbft.RecordDiverged})
+		require.NoError(t, err)
+		return v != nil && c.servers[2].diverged.Load() != nil
+	})
+	c.stop(2)
+	every.Store(-1)
+	c.hangs.Store(false)
+	c.start(2)
+	found := c.healed(2, 1)
+	require.Equal(t, []string{partStorage}, found.Parts)
+	require.Contains(t, found.Reason, "before this start")
+	require.Len(t, found.Keys, 1, "%+v", found)
+	require.Equal(t, "bulk-07source", found.Keys[0].Key.Text)
+	v, _, err := c.servers[2].Query(c.context(), []byte("bulk-07source"))
+	require.NoError(t, err)
+	require.Equal(t, "right-it-is", string(v))
+	c.inService(2)
+}
+
+// What is set aside stays until a state is there again: one that is half made does not take its
+// place.
+func TestTheFirstStateStaysAside(t *testing.T) {
+	notShort(t)
+	c := newDiskCluster(t, func(*Config) {})
+	whole := filepath.Join(c.stateFolder(2)+asideSuffix, "the last whole copy")
+	require.NoError(t, os.Mkdir(filepath.Dir(whole), 0o700))
+	require.NoError(t, os.WriteFile(whole, nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(c.stateFolder(2), "CURRENT"), []byte("nonsense"), 0o600))
+	c.deaf.Store(true) // so it is not there again before this looks
+	c.start(2)
+	require.FileExists(t, whole)
+	require.NoFileExists(t, filepath.Join(filepath.Dir(whole), "CURRENT"))
+	c.deaf.Store(false)
+	c.inService(2)
+	c.eventually("no folder is left aside", func() bool {
+		_, err := os.Stat(c.servers[2].asideDir())
+		return os.IsNotExist(err)
+	})
+}
+
+// Damage that is met when the repair of an earlier one is over, and blocks do not go on yet, is
+// new: it is heard of, and stays known.
+func TestDamageMetRightAfterARepair(t *testing.T) {
+	s := &Server{
+		cfg: Config{Now: testNow}, metrics: newMetrics(), logger: slog.New(slog.DiscardHandler), events: newQueue[func(*Node)](), files: newQueue[func()](),
+		runner: &runner{jobs: newQueue[runnerJob](), exec: statemachine.NewExecutor(new(journal), statemachine.DefaultLimits())},
+	}
+	s.doctor = &doctor{s: s}
+	heard := 0
+	s.runner.damage.hear = func() { heard++ }
+	s.damaged(statemachine.ErrDamaged)
+	s.damaged(statemachine.ErrDamaged)
+	require.Equal(t, 1, s.events.len(), "it is told once")
+	s.runner.repair.stops.Store(1)
+	d := &pbft.Divergence{Damaged: true}
+	s.diverged.Store(d)
+	(*nodeHost)(s).Healed(d)
+	other := fmt.Errorf("another file: %w", statemachine.ErrDamaged)
+	s.damaged(other)
+	require.Equal(t, 2, s.events.len())
+	require.NoError(t, s.runner.resume())
+	require.Equal(t, 1, heard, "the storage may have failed by itself before that")
+	require.ErrorIs(t, *s.runner.damage.found.Load(), other)
+}
+
+// Who begins to change the state says so before he ends what reads it for long, so that nothing
+// of that kind begins in between.
+func TestTheStateIsMissingBeforeScrubsEnd(t *testing.T) {
+	r := new(runner)
+	said := false
+	r.damage.touching = func() { said = r.parts.missing.Load() }
+	r.touch()()
+	require.True(t, said)
+}
+
+// Scrubs come one replica after the other, and as long after the last one as is configured; one of
+// a time that is yet to come, by a clock that was wrong, puts nothing off.
+func TestWhenTheFirstScrubComes(t *testing.T) {
+	const every = 160 * time.Hour
+	s := &Server{cfg: Config{Now: testNow, ScrubEvery: every, Roster: newTestCluster(t, 4, nil).roster}, self: 2, doctor: new(doctor)}
+	require.Equal(t, 15*time.Hour, s.untilScrub())
+	for at, want := range map[time.Duration]time.Duration{
+		-time.Hour: every - time.Hour, -every: 15 * time.Hour, 10 * 365 * 24 * time.Hour: every,
+	} {
+		s.doctor.scrub = &DoctorScrub{At: testNow().Add(at)}
+		require.Equal(t, want, s.untilScrub(), "%v", at)
+	}
 }

@@ -34,6 +34,11 @@ func DiscardState(dataDir string) (found bool, err error) {
 		return false, fmt.Errorf("%w: %s: stop the replica first", ErrLocked, dataDir)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	return discardState(dataDir)
+}
+
+// discardState is DiscardState for who has the folder.
+func discardState(dataDir string) (found bool, err error) {
 	dir := filepath.Join(dataDir, StateDir)
 	// Out of the way first, so that a crash does not leave half of it.
 	gone := dir + ".discarded"

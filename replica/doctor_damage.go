@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/parley-bft/parley/pbft"
@@ -19,10 +20,20 @@ func (d *doctor) mended(v *pbft.Divergence, cause error, stats *statemachine.Sta
 	for _, u := range stats.Unreadable {
 		c.Unreadable = append(c.Unreadable, doctorStretch(&u))
 	}
+	known := errors.Is(cause, errFoundBefore) && slices.ContainsFunc(d.all(), func(c DoctorCase) bool {
+		return c.Healed == nil && slices.Contains(c.Parts, partStorage)
+	})
 	d.s.logger.Error("DAMAGED STATE", "executed", c.Height, "agreed", c.Agreed, "values", stats.Damaged, "reason", c.Reason)
 	for i := range c.Unreadable {
 		u := &c.Unreadable[i]
 		d.s.logger.Error("DAMAGED FILE", "file", u.File, "after", u.After.show(), "before", u.Before.show(), "reason", u.Reason)
+	}
+	if known {
+		d.present(func(x *DoctorCase) {
+			x.Unreadable = append(slices.Clone(x.Unreadable), c.Unreadable...)
+			x.Unreadable = x.Unreadable[:min(len(x.Unreadable), statemachine.MaxUnreadable)]
+		})
+		return
 	}
 	d.add(c)
 }

@@ -77,6 +77,7 @@ type sickCluster struct {
 	*testCluster
 	unstable [4]atomic.Bool
 	deaf     atomic.Bool // nobody has parts of states
+	hangs    atomic.Bool // reading all of a state takes for ever
 	refused  atomic.Int64
 	repairs  [4]atomic.Int64 // how often a replica's state was got in parts, to repair it
 	updates  [4]atomic.Int64 // and how often because it lagged
@@ -107,6 +108,14 @@ func (m storeMachine) SyncState(ctx context.Context, want statemachine.StateTarg
 		m.c.updates[m.id].Add(1)
 	}
 	return m.Machine.SyncState(ctx, want)
+}
+
+func (m storeMachine) MendState(ctx context.Context) (statemachine.StateSyncStats, error) {
+	if m.c.hangs.Load() {
+		<-ctx.Done()
+		return statemachine.StateSyncStats{}, ctx.Err()
+	}
+	return m.Machine.MendState(ctx)
 }
 
 func newSickCluster(t *testing.T, onDisk bool) *sickCluster {

@@ -167,6 +167,7 @@ func (h *nodeHost) Healed(d *pbft.Divergence) {
 	h.metrics.healed.Inc()
 	h.logger.Warn("HEALED: the state is the certified one again, this replica is back in service", "divergedAt", d.Height())
 	h.doctor.healed(h.cfg.Now())
+	h.runner.damage.made() // before anybody reads
 	h.diverged.Store(nil)
 	h.runner.jobs.put(runnerJob{resume: true})
 }

@@ -345,8 +345,10 @@ func (r *runner) adopted(b *pbft.Bundle) error {
 	}
 	r.installed(b, nil)
 	if r.pending {
+		if err := r.catchUp(); err != nil {
+			return r.unable(nil, err) // what is left of the log is executed after the repair
+		}
 		r.pending = false
-		return r.catchUp()
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ func (f *prefixFiles) close()                     {}
 // installation is reported.
 type partsRunner struct {
 	*runner
+	c        *simCluster
 	app      partedJournal
 	bundle   *pbft.Bundle
 	files    *prefixFiles
@@ -68,7 +69,7 @@ func newPartsRunner(t *testing.T) *partsRunner {
 	b := c.sims[0].Node().Core().SnapshotBundle()
 	held := c.disks[0].snaps.held[b.Height()]
 	p := &partsRunner{
-		runner: c.sims[3].runner, app: partedJournal{c.apps[3]}, bundle: b,
+		runner: c.sims[3].runner, c: c, app: partedJournal{c.apps[3]}, bundle: b,
 		files: &prefixFiles{data: held.data, root: held.manifest.Root(), finished: errors.ErrUnsupported},
 	}
 	p.runner.parts.app = p.app
@@ -294,4 +295,52 @@ func TestWhatCameBeforeARepairCounts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []bool{false, true}, app.asked)
 	require.Equal(t, statemachine.StateSyncStats{Requests: 3, Sent: 21, Received: 201, Changed: 4, Damaged: 1}, stats)
+}
+
+// damagedJournal cannot read what it needs for the next block.
+type damagedJournal struct {
+	partedJournal
+	damaged *bool
+}
+
+type damagedError struct{ error }
+
+func (damagedError) HaltsReplica()   {}
+func (e damagedError) Unwrap() error { return e.error }
+
+func (j damagedJournal) Apply(b statemachine.Block) []statemachine.Result {
+	if *j.damaged {
+		panic(damagedError{statemachine.ErrDamaged})
+	}
+	return j.partedJournal.Apply(b)
+}
+
+// Damage that is met while the log above an installed state is executed is repaired, as at any
+// other time, and then the log is executed to its end.
+func TestDamageMetInTheLogAboveAState(t *testing.T) {
+	p := newPartsRunner(t)
+	for i := range 3 {
+		p.c.put(fmt.Sprint("above ", i))
+	}
+	committed := p.c.sims[3].Node().Core().Committed()
+	require.Greater(t, committed, p.bundle.Height())
+	p.lag()
+	damaged := true
+	p.exec = statemachine.NewExecutor(damagedJournal{p.app, &damaged}, statemachine.DefaultLimits())
+	p.parts.sync = func(app statemachine.PartedState, h *statemachine.Header) (s statemachine.StateSyncStats, err error) {
+		return s, app.Restore(bytes.NewReader(p.files.data[h.AppAt:]))
+	}
+	var met error
+	p.runner.damage.report = func(err error) { met = err }
+	p.pending, p.replayTo = true, committed
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.ErrorIs(t, met, statemachine.ErrDamaged)
+	require.True(t, p.pending, "no block is executed")
+	require.NoError(t, p.stopFor(&pbft.Divergence{Damaged: true}))
+	require.Equal(t, committed, p.replayTo)
+	damaged = false
+	upTo := pbft.Height(0)
+	p.runner.rebuilt = func(_ *pbft.Bundle, to pbft.Height, _ []pbft.CheckpointStatement) { upTo = to }
+	require.NoError(t, p.do(&runnerJob{install: p.bundle, files: p.files}))
+	require.Equal(t, committed, upTo)
 }

@@ -88,8 +88,11 @@ func (r *runner) resume() error {
 		return nil
 	}
 	r.pending, r.repair.due, r.parts.whole = false, false, false
-	r.damage.made()
+	r.damage.mended, r.damage.stats = false, statemachine.StateSyncStats{}
 	r.parts.missing.Store(false)
+	if r.damage.hear != nil {
+		r.damage.hear()
+	}
 	waiting := r.waiting
 	r.waiting = nil
 	return r.execute(waiting)
@@ -325,12 +328,13 @@ func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, er
 
 // touch begins to change the state to another one, and returns what ends that. In between
 // nobody reads it, and no snapshot of the one that was is written any more: it may read
-// what is being changed.
+// what is being changed. That it is missing is said first: who begins to read it for long asks
+// for that last (Server.scrubOnce).
 func (r *runner) touch() (done func()) {
+	r.parts.missing.Store(true)
 	if r.damage.touching != nil {
 		r.damage.touching()
 	}
-	r.parts.missing.Store(true)
 	r.parts.interrupted.strike()
 	r.repair.writing.Lock()
 	r.repair.life++

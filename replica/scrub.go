@@ -55,16 +55,22 @@ func (s *Server) scrub() {
 	if !ok || s.cfg.ScrubEvery < 0 {
 		return
 	}
-	soon := s.cfg.ScrubEvery / scrubSoon
-	wait := soon + soon*time.Duration(s.self)/time.Duration(s.cfg.Roster.N())
-	if last := s.doctor.lastScrub(); last != nil {
-		wait = max(wait, s.cfg.ScrubEvery-s.cfg.Now().Sub(last.At))
-	}
-	for s.pause(s.life, wait) {
-		if wait = soon; s.scrubOnce(app) {
+	for wait := s.untilScrub(); s.pause(s.life, wait); {
+		if wait = s.cfg.ScrubEvery / scrubSoon; s.scrubOnce(app) {
 			wait = s.cfg.ScrubEvery
 		}
 	}
+}
+
+// untilScrub is how long the first one of this process waits.
+func (s *Server) untilScrub() time.Duration {
+	soon := s.cfg.ScrubEvery / scrubSoon
+	wait := soon + soon*time.Duration(s.self)/time.Duration(s.cfg.Roster.N())
+	if last := s.doctor.lastScrub(); last != nil {
+		// A clock that was wrong then does not put it off for longer.
+		wait = max(wait, min(s.cfg.ScrubEvery-s.cfg.Now().Sub(last.At), s.cfg.ScrubEvery))
+	}
+	return wait
 }
 
 // pause waits; false if ctx ended meanwhile.
@@ -81,11 +87,13 @@ func (s *Server) pause(ctx context.Context, d time.Duration) bool {
 
 // scrubOnce tells whether it came to an end.
 func (s *Server) scrubOnce(app statemachine.StoredState) bool {
+	ctx, cancel := s.scrubs.begin(s.life)
+	defer cancel()
+	// Asked second: whoever is to change the state says so first, and then ends the scrub under
+	// way. One that he does not see would have him wait for its end, which may be hours away.
 	if s.Serving() != nil {
 		return false // there is no state to read
 	}
-	ctx, cancel := s.scrubs.begin(s.life)
-	defer cancel()
 	begun := s.cfg.Now()
 	last := time.Now()
 	r, err := app.ScrubState(ctx, maxScrubDamages, func(ctx context.Context) {

@@ -61,11 +61,9 @@ func (s *Server) recover() (*Node, error) {
 	}
 	s.runner.seals.retainBy(cfg.Machine, params)
 	s.prepareDamage()
-	rec, err := recoverState(s.runner, s.logger)
+	rec, err := recoverStored(s.runner)
 	if err != nil {
-		if rec, err = recoverDamaged(s.runner, err); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	if err := s.runner.seals.stored(store); err != nil {
 		return nil, err

@@ -13,7 +13,8 @@ type StoredState interface {
 	// OnDamage has damaged called with an error that wraps [ErrDamaged], each time that
 	// the storage fails so and had not failed before, also for a reader or by itself. It is
 	// called from any goroutine, perhaps one with locks of the storage, so damaged does not
-	// wait and calls nothing of the application. OnDamage is called before anything else, and once.
+	// wait and calls nothing of the application. If the storage has failed so by the time that
+	// OnDamage is called, damaged is called at once. The last one given counts.
 	OnDamage(damaged func(err error))
 
 	// MendState has the storage hold what can still be read of the state, and lets go of the
