@@ -88,7 +88,19 @@ func (a *subscribeAPI) NewPendingTransactions(ctx context.Context, _ *bool) (*rp
 	if !ok {
 		return nil, rpc.ErrNotificationsUnsupported
 	}
-	return notifier.CreateSubscription(), nil
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sub := notifier.CreateSubscription()
+	go func() {
+		defer leave()
+		select {
+		case <-sub.Err():
+		case <-a.ctx.Done():
+		}
+	}()
+	return sub, nil
 }
 
 // follow calls tell with the heights that came, until the subscriber leaves, may not read
