@@ -21,28 +21,28 @@ type AccessList struct {
 
 // CreateAccessList is eth_createAccessList: the accounts and words of storage that a call
 // uses beside its sender and the contract that it calls, and the gas with that list.
-func (a *API) CreateAccessList(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state *map[string]any) (*AccessList, error) {
-	if overridden(state) {
-		return nil, errOverrides
-	}
+func (a *API) CreateAccessList(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state *StateOverrides) (*AccessList, error) {
 	ctx, done, err := a.turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	return readAt(a, "eth_createAccessList", at, func(v view, height uint64, b *block) (*AccessList, error) {
-		// Of one call as of one estimate: what the list is for is a transaction.
-		m, err := args.message(v.chain, min(a.limits.CallGas, v.genesis.TxGasLimit))
+		s, err := v.scene(height, b, state, nil)
 		if err != nil {
 			return nil, err
 		}
-		to := contractAddress(m.From, loadAccount(v.r, m.From).nonce)
+		// As for an estimate: what the list is for is a transaction.
+		m, err := args.message(s, min(a.limits.CallGas, v.genesis.TxGasLimit))
+		if err != nil {
+			return nil, err
+		}
+		to := contractAddress(m.From, loadAccount(s.r, m.From).nonce)
 		if m.To != nil {
 			to = *m.To
 		}
 		warm := map[common.Address]struct{}{m.From: {}, to: {}} // without being listed
-		rules := v.config.Rules(v.header(height, b).Number, true, b.Time)
-		for _, p := range vm.ActivePrecompiles(rules) {
+		for _, p := range vm.ActivePrecompiles(v.config.Rules(s.block.BlockNumber, true, s.block.Time)) {
 			warm[p] = struct{}{}
 		}
 		for _, auth := range m.SetCodeAuthorizations {
@@ -56,7 +56,7 @@ func (a *API) CreateAccessList(ctx context.Context, args CallArgs, at *rpc.Block
 		for {
 			m.AccessList = known.AccessList()
 			seen := logger.NewAccessListTracer(m.AccessList, warm)
-			result, err := v.watch(ctx, height, b, m, seen.Hooks())
+			result, err := s.watch(ctx, m, seen.Hooks())
 			if err != nil {
 				return nil, err
 			}

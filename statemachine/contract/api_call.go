@@ -46,9 +46,9 @@ func toUint256(name string, b *hexutil.Big) (*uint256.Int, error) {
 
 // message is the call as the EVM takes it. gas is its limit if it names none, and the
 // most it may name.
-func (args *CallArgs) message(c *chain, gas uint64) (*core.Message, error) {
-	if id := args.ChainID; id != nil && id.ToInt().Cmp(c.config.ChainID) != 0 {
-		return nil, fmt.Errorf("chainId does not match node's (have=%v, want=%v)", id.ToInt(), c.config.ChainID)
+func (args *CallArgs) message(s *scene, gas uint64) (*core.Message, error) {
+	if id := args.ChainID; id != nil && id.ToInt().Cmp(s.config.ChainID) != 0 {
+		return nil, fmt.Errorf("chainId does not match node's (have=%v, want=%v)", id.ToInt(), s.config.ChainID)
 	}
 	m := &core.Message{To: args.To, GasLimit: gas, SetCodeAuthorizations: args.AuthorizationList}
 	if args.From != nil {
@@ -88,7 +88,7 @@ func (args *CallArgs) message(c *chain, gas uint64) (*core.Message, error) {
 	}
 	m.GasPrice = new(uint256.Int)
 	if !m.GasFeeCap.IsZero() || !m.GasTipCap.IsZero() {
-		sum, over := new(uint256.Int).AddOverflow(uint256.MustFromBig(c.baseFee), m.GasTipCap)
+		sum, over := new(uint256.Int).AddOverflow(uint256.MustFromBig(s.block.BaseFee), m.GasTipCap)
 		if m.GasPrice = sum; over || sum.Gt(m.GasFeeCap) {
 			m.GasPrice = m.GasFeeCap
 		}
@@ -114,17 +114,29 @@ func (e *RevertError) ErrorData() any { return hexutil.Encode(e.Data) }
 
 var errTimeout = errors.New("execution took too long and was given up")
 
-// run executes a call on the state of v. Nothing of it is kept.
-func (v view) run(ctx context.Context, height uint64, b *block, m *core.Message) (*core.ExecutionResult, error) {
-	return v.watch(ctx, height, b, m, nil)
+// scene is where a call takes place: a state, and a block as contracts see it.
+type scene struct {
+	view
+	block vm.BlockContext
+}
+
+// scene is that after a block, with what a client wants to be otherwise.
+func (v view) scene(height uint64, b *block, state *StateOverrides, change *BlockOverrides) (*scene, error) {
+	s := &scene{v, v.context(height, b.Time, b.Random, hashes(v.r, make(map[uint64]common.Hash)))}
+	change.apply(&s.block)
+	var err error
+	s.r, err = state.over(v.r, v.config.Rules(s.block.BlockNumber, true, s.block.Time))
+	return s, err
+}
+
+// run executes a call. Nothing of it is kept.
+func (s *scene) run(ctx context.Context, m *core.Message) (*core.ExecutionResult, error) {
+	return s.watch(ctx, m, nil)
 }
 
 // watch is run with hooks, which may be nil.
-func (v view) watch(ctx context.Context, height uint64, b *block, m *core.Message, hooks *tracing.Hooks) (*core.ExecutionResult, error) {
-	s := newTxState(v.r)
-	block := v.context(height, b.Time, b.Random, hashes(v.r, make(map[uint64]common.Hash)))
-	block.GasLimit = max(block.GasLimit, m.GasLimit)
-	evm := vm.NewEVM(block, s, v.config, vm.Config{NoBaseFee: true, Tracer: hooks})
+func (s *scene) watch(ctx context.Context, m *core.Message, hooks *tracing.Hooks) (*core.ExecutionResult, error) {
+	evm := vm.NewEVM(s.block, newTxState(s.r), s.config, vm.Config{NoBaseFee: true, Tracer: hooks})
 	defer evm.Release()
 	stop := context.AfterFunc(ctx, evm.Cancel)
 	defer stop()
@@ -148,27 +160,23 @@ func (a *API) turn(ctx context.Context) (context.Context, func(), error) {
 	return ctx, func() { cancel(); <-a.calls }, nil
 }
 
-var errOverrides = errors.New("overrides of state or block are not supported")
-
-// overridden tells whether a client wants another state than there is.
-func overridden(raw *map[string]any) bool { return raw != nil && len(*raw) > 0 }
-
 // Call is eth_call.
-func (a *API) Call(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state, blockOverrides *map[string]any) (hexutil.Bytes, error) {
-	if overridden(state) || overridden(blockOverrides) {
-		return nil, errOverrides
-	}
+func (a *API) Call(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state *StateOverrides, change *BlockOverrides) (hexutil.Bytes, error) {
 	ctx, done, err := a.turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	return readAt(a, "eth_call", at, func(v view, height uint64, b *block) (hexutil.Bytes, error) {
-		m, err := args.message(v.chain, a.limits.CallGas)
+		s, err := v.scene(height, b, state, change)
 		if err != nil {
 			return nil, err
 		}
-		result, err := v.run(ctx, height, b, m)
+		m, err := args.message(s, a.limits.CallGas)
+		if err != nil {
+			return nil, err
+		}
+		result, err := s.run(ctx, m)
 		switch {
 		case err != nil:
 			return nil, err
@@ -183,29 +191,30 @@ func (a *API) Call(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash
 
 // EstimateGas is eth_estimateGas: a gas limit with which the call succeeds, at most 1.5
 // percent above the least.
-func (a *API) EstimateGas(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state, blockOverrides *map[string]any) (hexutil.Uint64, error) {
-	if overridden(state) || overridden(blockOverrides) {
-		return 0, errOverrides
-	}
+func (a *API) EstimateGas(ctx context.Context, args CallArgs, at *rpc.BlockNumberOrHash, state *StateOverrides, change *BlockOverrides) (hexutil.Uint64, error) {
 	ctx, done, err := a.turn(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	return readAt(a, "eth_estimateGas", at, func(v view, height uint64, b *block) (hexutil.Uint64, error) {
-		m, err := args.message(v.chain, min(a.limits.CallGas, v.genesis.TxGasLimit))
+		s, err := v.scene(height, b, state, change)
 		if err != nil {
 			return 0, err
 		}
-		gas, err := v.estimate(ctx, height, b, m)
+		m, err := args.message(s, min(a.limits.CallGas, v.genesis.TxGasLimit))
+		if err != nil {
+			return 0, err
+		}
+		gas, err := s.estimate(ctx, m)
 		return hexutil.Uint64(gas), err
 	})
 }
 
 // estimate searches for the least gas limit. That of m is the most.
-func (v view) estimate(ctx context.Context, height uint64, b *block, m *core.Message) (uint64, error) {
+func (s *scene) estimate(ctx context.Context, m *core.Message) (uint64, error) {
 	if price := m.GasFeeCap; !price.IsZero() { // what the sender can pay is a limit too
-		balance := loadAccount(v.r, m.From).balance
+		balance := loadAccount(s.r, m.From).balance
 		if !balance.Gt(m.Value) { // nothing is left for gas
 			return 0, core.ErrInsufficientFundsForTransfer
 		}
@@ -217,13 +226,13 @@ func (v view) estimate(ctx context.Context, height uint64, b *block, m *core.Mes
 	try := func(gas uint64) (ok bool, r *core.ExecutionResult, err error) {
 		attempt := *m
 		attempt.GasLimit = gas
-		r, err = v.run(ctx, height, b, &attempt)
+		r, err = s.run(ctx, &attempt)
 		if errors.Is(err, core.ErrIntrinsicGas) || errors.Is(err, core.ErrFloorDataGas) {
 			return false, nil, nil
 		}
 		return err == nil && r.Err == nil, r, err
 	}
-	if m.To != nil && len(m.Data) == 0 && len(loadAccount(v.r, *m.To).loadCode(v.r)) == 0 {
+	if m.To != nil && len(m.Data) == 0 && len(loadAccount(s.r, *m.To).loadCode(s.r)) == 0 {
 		// Of a transfer of ether it is known beforehand, unless something makes it dearer.
 		if ok, r, _ := try(params.TxGas); ok {
 			return r.UsedGas, nil

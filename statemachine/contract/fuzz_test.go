@@ -81,6 +81,8 @@ func FuzzQuery(f *testing.F) {
 		`{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"fromBlock":"0x0","topics":[null,["0x0000000000000000000000000000000000000000000000000000000000000000"]]}]}`,
 		`{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x0000000000000000000000000000000000000004","data":"0x1234"},"latest"]}`,
 		`{"jsonrpc":"2.0","id":1,"method":"eth_estimateGas","params":[{"data":"0x60006000f3"}]}`,
+		`{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x00000000000000000000000000000000000000aa","gasPrice":"0x9"},"latest",{"0x00000000000000000000000000000000000000aa":{"code":"0x435f52426020525f545f5500","nonce":"0x1","balance":"0x2","stateDiff":{"0x0000000000000000000000000000000000000000000000000000000000000000":"0x0000000000000000000000000000000000000000000000000000000000000001"}}},{"number":"0x7","time":"0x8","baseFeePerGas":"0x9","blobBaseFee":"0x1","gasLimit":"0x1"}]}`,
+		`{"jsonrpc":"2.0","id":1,"method":"eth_createAccessList","params":[{"to":"0x00000000000000000000000000000000000000aa","maxFeePerGas":"0x9"},"latest",{"0x00000000000000000000000000000000000000aa":{"code":"0x5f5f5ff05f5260205ff3","state":{}}}]}`,
 		`{"jsonrpc":"2.0","id":1,"method":"eth_getStorageAt","params":["0x0000000000000000000000000000000000000004","0x0","latest"]}`,
 		`[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"},{"jsonrpc":"2.0","id":2,"method":"eth_blockNumber"}]`,
 	} {

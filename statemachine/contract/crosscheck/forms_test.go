@@ -363,6 +363,34 @@ func TestFormsAreGeths(t *testing.T) {
 		{name: "a missing argument", method: "eth_getBalance"},
 		{name: "a bad address", method: "eth_getBalance", params: []any{"0x1", "latest"}},
 	}
+	// Calls that find another state, or another block.
+	nobody := common.Address{0xaa}
+	two, seven := common.Hash{31: 2}.Hex(), common.Hash{31: 7}.Hex()
+	supply := map[string]any{"to": f.coin, "input": hexutil.Bytes(coin.Call("totalSupply"))}
+	for _, o := range []map[string]any{
+		{"stateDiff": map[string]any{two: seven}}, {"state": map[string]any{two: seven}}, {"state": map[string]any{}}, {"stateDiff": map[string]any{two: common.Hash{}}},
+		{"code": "0x"}, {"code": "0x5f5f5ff05f5260205ff3", "nonce": "0x7"}, {"code": "0x475f5260205ff3", "balance": "0x7"}, {"nonce": "0x1", "balance": "0x0"},
+		{"state": map[string]any{}, "stateDiff": map[string]any{}},
+	} {
+		for at, args := range map[common.Address]map[string]any{f.coin: supply, nobody: {"to": nobody, "from": f.ann.Address}} {
+			name := fmt.Sprintf("%v of %v", o, at)
+			overrides := map[string]any{at.Hex(): o}
+			questions = append(questions,
+				question{name: name, method: "eth_call", params: []any{args, "latest", overrides}, same: true},
+				question{name: name, method: "eth_estimateGas", params: []any{args, "latest", overrides}, same: true},
+				question{name: name, method: "eth_createAccessList", params: []any{args, "latest", overrides}, same: true},
+			)
+		}
+	}
+	questions = append(questions, question{
+		name: "another block", method: "eth_call", same: true,
+		params: []any{
+			map[string]any{"to": nobody, "from": f.ann.Address, "gasPrice": "0x77359400"}, "latest",
+			// NUMBER TIMESTAMP COINBASE PREVRANDAO BASEFEE BLOBBASEFEE GASPRICE, each as a word
+			map[string]any{nobody.Hex(): map[string]any{"code": "0x435f52426020524160405244606052486080524a60a0523a60c05260e05ff3"}},
+			map[string]any{"number": "0x7", "time": "0x8", "feeRecipient": nobody, "prevRandao": seven, "baseFeePerGas": "0x9", "blobBaseFee": "0xa"},
+		},
+	})
 	for i, tx := range f.txs {
 		questions = append(questions,
 			question{name: fmt.Sprintf("transaction %d", i), method: "eth_getTransactionByHash", params: []any{tx.Hash()}},

@@ -193,8 +193,6 @@ func TestAccessList(t *testing.T) {
 	require.NoError(t, s.Client.Client().CallContext(t.Context(), &got, "eth_createAccessList", call, "latest"))
 	require.Equal(t, "execution reverted", got.Error)
 	require.Len(t, got.AccessList[0].StorageKeys, 1)
-	_, err = s.ask("eth_createAccessList", call, "latest", map[string]any{at.Hex(): map[string]any{"balance": "0x1"}})
-	require.ErrorContains(t, err, "not supported")
 }
 
 // Who asks for transactions that wait is told of none, and not that there is no such news.

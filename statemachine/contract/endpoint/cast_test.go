@@ -166,6 +166,7 @@ func (c *cast) tell(w *contracttest.Wallet, fee *big.Int) {
 	require.Equal(t, "3", c.ok("call", "--block", sent.BlockNumber.String(), at, "balanceOf(address)(uint256)", ben))
 
 	c.ok("find-block", "1800000000")
+	require.Equal(t, "7", c.ok("call", "--override-state-diff", at+":0x2:0x7", at, "totalSupply()(uint256)"))
 
 	// What fails. The error's name cast would look up on a page of others.
 	poor := hexutil.Encode(coin.ABI.Errors["ERC20InsufficientBalance"].ID.Bytes()[:4])

@@ -122,11 +122,13 @@
 // Nobody is told of transactions that wait: their filter and their subscription are there for
 // tools that ask, and say nothing.
 //
-// Not offered: getProof (error -32004 says what there is instead), calls with overrides of
-// state or block, simulateV1, fillTransaction (viem asks for it and does without), uncles,
-// whatever needs keys or a pool on the server (sendTransaction, sign, txpool_), and the
-// namespaces debug, trace and admin: for a trace, run the transaction again with
-// 'cast run', which reads the state that it needs.
+// call and estimateGas take overrides of state and block, createAccessList of the state, in
+// go-ethereum's notation; what is built in cannot be moved or be another.
+//
+// Not offered: getProof (error -32004 says what there is instead), simulateV1, fillTransaction
+// (viem asks for it and does without), uncles, whatever needs keys or a pool on the server
+// (sendTransaction, sign, txpool_), and the namespaces debug, trace and admin: for a trace, run
+// the transaction again with 'cast run', which reads the state that it needs.
 //
 // # Bounds
 //

@@ -24,7 +24,7 @@ func TestMalformedRequests(t *testing.T) {
 	call := func(method, params string) string {
 		return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`
 	}
-	addr := `"0x0000000000000000000000000000000000000001"`
+	addr, other := `"0x0000000000000000000000000000000000000001"`, `"0x00000000000000000000000000000000000000aa"`
 	for name, c := range map[string]struct{ body, want string }{
 		"no JSON":                {`{"jsonrpc":`, "-32700"},
 		"no request":             {`[1,2]`, "-32600"},
@@ -49,7 +49,13 @@ func TestMalformedRequests(t *testing.T) {
 		"a range of nothing":     {call("eth_getLogs", `[{"fromBlock":"0x9"}]`), "block not found"},
 		"a value over 256 bits":  {call("eth_call", `[{"to":`+addr+`,"value":"0x1`+strings.Repeat("00", 32)+`"}]`), "-32602"},
 		"two prices":             {call("eth_call", `[{"to":`+addr+`,"gasPrice":"0x1","maxFeePerGas":"0x1"}]`), "both gasPrice"},
-		"another state":          {call("eth_call", `[{"to":`+addr+`},"latest",{`+addr+`:{"balance":"0x1"}}]`), "not supported"},
+		"what is built in":       {call("eth_call", `[{"to":`+addr+`},"latest",{`+addr+`:{"balance":"0x1"}}]`), "built in cannot be another"},
+		"two kinds of storage":   {call("eth_call", `[{"to":`+addr+`},"latest",{`+other+`:{"state":{},"stateDiff":{}}}]`), "both 'state' and 'stateDiff'"},
+		"an unknown override":    {call("eth_call", `[{"to":`+addr+`},"latest",{`+other+`:{"blance":"0x1"}}]`), "-32602"},
+		"a moved precompile":     {call("eth_call", `[{"to":`+addr+`},"latest",{`+addr+`:{"movePrecompileToAddress":`+other+`}}]`), "-32602"},
+		"an unknown block field": {call("eth_call", `[{"to":`+addr+`},"latest",{},{"beaconRoot":"0x1"}]`), "-32602"},
+		"overrides as a list":    {call("eth_call", `[{"to":`+addr+`},"latest",[]]`), "-32602"},
+		"a balance of 257 bits":  {call("eth_call", `[{"to":`+addr+`},"latest",{`+other+`:{"balance":"0x1`+strings.Repeat("00", 32)+`"}}]`), "-32602"},
 		"deep nesting":           {call("eth_call", strings.Repeat("[", 5000)+strings.Repeat("]", 5000)), "-32602"},
 		"too many at once":       {`[` + strings.TrimSuffix(strings.Repeat(call("eth_chainId", `[]`)+",", 4), ",") + `]`, "batch too large"},
 		"a subscription by HTTP": {call("eth_subscribe", `["newHeads"]`), "notifications not supported"},

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import {
-  BaseError, ContractFunctionRevertedError, createPublicClient, createWalletClient, defineChain, http, parseEther, webSocket, zeroHash,
+  BaseError, ContractFunctionRevertedError, createPublicClient, createWalletClient, defineChain, http, padHex, parseEther, webSocket,
+  zeroHash,
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { artifact, finish, key, others, socket, step, url } from "./steps.mjs";
@@ -104,6 +105,11 @@ await step("a list of what a call uses", async () => {
   const { accessList, gasUsed } = await client.createAccessList({ account, to: at, data: "0x18160ddd" });
   assert.equal(accessList[0].storageKeys.length, 1);
   assert.ok(gasUsed > 21_000n);
+});
+
+await step("a call finds another state", async () => {
+  const stateDiff = [{ slot: padHex("0x2", { size: 32 }), value: padHex("0x7", { size: 32 }) }];
+  assert.equal(await client.readContract({ address: at, abi, functionName: "totalSupply", stateOverride: [{ address: at, stateDiff }] }), 7n);
 });
 
 await step("reverts are decoded", async () => {
