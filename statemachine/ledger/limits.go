@@ -25,7 +25,7 @@ type Limits struct {
 
 	MaxHops      int // in the path of a payment, conversions included
 	MaxPathNodes int // accounts that the searches of one transaction may go on from
-	MaxPathEdges int // trust lines and offers that they may look at
+	MaxPathEdges int // trust lines and offers that they may look at; 32 times that in one block, for one client
 
 	MaxRange       int // entries in one page of an answer
 	MaxResultBytes int // of such a page

@@ -88,6 +88,7 @@ func (c *Config) identity() crypto.Digest {
 type Handler struct {
 	cfg      Config
 	verified verified
+	searched searched
 }
 
 var (
@@ -100,6 +101,7 @@ var (
 // BeginBlock clears away what has expired.
 func (h *Handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 	h.checkSignatures(b)
+	clear(h.searched)
 	x := exec{l: h, t: t, now: b.Time, height: b.Height}
 	x.sweep()
 }
@@ -118,7 +120,7 @@ func (h *Handler) EndBlock(t store.Txn, b *statemachine.Block) {
 // discards it.
 func (h *Handler) Apply(t store.Txn, b *statemachine.Block, in *statemachine.Op) statemachine.Result {
 	if len(in.Data) > 0 && in.Data[0] >= firstQuery {
-		return h.read(t, in.Data, b.Time)
+		return h.read(t, in, b.Time)
 	}
 	var op operation
 	if code := h.cfg.Limits.decodeOperation(in.Data, &op); code != statemachine.CodeOK {
@@ -127,7 +129,9 @@ func (h *Handler) Apply(t store.Txn, b *statemachine.Block, in *statemachine.Op)
 	x := exec{
 		l: h, t: t, now: b.Time, height: b.Height, client: in.Client, id: IDOf(in.Client, in.Seq, in.Index),
 		authority: []crypto.PublicKey{in.Client}, nodes: h.cfg.Limits.MaxPathNodes, edges: h.cfg.Limits.MaxPathEdges,
+		spent: h.spent(in.Client),
 	}
+	defer func() { h.charge(in.Client, h.cfg.Limits.MaxPathEdges-x.edges) }()
 	out := Result{Tx: x.id}
 	var err error
 	switch op.kind {
@@ -178,6 +182,7 @@ type exec struct {
 	placed  map[string]*Hold
 
 	nodes, edges int     // that searches for paths may still go on from, and look at
+	spent        bool    // the client has had its searches in this block
 	keep         *uint64 // lines of a statement, once it was asked for
 	cost         uint64
 }

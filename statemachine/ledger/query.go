@@ -151,17 +151,23 @@ func (h *Handler) Query(_ context.Context, r store.Reader, q []byte) ([]byte, er
 		if err != nil {
 			return nil, err
 		}
-		return h.answer(then, queryRange, c.Rest(), nil)
+		return h.answer(then, queryRange, c.Rest(), nil, new(int))
 	}
-	return h.answer(r, q[0], q[1:], nil)
+	return h.answer(r, q[0], q[1:], nil, new(int))
 }
 
 // read answers a query that came as an operation, in a block of this time.
-func (h *Handler) read(r store.Reader, q []byte, now statemachine.Time) statemachine.Result {
+func (h *Handler) read(r store.Reader, in *statemachine.Op, now statemachine.Time) statemachine.Result {
+	q := in.Data
 	if q[0] == queryHeight || q[0] == queryRangeAt {
 		return statemachine.Reject(statemachine.CodeUnsupported, nil)
 	}
-	b, err := h.answer(r, q[0], q[1:], &now)
+	if q[0] == queryPath && h.spent(in.Client) {
+		return rejectionOf(h.overspent(in.Client)).result()
+	}
+	looked := 0
+	b, err := h.answer(r, q[0], q[1:], &now, &looked)
+	h.charge(in.Client, looked)
 	switch {
 	case errors.Is(err, errUnknownQuery):
 		return statemachine.Reject(statemachine.CodeUnsupported, nil)
@@ -173,9 +179,9 @@ func (h *Handler) read(r store.Reader, q []byte, now statemachine.Time) statemac
 
 var errUnknownQuery = fmt.Errorf("%w: of no kind that there is", ErrQuery)
 
-// answer answers a query. at is block time where there is one: else the client says what
-// time it is.
-func (h *Handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.Time) ([]byte, error) {
+// answer answers a query, and says how much a search has looked at. at is block time where
+// there is one: else the client says what time it is.
+func (h *Handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.Time, looked *int) ([]byte, error) {
 	bad := func(err error) ([]byte, error) { return nil, fmt.Errorf("%w: %w", ErrQuery, err) }
 	switch kind {
 	case queryGet:
@@ -214,7 +220,7 @@ func (h *Handler) answer(r store.Reader, kind byte, q []byte, at *statemachine.T
 		if len(p.Path)+1 > h.cfg.Limits.MaxHops {
 			return bad(fmt.Errorf("a path of %d hops, where %d are allowed", len(p.Path)+1, h.cfg.Limits.MaxHops))
 		}
-		return h.path(r, &p, now), nil
+		return h.path(r, &p, now, looked), nil
 	}
 	return nil, errUnknownQuery
 }
@@ -285,8 +291,9 @@ func (h *Handler) statement(r store.Reader, p *StatementPage) []byte {
 	return out
 }
 
-func (h *Handler) path(r store.Reader, p *Pay, now statemachine.Time) []byte {
+func (h *Handler) path(r store.Reader, p *Pay, now statemachine.Time, looked *int) []byte {
 	nodes, edges := h.cfg.Limits.MaxPathNodes, h.cfg.Limits.MaxPathEdges
+	defer func() { *looked = h.cfg.Limits.MaxPathEdges - edges }()
 	s := search{r: r, now: now, limits: &h.cfg.Limits, nodes: &nodes, edges: &edges, from: Hop{p.From, p.Source}, to: Hop{p.To, p.Asset}, most: MaxAmount}
 	var found *plan
 	if p.From != p.To || p.Source != p.Asset {

@@ -98,6 +98,8 @@ func (a *Pay) run(x *exec) error {
 		return invalid("a payment of " + a.From + " to itself")
 	case a.Find && len(a.Path) > 0:
 		return invalid("a path that is given and one that is to be found")
+	case x.spent && (a.Find || a.converts()):
+		return x.l.overspent(x.client)
 	}
 	s := search{
 		r: x.t, now: x.now, limits: &x.l.cfg.Limits, nodes: &x.nodes, edges: &x.edges,
@@ -119,6 +121,17 @@ func (a *Pay) run(x *exec) error {
 	}
 	x.cost = p.steps[0].amount
 	return x.carryOut(p)
+}
+
+// converts tells whether an account on the path that is given changes one asset into
+// another: the cheapest of its offers is looked for.
+func (a *Pay) converts() bool {
+	for i := 1; i < len(a.Path); i++ {
+		if a.Path[i].Account == a.Path[i-1].Account {
+			return true
+		}
+	}
+	return false
 }
 
 // carryOut does what a plan says, step by step, and checks each again.
