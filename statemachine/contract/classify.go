@@ -18,7 +18,9 @@ const (
 	KindDeploy   = "transaction/deploy"
 	KindCall     = "transaction/call"     // with data
 	KindTransfer = "transaction/transfer" // without any
-	// KindSeveral is that of a batch of queries that are not all of one kind.
+	// KindSeveral is that of a batch of queries that are not all of one kind. Whoever a
+	// policy lets read it may read whatever a batch can ask for: it is for those who may
+	// read everything.
 	KindSeveral = "eth_several"
 )
 
