@@ -92,7 +92,8 @@ func (f *frozen) Close() error { f.release(); return nil }
 // store is as it was; such an error wraps [ErrSnapshot] unless it is r's own.
 //
 // If the store still has a height with the same digest, it returns to that, at the cost
-// of what changed since. A snapshot that only names its state (see [Machine.Snapshot]) can be
+// of what changed since: to the last one, if there are several, and [Store.SetHeight] goes
+// further back. What is below stays readable. A snapshot that only names its state (see [Machine.Snapshot]) can be
 // restored no other way: the error then wraps [statemachine.ErrStateElsewhere].
 func (s *Store) Restore(src io.Reader) error {
 	if err := s.err(); err != nil {
