@@ -10,6 +10,8 @@ type Config struct {
 	// Dir is the folder of the database; it is made if it is not there. Empty keeps
 	// everything in memory.
 	Dir string
+	// Disk, in place of Dir, is a simulated disk.
+	Disk *MemoryDisk
 	// Keep is how many heights below the last one can still be read, at least: those that
 	// [Store.Retain] asks for are kept as well.
 	Keep uint64
@@ -49,6 +51,9 @@ type Config struct {
 	disks func(cfg Config, broken func(error)) (disks, error)
 }
 
+// onDisk tells whether what was flushed outlives the process.
+func (c *Config) onDisk() bool { return c.Dir != "" || c.Disk != nil }
+
 const (
 	// MaxKeep is the largest [Config.Keep]: every flush writes the root of each height that
 	// is kept, some 60 bytes.
@@ -75,6 +80,8 @@ func DefaultConfig() Config {
 // Validate names the first field that is out of range, its value and the remedy.
 func (c Config) Validate() error {
 	switch {
+	case c.Dir != "" && c.Disk != nil:
+		return fmt.Errorf("%w: Dir is %q, and there is a Disk: give one of them", ErrConfig, c.Dir)
 	case c.syncBytes == 0:
 		return fmt.Errorf("%w: it is not one that DefaultConfig made: begin with that", ErrConfig)
 	case c.Keep > MaxKeep:

@@ -257,7 +257,10 @@ const (
 )
 
 func newDisks(cfg Config, broken func(error)) (disks, error) {
-	if cfg.Dir == "" {
+	switch {
+	case cfg.Disk != nil:
+		return cfg.Disk.open(), nil
+	case cfg.Dir == "":
 		return new(inMemory), nil
 	}
 	f, err := lockFolder(cfg)

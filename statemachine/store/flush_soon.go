@@ -1,5 +1,7 @@
 package store
 
+import "sync"
+
 // durableDB is a database whose batches can become durable later.
 type durableDB interface {
 	// sync returns when all batches that were written are on the disk.
@@ -26,10 +28,8 @@ func (s *Store) flushSoon() error {
 	if !s.begun || !s.users.enter() { // enter: so that the database is not closed meanwhile
 		return s.err()
 	}
-	height, epoch, done := s.last, s.epoch.Load(), make(chan struct{})
-	s.syncing = done
-	go func() {
-		defer close(done)
+	height, epoch := s.last, s.epoch.Load()
+	s.syncing = &laterSync{sync: func() {
 		defer s.users.leave()
 		if err := db.sync(); err != nil {
 			_ = s.fail("sync", err) // whoever is next learns of it
@@ -40,14 +40,40 @@ func (s *Store) flushSoon() error {
 		if s.epoch.Load() == epoch {
 			s.durable = max(s.durable, height)
 		}
-	}()
+	}}
+	s.beside(s.syncing.wait)
 	return nil
+}
+
+// beside runs f beside blocks.
+func (s *Store) beside(f func()) {
+	if d := s.cfg.Disk; d != nil {
+		d.runBeside(f)
+		return
+	}
+	go f()
 }
 
 // synced waits for the sync that runs beside blocks.
 func (s *Store) synced() {
 	if s.syncing != nil {
-		<-s.syncing
+		s.syncing.wait()
 		s.syncing = nil
 	}
 }
+
+// shut lets nobody in any more, as users.shut does, for the goroutine that the store belongs
+// to. The sync that runs beside blocks is one of those who are in.
+func (s *Store) shut() bool {
+	s.synced()
+	return s.users.shut()
+}
+
+// laterSync is a sync that runs beside blocks, or when somebody waits for it who comes first.
+type laterSync struct {
+	once sync.Once
+	sync func()
+}
+
+// wait returns when it has ended. Any goroutine may call it.
+func (l *laterSync) wait() { l.once.Do(l.sync) }

@@ -36,8 +36,8 @@ type namedState struct {
 	s      *Store
 	height uint64
 	digest crypto.Digest
-	// durable is closed when the height is on the disk, or the store has failed; nil: it is.
-	durable chan struct{}
+	// durable ends when the height is on the disk, or the store has failed; nil: it is there.
+	durable *laterSync
 }
 
 // keep makes a snapshot of the last committed state that names it.
@@ -59,7 +59,7 @@ func (s *Store) keep() (statemachine.Snapshot, error) {
 // WriteTo writes the snapshot, once the state that it names is durable.
 func (k *namedState) WriteTo(dst io.Writer) (int64, error) {
 	if k.durable != nil {
-		<-k.durable
+		k.durable.wait()
 	}
 	if f := k.s.failed.Load(); f != nil {
 		return 0, f

@@ -109,7 +109,7 @@ func (l *loader) tree(version uint64) (root *child, err error) {
 // adopt makes the fresh database the one in use.
 func (l *loader) adopt() error {
 	s := l.s
-	if !s.users.shut() {
+	if !s.shut() {
 		return errors.Join(ErrClosed, l.abandon())
 	}
 	defer s.users.open()

@@ -66,7 +66,7 @@ var (
 // that the last process took.
 func NewMachine(s *Store, h Handler) (*Machine, error) {
 	m := &Machine{store: s, handler: h}
-	s.keeps = s.cfg.Dir != ""
+	s.keeps = s.cfg.onDisk()
 	m.blocks, _ = h.(Blocks)
 	if !s.isNew() {
 		m.stale.Store(true)

@@ -52,7 +52,7 @@ func (s *Store) mend(ctx context.Context, stats *SyncStats) error {
 
 // alone calls f while nobody reads.
 func (s *Store) alone(f func() error) error {
-	if !s.users.shut() {
+	if !s.shut() {
 		return ErrClosed
 	}
 	defer s.users.open()

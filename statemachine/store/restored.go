@@ -8,7 +8,7 @@ func (m *Machine) Restored(height uint64) {
 }
 
 func (s *Store) keepRestored(height uint64) error {
-	if s.cfg.Dir == "" || !s.begun || s.last != height {
+	if !s.cfg.onDisk() || !s.begun || s.last != height {
 		return nil
 	}
 	s.note(height)

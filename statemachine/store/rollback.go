@@ -15,7 +15,7 @@ func (s *Store) rollback(to seal) error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	if !s.users.shut() {
+	if !s.shut() {
 		return ErrClosed
 	}
 	defer s.users.open()

@@ -37,7 +37,7 @@ func (s *Store) Snapshot() (statemachine.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.cfg.Dir != "" && s.begun {
+	if s.cfg.onDisk() && s.begun {
 		s.note(v.height)
 		if err := s.flushSoon(); err != nil {
 			release()
@@ -122,7 +122,7 @@ func (s *Store) Restore(src io.Reader) error {
 	}
 	// The last height: if the state was the same at several, SetHeight may have to go back
 	// further, and nothing that it needs for that is gone.
-	if t, ok := s.lastWith(digest, s.last); ok && s.cfg.Dir != "" { // in memory loading costs as much
+	if t, ok := s.lastWith(digest, s.last); ok && s.cfg.onDisk() { // in memory loading costs as much
 		if _, err := io.Copy(io.Discard, r.Rest()); err != nil {
 			return err
 		}

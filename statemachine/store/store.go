@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,8 +57,8 @@ type Store struct {
 	snapshots []uint64
 	dead      []nodeID // to be deleted from the database
 	durable   uint64   // the height that the disk has
-	// syncing is closed when the sync that runs beside blocks has ended; nil: none does.
-	syncing chan struct{}
+	// syncing is the sync that runs beside blocks; nil: none does.
+	syncing *laterSync
 	feed    feedLog
 
 	// lost is what a repair that has not ended could not keep.
@@ -171,10 +172,10 @@ func (s *Store) damaged(err error) {
 // remedy says what to do about damage, as far as it is a matter of the store: who runs it
 // knows where else the state is to be had.
 func (s *Store) remedy() string {
-	if s.cfg.Dir == "" {
+	if !s.cfg.onDisk() {
 		return "the memory of this machine may be bad: a restart gets the state from a snapshot or other replicas"
 	}
-	return fmt.Sprintf("check the disk that has %s; the state can be had from other replicas", s.cfg.Dir)
+	return fmt.Sprintf("check the disk that has %s; the state can be had from other replicas", cmp.Or(s.cfg.Dir, "it"))
 }
 
 // stop is fail for where no error can be returned.
@@ -223,10 +224,9 @@ func (s *Store) Digest() (d crypto.Digest, err error) {
 // Close waits for the reads that are under way, makes durable what was committed, and
 // closes the store. Views cannot be read any more. A second Close does nothing.
 func (s *Store) Close() error {
-	if !s.users.shut() { // also waits for a sync
+	if !s.shut() {
 		return nil
 	}
-	s.synced()
 	var err error
 	if s.failed.Load() == nil {
 		err = s.flush()
