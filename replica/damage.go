@@ -151,30 +151,38 @@ func recoverDamaged(r *runner, cause error) (*recovered, error) {
 		return nil, cause
 	}
 	r.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be read, it is being repaired from the other replicas", "error", cause)
-	r.damage.found.Store(&cause)
+	r.meets(cause)
 	r.pending, r.replayTo = true, committed
-	r.parts.missing.Store(true)
 	return &recovered{damaged: true, executed: bundle.Height()}, nil
 }
 
-// prepareDamage has damage made good.
-func (s *Server) prepareDamage() {
-	app, ok := s.cfg.Machine.(statemachine.StoredState)
+// makeGood has damage made good to what an application keeps on its disk, if it does. report
+// hears of damage, which it notes with meets; mended, if not nil, hears what could be kept.
+func (r *runner) makeGood(life context.Context, m statemachine.StateMachine, report func(err error), mended func(*pbft.Divergence, error, *statemachine.StateSyncStats)) {
+	app, ok := m.(statemachine.StoredState)
 	if !ok {
 		return
 	}
-	s.runner.damage.report = s.damaged
-	s.runner.damage.mend = func(d *pbft.Divergence, cause error) (statemachine.StateSyncStats, error) {
-		stats, err := app.MendState(s.life)
-		if err != nil && s.life.Err() != nil {
+	r.damage.report = report
+	r.damage.mend = func(d *pbft.Divergence, cause error) (statemachine.StateSyncStats, error) {
+		stats, err := app.MendState(life)
+		if err != nil && life.Err() != nil {
 			return stats, errors.Join(errStopping, err)
 		}
-		if err == nil {
-			s.doctor.mended(d, cause, &stats)
+		if err == nil && mended != nil {
+			mended(d, cause, &stats)
 		}
 		return stats, err
 	}
-	s.runner.damage.touching, s.runner.damage.hear = s.scrubs.interrupt, s.hearDamage
+}
+
+// meets notes damage: nobody is answered from the state any more. It tells whether that is news.
+func (r *runner) meets(err error) bool {
+	if !r.damage.found.CompareAndSwap(nil, &err) {
+		return false
+	}
+	r.parts.missing.Store(true)
+	return true
 }
 
 // hearDamage has the application tell of damage that it meets from now on, or has met.
@@ -186,10 +194,9 @@ func (s *Server) hearDamage() {
 
 // damaged hears of damage, from any goroutine, which may hold locks of the application's.
 func (s *Server) damaged(err error) {
-	if !s.runner.damage.found.CompareAndSwap(nil, &err) {
+	if !s.runner.meets(err) {
 		return
 	}
-	s.runner.parts.missing.Store(true)
 	s.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk is not what was written; it answers nobody until it has repaired it from the other replicas", "error", err)
 	s.post((*Node).Damaged)
 }

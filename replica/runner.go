@@ -249,8 +249,7 @@ func (r *runner) writeSnapshots() {
 				_ = j.snap.Close()
 				continue
 			}
-			_, err := r.writeSnapshot(j, func(root pbft.Digest) { r.checkpointed(r.statement(&j.info, root)) })
-			if err != nil && !r.damaged(err) {
+			if err := r.stateSnapshot(j); err != nil {
 				failed = true
 				r.fail(err)
 			}
@@ -272,6 +271,16 @@ func (r *runner) certifiedSnapshot(h pbft.Height) {
 	if r.isSnapshot(h) && uint64(h) > r.stable.Load() {
 		r.stable.Store(uint64(h)) // called by one goroutine
 	}
+}
+
+// stateSnapshot writes a snapshot and makes the statement of its checkpoint. Damage that can be
+// made good is no error.
+func (r *runner) stateSnapshot(j *snapshotJob) error {
+	_, err := r.writeSnapshot(j, func(root pbft.Digest) { r.checkpointed(r.statement(&j.info, root)) })
+	if err != nil && r.damaged(err) {
+		return nil
+	}
+	return err
 }
 
 // writeSnapshot writes a snapshot and tells so, unless the state that it is of has been

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -212,6 +213,42 @@ type parts struct {
 	// whole: peers did not have the parts, so once all of the snapshot is here that is what
 	// the state is restored from.
 	whole bool
+}
+
+// partsOf has the state transferred in parts, if the application has any, and returns what
+// NodeConfig.PartChunks is to be.
+func (r *runner) partsOf(m statemachine.StateMachine, sync func(statemachine.PartedState, *statemachine.Header) (statemachine.StateSyncStats, error)) func(manifest, first []byte) int {
+	app, ok := m.(statemachine.PartedState)
+	if !ok {
+		return nil
+	}
+	r.parts.app, r.parts.sync = app, sync
+	if k, ok := app.(statemachine.SnapshotKeeper); ok && k.KeepsSnapshots() {
+		r.parts.keeper = k
+	}
+	return PartChunks
+}
+
+// syncFrom has the application get its state from the peers that want names. wrong says that the
+// state that is there is known not to be the certified one.
+func (r *runner) syncFrom(ctx context.Context, app statemachine.PartedState, want statemachine.StateTarget, wrong bool) (statemachine.StateSyncStats, error) {
+	superseded, end := r.parts.superseding.begin(pbft.Height(want.Height))
+	defer end()
+	want.Superseded = superseded
+	// Who only lags need not read all that it has first, and what was mended was read.
+	want.Repair = wrong && !r.damage.mended
+	stats, err := app.SyncState(ctx, want)
+	if err != nil && !want.Repair && !r.damage.mended && r.damage.report != nil && errors.Is(err, statemachine.ErrDamaged) {
+		want.Repair = true
+		first := stats
+		stats, err = app.SyncState(ctx, want)
+		stats.Requests += first.Requests
+		stats.Sent += first.Sent
+		stats.Received += first.Received
+		stats.Changed += first.Changed
+	}
+	stats.Damaged += r.damage.stats.Damaged
+	return stats, err
 }
 
 // partial is an installable of which perhaps only the first chunks are here.

@@ -104,15 +104,14 @@ func (s *Server) scrubOnce(app statemachine.StoredState) bool {
 	for _, d := range r.Damages {
 		x.Damaged = append(x.Damaged, describeDamage(&d))
 	}
-	switch {
-	case err == nil && len(r.Damages) == 0:
-		s.logger.Info("scrubbed the state: all of it is what was written", "height", r.Height, "keys", r.Values, "bytes", r.Bytes, "took", x.Took)
+	switch damage := scrubFound(&r, err); {
+	case damage != nil:
+		if err != nil {
+			x.Damaged = append(x.Damaged, err.Error())
+		}
+		s.damaged(damage)
 	case err == nil:
-		err = &scrubbedDamage{&r}
-		s.damaged(err)
-	case errors.Is(err, statemachine.ErrDamaged):
-		x.Damaged = append(x.Damaged, err.Error())
-		s.damaged(err)
+		s.logger.Info("scrubbed the state: all of it is what was written", "height", r.Height, "keys", r.Values, "bytes", r.Bytes, "took", x.Took)
 	default:
 		if ctx.Err() == nil {
 			s.logger.Warn("the state could not be scrubbed, it will be tried again", "error", err)
@@ -123,6 +122,17 @@ func (s *Server) scrubOnce(app statemachine.StoredState) bool {
 	s.metrics.scrubDamages.Add(float64(len(x.Damaged)))
 	s.doctor.scrubbed(&x)
 	return true
+}
+
+// scrubFound is the damage that a scrub came to, nil if it found none.
+func scrubFound(r *statemachine.StateScrub, err error) error {
+	switch {
+	case errors.Is(err, statemachine.ErrDamaged):
+		return err
+	case err == nil && len(r.Damages) > 0:
+		return &scrubbedDamage{r}
+	}
+	return nil
 }
 
 func describeDamage(d *statemachine.StateDamage) string {

@@ -52,15 +52,10 @@ func (s *Server) recover() (*Node, error) {
 	s.runner.repair.forgotten = func() { s.post((*Node).Forgotten) }
 	s.runner.repair.examine, s.runner.repair.repaired = s.doctor.examine, s.doctor.repaired
 	s.runner.repair.examineSplit = s.doctor.examineSplit
-	var partChunks func(manifest, first []byte) int
-	if app, ok := cfg.Machine.(statemachine.PartedState); ok {
-		s.runner.parts.app, s.runner.parts.sync, partChunks = app, s.syncState, PartChunks
-		if k, ok := app.(statemachine.SnapshotKeeper); ok && k.KeepsSnapshots() {
-			s.runner.parts.keeper = k
-		}
-	}
+	partChunks := s.runner.partsOf(cfg.Machine, s.syncState)
 	s.runner.seals.retainBy(cfg.Machine, params)
-	s.prepareDamage()
+	s.runner.makeGood(s.life, cfg.Machine, s.damaged, s.doctor.mended)
+	s.runner.damage.touching, s.runner.damage.hear = s.scrubs.interrupt, s.hearDamage
 	rec, err := recoverStored(s.runner)
 	if err != nil {
 		return nil, err
@@ -94,24 +89,7 @@ func (s *Server) recover() (*Node, error) {
 
 // syncState has an application get its state from the peers, part by part.
 func (s *Server) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
-	want := s.stateTarget(pbft.Height(h.Height), h.AppDigest)
-	superseded, end := s.runner.parts.superseding.begin(pbft.Height(h.Height))
-	defer end()
-	want.Superseded = superseded
-	// Who only lags need not read all that it has first, and what was mended was read.
-	damage := &s.runner.damage
-	want.Repair = s.diverged.Load() != nil && !damage.mended
-	stats, err := app.SyncState(s.life, want)
-	if err != nil && !want.Repair && !damage.mended && damage.report != nil && errors.Is(err, statemachine.ErrDamaged) {
-		want.Repair = true
-		first := stats
-		stats, err = app.SyncState(s.life, want)
-		stats.Requests += first.Requests
-		stats.Sent += first.Sent
-		stats.Received += first.Received
-		stats.Changed += first.Changed
-	}
-	stats.Damaged += damage.stats.Damaged
+	stats, err := s.runner.syncFrom(s.life, app, s.stateTarget(pbft.Height(h.Height), h.AppDigest), s.diverged.Load() != nil)
 	s.metrics.repairedKeys.Add(float64(stats.Changed))
 	s.metrics.repairBytes.Add(float64(stats.Received))
 	if err != nil && s.life.Err() != nil {

@@ -1,9 +1,12 @@
 package replica
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 )
@@ -23,6 +26,9 @@ type SimConfig struct {
 	Limits                     statemachine.Limits
 	// Machine is the application in its initial state.
 	Machine statemachine.StateMachine
+	// Reopen, if not nil, sets aside what the Machine has on its disk, which cannot be used because
+	// of damage, and returns another one that begins without.
+	Reopen func(cause error) (statemachine.StateMachine, error)
 	// Store and Snapshots are the replica's disk: give the same to the next Sim after
 	// a crash (and have the store lose what was not synced).
 	Store     Store
@@ -75,6 +81,8 @@ const (
 	WorkFiles
 	// WorkTransfer keeps the chunks of a state transfer.
 	WorkTransfer
+	// WorkState is what the application does beside its blocks: see [Sim.Beside].
+	WorkState
 	// Works is the number of kinds.
 	Works
 )
@@ -105,6 +113,10 @@ type Sim struct {
 	replies []statemachine.Reply
 	// diverged: the state is known to be wrong.
 	diverged bool
+	// started: Start was called.
+	started bool
+	// restored is the height of the state that the replica began with.
+	restored pbft.Height
 	// asks are the parts of a state that peers were asked for, exchange who asks for them,
 	// nil if nobody does, and errand what waits for that.
 	asks     stateAsks
@@ -126,6 +138,17 @@ type SimStats struct {
 
 // NewSim recovers a replica from its disk. Call Start next.
 func NewSim(cfg SimConfig) (*Sim, error) {
+	s, err := recoverSim(cfg)
+	if cfg.Reopen == nil || !errors.Is(err, statemachine.ErrDamaged) {
+		return s, err
+	}
+	if cfg.Machine, err = cfg.Reopen(err); err != nil {
+		return nil, err
+	}
+	return recoverSim(cfg)
+}
+
+func recoverSim(cfg SimConfig) (*Sim, error) {
 	s := &Sim{cfg: cfg, epoch: cfg.Core.Epoch}
 	if store, ok := cfg.Store.(interface{ checkLog() error }); ok {
 		if err := store.checkLog(); err != nil {
@@ -179,8 +202,17 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	if f := cfg.Hooks.Applied; f != nil {
 		s.runner.applied = func(b *pbft.Block, x *statemachine.Execution) { f(s.runner.exec, b, x) }
 	}
-	rec, err := recoverState(s.runner, s.runner.logger)
+	s.runner.seals.retainBy(cfg.Machine, &crypto.Parameters{
+		LogMax: uint64(cfg.Core.LogMax), CheckpointEvery: uint64(cfg.Core.CheckpointEvery), Window: uint64(cfg.Core.Window),
+	})
+	s.runner.makeGood(context.Background(), cfg.Machine, s.damaged, nil)
+	s.runner.damage.hear = s.hearDamage
+	rec, err := recoverStored(s.runner)
 	if err != nil {
+		return nil, err
+	}
+	s.restored = rec.base
+	if err := s.runner.seals.stored(cfg.Store); err != nil {
 		return nil, err
 	}
 	if f := cfg.Hooks.Stated; f != nil {
@@ -194,6 +226,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 	log, fault := logSeq(cfg.Store)
 	s.node, err = NewNode(NodeConfig{
 		Core: core, Verifier: cfg.Verifier, Log: log, Statements: rec.statements, Base: rec.base, Install: rec.install,
+		Damaged:  rec.damaged,
 		Transfer: cfg.Transfer, Serve: cfg.Serve, CheckManifest: CheckManifest, PartChunks: partChunks,
 	}, simHost{s})
 	if ferr := fault(); ferr != nil {
@@ -206,6 +239,7 @@ func NewSim(cfg SimConfig) (*Sim, error) {
 		s.diverged = true
 		s.runner.repair.stops.Store(1)
 	}
+	s.hearDamage()
 	return s, nil
 }
 
@@ -230,7 +264,14 @@ func (s *Sim) fail(err error) {
 }
 
 // Start begins to take part, at wall clock now.
-func (s *Sim) Start(now pbft.Time) { s.node.Start(now) }
+func (s *Sim) Start(now pbft.Time) {
+	s.node.Start(now)
+	s.started = true
+	if s.runner.damage.found.Load() != nil {
+		s.node.Damaged()
+	}
+	s.flush()
+}
 
 // Together runs f, which calls other methods of the Sim, and performs the effects
 // of all of them as one, like a replica that finds several events waiting.
@@ -267,7 +308,7 @@ func (s *Sim) Offer(rs []*pbft.Request) {
 
 // Lookup answers a request that was executed already, from the session table.
 func (s *Sim) Lookup(r *pbft.Request) (statemachine.Reply, bool) {
-	if s.diverged {
+	if s.diverged || s.Stateless() {
 		return statemachine.Reply{}, false
 	}
 	return s.runner.exec.Lookup(r.Client, r.Seq, r.Digest())

@@ -95,6 +95,7 @@ func (h simHost) Stable(b *pbft.Bundle) {
 		f(b)
 	}
 	h.s.runner.certifiedSnapshot(b.Height())
+	h.s.runner.seals.stable(b)
 	h.later(WorkFiles, func() error {
 		_, err := h.s.runner.splitOver(b.Height())
 		return errors.Join(err, h.s.runner.archive.certified(b.Checkpoint))
@@ -136,6 +137,7 @@ func (h simHost) BeginAnew() {
 }
 
 func (h simHost) Healed(d *pbft.Divergence) {
+	h.s.runner.damage.made()
 	h.s.diverged = false
 	h.later(WorkExecute, func() error { return h.s.runner.do(&runnerJob{resume: true}) })
 	if h.s.cfg.Healed != nil {

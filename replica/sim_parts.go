@@ -17,24 +17,20 @@ const statePatience = 1000
 // getParts has the state transferred in parts if the application has any, and returns
 // what NodeConfig.PartChunks is to be.
 func (s *Sim) getParts() func(manifest, first []byte) int {
-	app, ok := s.cfg.Machine.(statemachine.PartedState)
-	if !ok || s.cfg.WholeStates {
+	if s.cfg.WholeStates {
 		return nil
 	}
 	s.asks.next = s.cfg.Core.Incarnation // an earlier life's answers are not for this one
 	s.asks.send = simHost{s}.Send
-	s.runner.parts.app, s.runner.parts.sync = app, s.syncState
-	return PartChunks
+	return s.runner.partsOf(s.cfg.Machine, s.syncState)
 }
 
 // syncState is Server.syncState.
 func (s *Sim) syncState(app statemachine.PartedState, h *statemachine.Header) (statemachine.StateSyncStats, error) {
-	superseded, end := s.runner.parts.superseding.begin(pbft.Height(h.Height))
-	defer end()
 	x := newSimExchange(s)
 	s.exchange = x
 	defer func() { s.exchange = nil }()
-	want := statemachine.StateTarget{Height: h.Height, Digest: h.AppDigest, Repair: s.diverged, Exchange: x, Superseded: superseded}
+	want := statemachine.StateTarget{Height: h.Height, Digest: h.AppDigest, Exchange: x}
 	for range x.ids {
 		want.Peers = append(want.Peers, unasked{})
 	}
@@ -42,7 +38,7 @@ func (s *Sim) syncState(app statemachine.PartedState, h *statemachine.Header) (s
 	if f := s.cfg.Hooks.Lied; f != nil {
 		want.Lied = func(peer int, err error) { f(x.ids[peer], err) }
 	}
-	stats, err := app.SyncState(context.Background(), want)
+	stats, err := s.runner.syncFrom(context.Background(), app, want, s.diverged)
 	if f := s.cfg.Hooks.Synced; f != nil && !errors.Is(err, errStopping) {
 		f(pbft.Height(h.Height), stats, err)
 	}

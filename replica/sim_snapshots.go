@@ -67,6 +67,7 @@ type memorySnapshot struct {
 	manifest *snapshot.Manifest
 	served   []byte // what peers get as the manifest
 	state    pbft.Digest
+	app      pbft.Digest // of the application's state
 }
 
 // memoryTransfer is a transfer under way: incoming, in memory.
@@ -117,6 +118,15 @@ func (s *MemorySnapshots) State(h pbft.Height) (pbft.Digest, bool) {
 		return pbft.Digest{}, false
 	}
 	return m.state, true
+}
+
+// AppDigest returns the digest of the application's state in a snapshot.
+func (s *MemorySnapshots) AppDigest(h pbft.Height) (pbft.Digest, bool) {
+	m := s.held[h]
+	if m == nil {
+		return pbft.Digest{}, false
+	}
+	return m.app, true
 }
 
 // Clone returns a copy, as of a disk image.
@@ -183,7 +193,7 @@ func (s *MemorySnapshots) newSnapshot(data []byte, m *snapshot.Manifest) (*memor
 		return nil, fmt.Errorf("snapshot %d: %w: %w", m.Height, snapshot.ErrCorrupt, err)
 	}
 	return &memorySnapshot{
-		data: data, manifest: m, served: encodeManifest(&header, m),
+		data: data, manifest: m, served: encodeManifest(&header, m), app: header.AppDigest,
 		state: statemachine.StateDigest(header.AppDigest, header.SessionsDigest, m.Root()),
 	}, nil
 }

@@ -235,8 +235,7 @@ func (s *Sim) writeLater(j snapshotJob) bool {
 			}
 			return waiting.take()()
 		}
-		_, err := s.runner.writeSnapshot(&j, func(root pbft.Digest) { s.checkpointed(s.runner.statement(&j.info, root)) })
-		return err
+		return s.runner.stateSnapshot(&j)
 	})
 	return true
 }
