@@ -115,7 +115,9 @@ func recoverState(r *runner, logger *slog.Logger) (*recovered, error) {
 	from := r.exec.Position().Height
 	rec.base = pbft.Height(from)
 	if !restored && bundle == nil {
-		r.keepBeginning()
+		if err := r.keepBeginning(); err != nil {
+			return nil, err
+		}
 	}
 	n, err := replay(r, committed, nil, func(s pbft.CheckpointStatement) { rec.statements = append(rec.statements, s) })
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/parley-bft/parley/pbft"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // Before the first certified snapshot a repair has nothing of others to begin with. Nothing
@@ -13,9 +14,15 @@ import (
 // certified.
 
 // keepBeginning writes the state before the first block. The executor is there. Nothing but
-// such a repair depends on it, so that it cannot be written is no reason not to start.
-func (r *runner) keepBeginning() {
+// such a repair depends on it, so that it cannot be written is no reason not to start. That the
+// application's own storage fails when it is asked for that state is one: it would stop the replica
+// with its first block.
+func (r *runner) keepBeginning() error {
 	snap, err := r.exec.Snapshot()
+	var halt statemachine.Halt
+	if errors.As(err, &halt) {
+		return fmt.Errorf("begin with the state before the first block: %w", err)
+	}
 	if err == nil {
 		_, err = r.folder.write(0, snap)
 		err = errors.Join(err, snap.Close())
@@ -24,6 +31,7 @@ func (r *runner) keepBeginning() {
 		r.logger.Warn("the state before the first block is not kept: should this replica's state turn out to be wrong before the first certified snapshot, it waits for that one", "error", err)
 		_ = r.folder.discard(0)
 	}
+	return nil
 }
 
 // beginAnew goes back to the state before the first block and executes the log again.

@@ -286,10 +286,14 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 		r.installed(b, nil)
 		return nil
 	}
-	stats, err := r.syncParts(files)
+	stats, synced, err := r.syncParts(files)
 	var halt statemachine.Halt
 	switch {
 	case err == nil:
+	case synced && r.parts.keeper != nil:
+		// The state came, as it is certified, and the application does not make of it what the others
+		// do. There is no other way to get it, so to try again would go on for ever.
+		return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
 	case errors.As(err, &halt), errors.Is(err, errStopping), errors.Is(err, ErrStore):
 		return fmt.Errorf("install the state of checkpoint %d: %w", b.Height(), err)
 	default:
@@ -344,10 +348,11 @@ func (r *runner) installParts(b *pbft.Bundle, files partial) error {
 	return r.adopted(b)
 }
 
-func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, err error) {
+// syncParts gets the parts of the state. synced tells that all of them came, whatever the error is.
+func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, synced bool, err error) {
 	src, err := files.prefix()
 	if err != nil {
-		return stats, storeFailure("read the transferred part of a snapshot", r.folder.where(), err)
+		return stats, false, storeFailure("read the transferred part of a snapshot", r.folder.where(), err)
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	done := func() {}
@@ -355,12 +360,13 @@ func (r *runner) syncParts(files partial) (stats statemachine.StateSyncStats, er
 	err = r.exec.RestorePart(src, func(h *statemachine.Header) (err error) {
 		done = r.touch()
 		stats, err = r.parts.sync(r.parts.app, h)
+		synced = err == nil
 		return err
 	})
 	if err == nil {
 		r.parts.missing.Store(false)
 	}
-	return stats, err
+	return stats, synced, err
 }
 
 // touch begins to change the state to another one, and returns what ends that. In between

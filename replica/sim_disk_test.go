@@ -2,11 +2,13 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -158,4 +160,62 @@ func decoded(t testing.TB, raw []byte) pbft.Message {
 	_, m, err := pbft.Decode(raw)
 	require.NoError(t, err)
 	return m
+}
+
+// miscounts is an application that takes its state for another one than it is.
+type miscounts struct{ *store.Machine }
+
+func (m miscounts) Digest() crypto.Digest {
+	d := m.Machine.Digest()
+	d[0] ^= 1
+	return d
+}
+
+// A replica whose application makes another state than the certified one of the very parts that are
+// certified stops, and says so. It does not get them again and again.
+func TestSimStateThatIsNeverRight(t *testing.T) {
+	c := newStateDiskCluster(t, 43)
+	c.run("first", 3)
+	c.end(3)
+	for c.sims[0].Node().Core().Oldest() < 12 {
+		c.run(fmt.Sprint("while away ", c.seq), 1)
+	}
+	c.states[3].Clear()
+	c.disks[3] = simDisk{NewMemoryStore(), NewMemorySnapshots(1 << 10), false}
+	c.wrap = func(m *store.Machine) statemachine.StateMachine { return miscounts{m} }
+	require.NoError(t, c.begin(3))
+	c.stuck = func(i int, w Work) bool { return i == 3 && w == WorkExecute }
+	stopped := c.sims[3]
+	for range 3000 {
+		c.round()
+		for stopped.Do(WorkExecute) {
+		}
+		if stopped.Err() != nil {
+			c.sims[3] = nil // the others go on
+			break
+		}
+	}
+	require.ErrorIs(t, stopped.Err(), statemachine.ErrStateMismatch)
+	require.Equal(t, 1, c.synced)
+}
+
+var errFullDisk = errors.New("full")
+
+// A replica whose state's disk fails when it begins with the first block does not start: it would
+// stop with that block.
+func TestSimStateThatCannotBegin(t *testing.T) {
+	c := newStateDiskCluster(t, 44)
+	c.end(3)
+	require.NotZero(t, c.machines[0].Store().Durable()+1)
+	c.states[3].Fault(func(op string) error {
+		if op == "write" {
+			return errFullDisk
+		}
+		return nil
+	})
+	require.ErrorIs(t, c.begin(3), errFullDisk)
+	c.states[3].Fault(nil)
+	require.NoError(t, c.begin(3))
+	c.run("then", 3)
+	c.same()
 }
