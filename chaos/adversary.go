@@ -10,6 +10,7 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // Adversary sits between the honest node of a traitor and the world. What the
@@ -80,7 +81,9 @@ type PuppetConfig struct {
 	// Machine makes the application, Limits are those of its execution; for a
 	// strategy that runs a second replica.
 	Machine func() statemachine.StateMachine
-	Limits  statemachine.Limits
+	// MachineOn, if not nil, makes it on a disk, with the state that is there: so do the others.
+	MachineOn func(disk *store.MemoryDisk) (statemachine.StateMachine, error)
+	Limits    statemachine.Limits
 	// Seed decides what the traitor draws.
 	Seed uint64
 	// Coalition is shared by traitors that act together; nil for one that acts alone.

@@ -42,10 +42,14 @@ func (m *member) corrupt(p *process, core pbft.Config, verifier *pbft.Verifier) 
 		return
 	}
 	o := &m.s.opts
-	t, err := NewTraitor(m.plays, PuppetConfig{
+	cfg := PuppetConfig{
 		Core: core, Schedule: m.s.schedule, Verifier: verifier, Keys: p.keys, Tick: o.Tick,
 		StatePatience: o.ticks(statePatience), Machine: m.s.machine, Limits: limits(), Seed: o.Seed, Coalition: m.s.coalition, Host: stage{m},
-	})
+	}
+	if m.s.onDisk() {
+		cfg.MachineOn = m.s.machineOn
+	}
+	t, err := NewTraitor(m.plays, cfg)
 	must(err)
 	m.traitor = t
 }

@@ -11,7 +11,10 @@ import (
 	"github.com/parley-bft/parley/statemachine/kv/kvtest"
 	"github.com/parley-bft/parley/statemachine/ledger/ledgertest"
 	"github.com/parley-bft/parley/statemachine/registry/registrytest"
+	"github.com/parley-bft/parley/statemachine/store"
 )
+
+var _, _, _ StoredWorld = kvStoreWorld{}, ledgerWorld{}, registryWorld{}
 
 // Application is a state machine that simulations can run in place of the key-value
 // store, with clients that use it and a model that says what must come of that.
@@ -111,19 +114,35 @@ type kvStoreWorld struct{ *kvtest.Workload }
 func (w kvStoreWorld) Machine() statemachine.StateMachine { return w.Workload.Machine() }
 func (w kvStoreWorld) Model() Model                       { return kvtest.NewModel(w.Workload) }
 
+func (w kvStoreWorld) MachineOn(cfg store.Config) (statemachine.StateMachine, error) {
+	return w.Workload.MachineOn(cfg)
+}
+
 type ledgerWorld struct{ *ledgertest.Workload }
 
 func (w ledgerWorld) Machine() statemachine.StateMachine { return w.Workload.Machine() }
 func (w ledgerWorld) Model() Model                       { return ledgertest.NewModel(w.Workload) }
 
+func (w ledgerWorld) MachineOn(cfg store.Config) (statemachine.StateMachine, error) {
+	return w.Workload.MachineOn(cfg)
+}
+
 type registryWorld struct{ *registrytest.Workload }
 
 func (w registryWorld) Machine() statemachine.StateMachine {
-	m, err := w.Workload.Machine()
+	m, err := w.MachineOn(store.DefaultConfig())
 	if err != nil {
 		panic(err)
 	}
-	return registrytest.Audited{Machine: m}
+	return m
+}
+
+func (w registryWorld) MachineOn(cfg store.Config) (statemachine.StateMachine, error) {
+	m, err := w.Workload.MachineOn(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return registrytest.Audited{Machine: m}, nil
 }
 
 func (w registryWorld) Model() Model { return registrytest.NewModel(w.Workload) }

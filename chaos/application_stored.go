@@ -27,12 +27,12 @@ func (b ballast) Found(t store.Txn) {
 }
 
 // newStored makes the application of [Options.Stored].
-func newStored() statemachine.StateMachine {
-	s, err := store.Open(context.Background(), store.DefaultConfig())
-	must(err)
+func newStored(cfg store.Config) (statemachine.StateMachine, error) {
+	s, err := store.Open(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
 	h, err := kv.NewHandler(kv.DefaultLimits())
 	must(err)
-	m, err := store.NewMachine(s, ballast{h})
-	must(err)
-	return m
+	return store.NewMachine(s, ballast{h})
 }

@@ -48,6 +48,7 @@ const (
 	diskFails
 	rots       // what is stored is damaged
 	lostLog    // until it has rejoined
+	lostState  // its application's, or a part of that
 	willPanic  // at the next block
 	differs    // its state is another one
 	numAspects // how many there are

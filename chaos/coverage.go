@@ -50,6 +50,12 @@ const (
 	seenFalsePart          = "false part of a state found"
 	seenLapseHealed        = "was healed of a block that it executed wrongly"
 	seenLapseLost          = "what it executed wrongly was gone before it knew"
+	seenStateUnsynced      = "state that was not synced lost in a crash"
+	seenStateWent          = "went on from a height that a snapshot names"
+	seenStateAgain         = "lost state is there again"
+	seenStateAside         = "damaged state set aside at a start"
+	seenStateDamaged       = "damage found in the state"
+	seenStateMended        = "damaged state repaired"
 	seenRequestRefused     = "request refused for now"
 	seenPrimaryAlone       = "primary restarted in its view"
 	seenClockFarOff        = "clock off by a minute to ten years"
@@ -62,7 +68,8 @@ func Situations() []string {
 		seenViewOnCommitted, seenTwoFailedViews, seenFullRotation, seenTransfer, seenTransferDamaged, seenResumed, seenPoison, seenBadShare,
 		seenRejoined, seenEvidence, seenExpired, seenDuplicate, seenEmptyBlock, seenFlaggedBlock, seenFullWindow, seenOldViewVote,
 		seenReplayed, seenAllDown, seenGapFound, seenRotFound, seenDiskFull, seenIOError, seenPanic, seenDiverged, seenHealed,
-		seenParts, seenPartsRepaired, seenPartsFailed, seenFalsePart, seenLapseHealed, seenLapseLost, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
+		seenParts, seenPartsRepaired, seenPartsFailed, seenFalsePart, seenLapseHealed, seenLapseLost, seenStateUnsynced, seenStateWent, seenStateAgain,
+		seenStateAside, seenStateDamaged, seenStateMended, seenRequestRefused, seenPrimaryAlone, seenClockFarOff,
 	}
 	for _, st := range Strategies() {
 		all = append(all, seenDeed+st.Name)
@@ -154,6 +161,9 @@ func (p *process) seesStart() {
 		return
 	}
 	p.resumes = p.disk.snapshots.Receiving()
+	if p.disk.state != nil && p.sim.Restored() > 0 {
+		p.s.sometimes(seenStateWent)
+	}
 	if c.Entered() && c.Primary() == p.id {
 		p.s.sometimes(seenPrimaryAlone)
 	}
@@ -177,6 +187,7 @@ func (p *process) seesParts(h pbft.Height, stats *statemachine.StateSyncStats, e
 // seesStep counts what is rare among the states of a replica.
 func (p *process) seesStep() {
 	c := p.node.Core()
+	p.stateOver()
 	if k := c.FailedViews(); k != p.failedViews {
 		p.failedViews = k
 		switch {

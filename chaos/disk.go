@@ -5,12 +5,15 @@ import (
 
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // disk is what a replica keeps across crashes.
 type disk struct {
 	*replica.MemoryStore
 	snapshots *replica.MemorySnapshots
+	// state is where the application keeps its state, nil if it does so in memory.
+	state *store.MemoryDisk
 	// image is what a crash would leave of the protocol's records, kept apart from the
 	// store to judge it by; pending is what a crash would take.
 	image   map[pbft.RecordKey][]byte
@@ -60,6 +63,9 @@ func newDisk() *disk {
 func (d *disk) clone() *disk {
 	c := *d
 	c.MemoryStore, c.snapshots = d.MemoryStore.Clone(), d.snapshots.Clone()
+	if d.state != nil {
+		c.state = d.state.Clone()
+	}
 	c.image, c.pending = maps.Clone(d.image), nil
 	c.failing, c.failed, c.hooked, c.owes, c.misdirected = false, false, false, false, false
 	return &c
@@ -71,6 +77,9 @@ func (d *disk) fault(failure error, f func(op string) error) {
 	if f == nil {
 		d.MemoryStore.Fault(nil)
 		d.snapshots.Fault(nil)
+		if d.state != nil {
+			d.state.Fault(nil)
+		}
 		d.hooked = false
 		d.failing = d.failed || d.misdirected
 		return
@@ -88,7 +97,26 @@ func (d *disk) fault(failure error, f func(op string) error) {
 		d.owes = d.owes || err != nil && op == "write"
 		return err
 	})
+	if d.state != nil {
+		d.state.Fault(func(op string) error { return d.stateFails(op, f) })
+	}
 	d.hooked, d.failing, d.failed, d.failure = true, true, false, failure
+}
+
+// stateFails asks f whether an access to the application's state fails. What cannot be read there is
+// damage, which is a fault of its own. A sync beside blocks is missed when the state is next used.
+func (d *disk) stateFails(op string, f func(op string) error) error {
+	beside := op == "later"
+	switch {
+	case op == "read":
+		return nil
+	case beside:
+		op = "sync"
+	}
+	err := f(op)
+	d.failed = d.failed || err != nil
+	d.owes = d.owes || err != nil && !beside
+	return err
 }
 
 // Misdirect makes the next read of one key return another key's value.
@@ -119,6 +147,12 @@ func (d *disk) GetHost(key replica.HostKey) ([]byte, error) {
 		d.misread(v, err)
 	}
 	return v, err
+}
+
+// crashState has the application's state lose what was not synced: all of it, or from some batch
+// on. It tells whether there was anything.
+func (d *disk) crashState(pick func(n int) int) bool {
+	return d.state != nil && d.state.Crash(pick) > 0
 }
 
 // lose takes synced writes from the disk; see replica.MemoryStore.Lose.

@@ -21,7 +21,8 @@
 // the blocks; every request runs once; equal states at equal heights; whatever
 // leaves a replica is on its disk before; no replica contradicts itself, also
 // across restarts; views never go back; state transfers install what was
-// certified; no proof names an honest replica. At the end, for the key-value
+// certified; a state on a disk is there before the vote for it leaves, and as long as
+// a snapshot names it ([Options.OnDisk]); no proof names an honest replica. At the end, for the key-value
 // application, the histories of the clients must be linearizable ([History]).
 //
 // Clients read through the log: an operation that only reads is ordered and executed

@@ -126,6 +126,7 @@ func (j *judge) durableCheckpoint(p *process, m *pbft.CheckpointVote, missing fu
 	if state, ok := p.disk.snapshots.State(m.Height); p.isSnapshot(m.Height) && m.Height > p.disk.damaged && (!ok || state != m.State) {
 		missing("the snapshot")
 	}
+	j.kept.voted(p, m, missing)
 }
 
 // stated tells what of a vote is in none of the states that it may rest on.

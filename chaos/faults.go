@@ -34,6 +34,10 @@ type Faults struct {
 	Torn      time.Duration // a crash takes synced writes with it
 	Misread   time.Duration // a read returns what belongs elsewhere, or is old
 
+	StateLost time.Duration // a replica stops and loses its application's state only (see Options.OnDisk)
+	StateRot  time.Duration // a part of an application's state cannot be read any more
+	StateFlip time.Duration // a value in an application's state becomes another one
+
 	Clock  time.Duration // a replica's clock jumps
 	Rate   time.Duration // a replica's clock runs fast or slow
 	Freeze time.Duration // a replica's clock stands still
@@ -57,6 +61,8 @@ func (s *Simulation) kinds() []faultKind {
 		{"isolated primary", f.Isolate, s.faultIsolate}, {"clogged links", f.Clog, s.faultClog}, {"narrow links", f.Narrow, s.faultNarrow},
 		{"disk error", f.IOError, s.faultIOError}, {"full disk", f.Full, s.faultFull}, {"bit rot", f.Rot, s.faultRot},
 		{"torn log", f.Torn, s.faultTorn}, {"wrong read", f.Misread, s.faultMisread},
+		{"lost state", f.StateLost, s.faultStateLost}, {"unreadable state", f.StateRot, s.faultStateRot},
+		{"flipped state", f.StateFlip, s.faultStateFlip},
 		{"clock rate", f.Rate, s.faultRate}, {"frozen clock", f.Freeze, s.faultFreeze},
 		{"application panics", f.Panic, s.faultPanic}, {"application lags", f.Lag, s.faultLag}, {"application differs", f.Differ, s.faultDiffer},
 		{"application is wrong once", f.Lapse, s.faultLapse},
@@ -132,7 +138,7 @@ func (s *Simulation) whileStorm(d time.Duration, end func()) {
 // whose clock is far off, one that lost its disk and has not rejoined, or one that lost
 // the state below its log.
 func (m *member) weak() bool {
-	return !m.honest() || m.unusable || m.rotten || m.farOff || m.rejoining() || m.disk.newest() == 0 && m.lostState()
+	return !m.honest() || m.unusable || m.stateHurt() || m.rotten || m.farOff || m.rejoining() || m.disk.newest() == 0 && m.lostState()
 }
 
 // lostState tells whether the log does not reach back to the beginning.
@@ -198,6 +204,7 @@ func (s *Simulation) heal() (healed []pbft.ReplicaID) {
 		m.over(lagging)
 		m.over(willPanic)
 		m.repair()
+		m.stateReads()
 		m.setRight()
 		m.setClock(m.offset(), 1)
 		m.resume()

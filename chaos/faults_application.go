@@ -59,6 +59,9 @@ func (m *member) command(app statemachine.StateMachine) statemachine.StateMachin
 	}
 	c := &commanded{app, m}
 	q, ok := app.(statemachine.Querier)
+	if p, is := app.(storedMachine); is && ok {
+		return stored{parted{queried{c, q}, p}, p}
+	}
 	if p, is := app.(statemachine.PartedState); is && ok {
 		return parted{queried{c, q}, p}
 	}
@@ -75,6 +78,43 @@ type parted struct {
 }
 
 var _ statemachine.PartedState = parted{}
+
+// storedMachine is what an application on statemachine/store is, beside a state machine.
+type storedMachine interface {
+	statemachine.StoredState
+	statemachine.SnapshotKeeper
+	statemachine.Retainer
+}
+
+// stored is a commanded application on statemachine/store.
+type stored struct {
+	parted
+	app storedMachine
+}
+
+var _ storedMachine = stored{}
+
+// KeepsSnapshots implements statemachine.SnapshotKeeper.
+func (s stored) KeepsSnapshots() bool { return s.app.KeepsSnapshots() }
+
+// ReleaseSnapshots implements statemachine.SnapshotKeeper.
+func (s stored) ReleaseSnapshots(below uint64) { s.app.ReleaseSnapshots(below) }
+
+// Retain implements statemachine.Retainer.
+func (s stored) Retain(from uint64) { s.app.Retain(from) }
+
+// OnDamage implements statemachine.StoredState.
+func (s stored) OnDamage(damaged func(err error)) { s.app.OnDamage(damaged) }
+
+// MendState implements statemachine.StoredState.
+func (s stored) MendState(ctx context.Context) (statemachine.StateSyncStats, error) {
+	return s.app.MendState(ctx)
+}
+
+// ScrubState implements statemachine.StoredState.
+func (s stored) ScrubState(ctx context.Context, limit int, rest func(context.Context)) (statemachine.StateScrub, error) {
+	return s.app.ScrubState(ctx, limit, rest)
+}
 
 // ServeState implements statemachine.PartedState.
 func (p parted) ServeState(request []byte) ([]byte, error) { return p.app.ServeState(request) }

@@ -36,7 +36,8 @@ func (m *member) diskWorks() {
 // wipe replaces the disk of a replica that is down by an empty one.
 func (m *member) wipe() {
 	m.disk = emptyDisk(m.s.judge.certified, m.s.judge.lives[m.id].voted)
-	m.unusable, m.rotten, m.missing = false, false, false
+	m.disk.state = m.s.newStateDisk()
+	m.unusable, m.rotten, m.missing, m.stateRots, m.stateLost = false, false, false, false, false
 	m.over(diskFails)
 	m.over(rots)
 }

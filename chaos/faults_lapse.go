@@ -54,7 +54,7 @@ func (m *member) rightAgain() {
 // while it heard of no certificate. All that it states from there on, and that a
 // certificate may still come for, is then what the others state.
 func (j *judge) lapseOver(p *process) {
-	if p == nil || p.lapse != lapsed || p.node == nil || p.node.Core().Diverged() != nil {
+	if p == nil || p.lapse != lapsed || p.flipped() || p.node == nil || p.node.Core().Diverged() != nil {
 		return
 	}
 	stated := false
@@ -82,7 +82,7 @@ func (j *judge) lapseOver(p *process) {
 // lapseReplaced is called when a replica has installed a state. It may have lagged, and what
 // it went wrong with lies below.
 func (j *judge) lapseReplaced(p *process, h pbft.Height) {
-	if p.lapse != lapsed || p.node.Core().Diverged() != nil || p.executor.Position().Height != uint64(h) || h < p.lapsedAt {
+	if p.lapse != lapsed || p.flipped() || p.node.Core().Diverged() != nil || p.executor.Position().Height != uint64(h) || h < p.lapsedAt {
 		return
 	}
 	app, sessions, err := p.executor.Digests()
@@ -94,6 +94,9 @@ func (j *judge) lapseReplaced(p *process, h pbft.Height) {
 
 // lapseHealed is called when a replica that lapsed says that its state is right.
 func (j *judge) lapseHealed(p *process) {
+	if p.flipped() {
+		return // it got over something else, and a scrub will tell
+	}
 	h := pbft.Height(p.executor.Position().Height)
 	app, sessions, err := p.executor.Digests()
 	if right, ok := j.states[h]; err != nil || ok && right != stateOf(app, sessions) {

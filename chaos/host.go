@@ -90,6 +90,8 @@ func (p *process) alarm(a pbft.Alarm) {
 		p.s.sometimes(seenDiverged)
 	}
 	switch {
+	case p.stateRots && a.Divergence != nil && a.Divergence.Damaged:
+		p.s.sometimes(seenStateDamaged)
 	case p.differs && p.lapse != lapseDue && a.Divergence != nil:
 		p.found = true
 	case p.honest() || p.differs:
@@ -99,8 +101,11 @@ func (p *process) alarm(a pbft.Alarm) {
 
 // healed takes note that a replica's state is the certified one again: it is honest from
 // here on.
-func (p *process) healed(*pbft.Divergence) {
+func (p *process) healed(d *pbft.Divergence) {
 	p.s.sometimes(seenHealed)
+	if d.Damaged {
+		p.s.sometimes(seenStateMended)
+	}
 	if p.lapse == lapsed {
 		p.s.judge.lapseHealed(p)
 	}

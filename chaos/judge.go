@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/pbft"
@@ -21,6 +22,7 @@ type judge struct {
 	differ  *differCheck
 	opens   *openCheck
 	model   *modelCheck
+	kept    *keptCheck
 
 	agreed     map[pbft.Height]pbft.Digest // block by height
 	ran        map[pbft.Digest]pbft.Height // request by where it ran
@@ -54,7 +56,7 @@ type life struct {
 
 func newJudge(s *Simulation) *judge {
 	return &judge{
-		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), opens: newOpenCheck(s), model: newModelCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
+		s: s, watch: newWatcher(s), certs: newCertificateCheck(s), bases: newBaseCheck(s), answers: newReplyCheck(s), bounds: boundCheck{s: s}, differ: newDifferCheck(s), opens: newOpenCheck(s), model: newModelCheck(s), kept: newKeptCheck(s), agreed: map[pbft.Height]pbft.Digest{}, ran: map[pbft.Digest]pbft.Height{}, numbers: map[clientNumber]pbft.Digest{},
 		replies: map[pbft.Height]crypto.Digest{}, states: map[pbft.Height]crypto.Digest{}, statements: map[pbft.Height]pbft.CheckpointStatement{},
 		lives: make([]life, len(s.opts.Weights)), values: map[string]string{}, offenders: map[pbft.ReplicaID]bool{},
 	}
@@ -76,6 +78,7 @@ func (j *judge) started(p *process) {
 	l := &j.lives[p.id]
 	c := p.node.Core()
 	*l = life{process: p, first: c.View(), promised: l.promised, voted: l.voted, reached: l.reached}
+	j.kept.started(p)
 	if p.honest() && !p.rejoining() && c.View() < l.promised {
 		j.s.violate(Monotonicity, "replica %d starts in view %d after it signed in view %d", p.id, c.View(), l.promised)
 	}
@@ -85,6 +88,7 @@ func (j *judge) started(p *process) {
 func (j *judge) observe(p *process) {
 	l, c := &j.lives[p.id], p.node.Core()
 	j.differ.observe(p)
+	j.kept.observe(p)
 	if p.differs && l.process == p {
 		l.reached = max(l.reached, c.ExecutedHeight())
 	}
@@ -151,6 +155,9 @@ func (j *judge) once(p *process, h pbft.Height, r *statemachine.Reply) {
 func (j *judge) state(p *process, h pbft.Height) {
 	app, sessions, err := p.executor.Digests()
 	if err != nil {
+		if p.stateRots && errors.Is(err, statemachine.ErrDamaged) {
+			return // it came upon that by this
+		}
 		j.s.violate(Health, "replica %d: state after %d: %v", p.id, h, err)
 		return
 	}
@@ -195,6 +202,7 @@ func (j *judge) stable(p *process, b *pbft.Bundle) {
 
 // installed takes a state that was transferred.
 func (j *judge) installed(p *process, b *pbft.Bundle) {
+	j.kept.installed(p, b.Height())
 	j.s.report.Transfers++
 	j.s.trace.event(j.s.now, "install", int(p.id), -1, binary.BigEndian.AppendUint64(nil, uint64(b.Height())), b.Ref().String())
 	if j.lapseReplaced(p, b.Height()); !p.honest() {

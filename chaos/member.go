@@ -50,12 +50,17 @@ type member struct {
 	lapse    lapse
 	lapsedAt pbft.Height
 	lapses   int
+	// stateLost: its application's state is gone from its disk. stateRots: some of that cannot be read.
+	// Both are over when it has the state again.
+	stateLost, stateRots bool
 	// sufferings are the faults that go on, for the chronicle.
 	sufferings [numAspects][]*ongoing
 }
 
 func newMember(s *Simulation, id pbft.ReplicaID) *member {
-	return &member{s: s, id: id, disk: newDisk(), rate: 1}
+	m := &member{s: s, id: id, disk: newDisk(), rate: 1}
+	m.disk.state = s.newStateDisk()
+	return m
 }
 
 // honest tells whether the replica keeps the rules as far as it can know them.
@@ -80,7 +85,13 @@ func (m *member) boot() {
 	p := &process{member: m}
 	p.ticks = p.timePasses
 	p.keys = pbft.Keys{Self: m.id, Signing: s.sym.Client(memberKeys + uint64(m.id)), Votes: s.sym.Signer(m.id), Checkpoints: s.sym.Signer(m.id)}
-	cfg := p.configure()
+	m.stateRots = m.stateRots || m.recallsDamage()
+	app, err := m.machine()
+	if err != nil {
+		m.refuses(err)
+		return
+	}
+	cfg := p.configure(app)
 	_, m.parted = cfg.Machine.(statemachine.PartedState)
 	m.corrupt(p, cfg.Core, cfg.Verifier)
 	sim, err := replica.NewSim(cfg)
@@ -94,6 +105,9 @@ func (m *member) boot() {
 	}
 	m.disk.fresh = false
 	p.sim, p.node, p.executor, m.up = sim, sim.Node(), sim.Executor(), p
+	if m.disk.state != nil {
+		m.disk.state.Beside(sim.Beside)
+	}
 	s.trace.event(s.now, "start", int(m.id), -1, nil, "")
 	m.over(down)
 	m.tell()
@@ -106,7 +120,7 @@ func (m *member) boot() {
 	s.judge.started(p)
 }
 
-func (p *process) configure() replica.SimConfig {
+func (p *process) configure(app statemachine.StateMachine) replica.SimConfig {
 	s, o := p.s, &p.s.opts
 	votes, err := s.sym.Scheme(len(o.Weights), o.LazyVotes)
 	must(err)
@@ -132,7 +146,7 @@ func (p *process) configure() replica.SimConfig {
 			Timeouts: o.Timeouts, Incarnation: uint64(s.now) + 1,
 		},
 		Verifier: p.verifier, Caches: caches, LazyVotes: o.LazyVotes, LazyCheckpoints: true,
-		Keys: p.keys, Limits: limits(), Machine: p.command(s.machine()),
+		Keys: p.keys, Limits: limits(), Machine: p.command(app), Reopen: p.reopens(),
 		Store: p.disk, Snapshots: p.disk.snapshots, Voter: p.disk.fresh,
 		Transfer: replica.TransferConfig{Deadline: transferDeadline, Pause: 20}, StatePatience: statePatience, ReceiptRetain: int64(o.Retain),
 		Executed: p.executed, Alarm: p.alarm, Healed: p.healed,
@@ -152,6 +166,7 @@ func (m *member) excused(err error) bool {
 		m.disk.failing && errors.Is(err, m.disk.failure) ||
 		m.failing && errors.Is(err, statemachine.ErrApplicationPanic) ||
 		m.rotten && errors.Is(err, replica.ErrCorrupt) ||
+		m.stateRots && errors.Is(err, statemachine.ErrDamaged) ||
 		m.stopsFor(err)
 }
 
@@ -201,7 +216,8 @@ func (m *member) refuses(err error) {
 	m.found = m.found || m.stopsFor(err)
 	s.note("no start", fmt.Sprintf("replica %d: %v", m.id, err))
 	s.stoppedFor(err)
-	failing := m.disk.failing
+	failing := m.disk.failing || m.stateRots
+	m.disk.crashState(func(int) int { return 0 })
 	m.disk.Crash()
 	if failing {
 		s.planRestart(m)
@@ -226,6 +242,9 @@ func (m *member) crash() {
 	p.dead, m.up, m.armed, m.panics, m.failing = true, nil, neverCrash, false, false
 	m.over(willPanic)
 	m.tell()
+	if m.disk.crashState(m.s.rng.IntN) {
+		m.s.sometimes(seenStateUnsynced)
+	}
 	reached := m.s.rng.IntN(p.sim.Pending(replica.WorkDisk) + 1)
 	if err := p.sim.Crash(reached); err != nil {
 		m.s.note("disk", fmt.Sprintf("replica %d: %v", m.id, err))

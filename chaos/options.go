@@ -10,6 +10,7 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/kv"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // Options say what a [Simulation] is made of and what happens in it. [Swarm] draws
@@ -41,6 +42,10 @@ type Options struct {
 	// applications do, so that what a replica lacks is transferred part by part. It says
 	// nothing of another application.
 	Stored bool
+
+	// OnDisk has each replica keep the state of an application on statemachine/store on a
+	// simulated disk, so that its snapshots only name states. It says nothing of another application.
+	OnDisk bool
 
 	// Machine makes the application of one replica, in its initial state; nil is a
 	// key-value store. With a Machine, Operation must make its operations, and
@@ -176,15 +181,21 @@ func (o *Options) strategyOf(id pbft.ReplicaID) string {
 	return "chameleon"
 }
 
-// machine makes the application of one replica.
+// machine makes the application of one replica, on no disk that anybody keeps.
 func (s *Simulation) machine() statemachine.StateMachine {
 	switch {
+	case s.onDisk():
+		m, err := s.machineOn(store.NewMemoryDisk())
+		must(err)
+		return m
 	case s.world != nil:
 		return s.world.Machine()
 	case s.opts.Machine != nil:
 		return s.opts.Machine()
 	case s.opts.Stored:
-		return newStored()
+		m, err := newStored(store.DefaultConfig())
+		must(err)
+		return m
 	}
 	return kv.New(kv.DefaultLimits())
 }

@@ -135,6 +135,8 @@ func (p *process) lasts(w replica.Work, n int) time.Duration {
 		return p.takes(o.Apply) * time.Duration(max(p.lag, 1))
 	case replica.WorkSnapshot:
 		return p.takes(3 * o.Disk)
+	case replica.WorkState:
+		return p.takes(2 * o.Disk)
 	case replica.WorkFiles:
 		return p.takes(o.Disk / 4)
 	case replica.WorkTransfer:

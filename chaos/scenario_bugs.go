@@ -84,6 +84,7 @@ var knownBugs = []KnownBug{
 	{"go-ethereum CVE-2021-41173", "a crafted request for nodes of the state crashes whoever serves them", gh + "ethereum/go-ethereum/security/advisories/GHSA-59hh-656j-3p7v"},
 	{"go-ethereum #25865", "healing the state never ends", gh + "ethereum/go-ethereum/issues/25865"},
 	{"go-ethereum #28587", "a synchronised state has nodes that are not its own", gh + "ethereum/go-ethereum/issues/28587"},
+	{"Cosmos SDK #23638", "a height is pruned while a snapshot of it is made", gh + "cosmos/cosmos-sdk/issues/23638"},
 	{"grovedb #695", "malformed chunks of a state count as received", gh + "dashpay/grovedb/issues/695"},
 	{"polkadot-sdk #12945", "an empty answer makes state sync panic", gh + "paritytech/polkadot-sdk/issues/12945"},
 

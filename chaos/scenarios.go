@@ -143,7 +143,7 @@ func (s *Scenario) URLs() []string {
 
 // Scenarios lists them all, in a fixed order.
 func Scenarios() []Scenario {
-	return slices.Concat(splitScenarios, viewScenarios, smartScenarios, syncScenarios, partsScenarios, decodeScenarios, evidenceScenarios, poolScenarios, storageScenarios, serverScenarios, watchScenarios)
+	return slices.Concat(splitScenarios, viewScenarios, smartScenarios, syncScenarios, partsScenarios, stateScenarios, decodeScenarios, evidenceScenarios, poolScenarios, storageScenarios, serverScenarios, watchScenarios)
 }
 
 // ScenarioNamed returns the scenario of a name.

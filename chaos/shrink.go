@@ -111,6 +111,9 @@ func reductions(o Options) []Options {
 	if !o.HealAll {
 		try(func(s *Options) { s.HealAll = true })
 	}
+	if o.OnDisk {
+		try(func(s *Options) { s.OnDisk = false })
+	}
 	if o.MaxBlockRequests > 1 {
 		try(func(s *Options) { s.MaxBlockRequests = 1 })
 	}
@@ -130,6 +133,9 @@ func ingredients(o Options) []string {
 	left := []string{fmt.Sprintf("%d replicas of weights %v", len(o.Weights), o.Weights), fmt.Sprintf("%d clients, %d keys", o.Clients, o.Keys), fmt.Sprintf("storm %v", o.Storm)}
 	if len(o.Traitors) > 0 {
 		left = append(left, fmt.Sprintf("traitors %v", o.Traitors))
+	}
+	if o.OnDisk {
+		left = append(left, "states on disks")
 	}
 	for _, part := range []string{"Faults", "Network"} {
 		v := reflect.ValueOf(o).FieldByName(part)

@@ -174,8 +174,10 @@ func (s *Simulation) run() {
 		s.violate(Liveness, "healed replicas do not reach the same height within %v:\n%s", bound, s.describe())
 		return
 	}
+	s.scrubsFlipped()
 	s.foundOut(bound)
 	s.lapsesHeal(bound)
+	s.statesHeal(bound)
 	s.votesAgain(healed)
 }
 

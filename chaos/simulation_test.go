@@ -114,12 +114,16 @@ func TestEachFault(t *testing.T) {
 		"clock rate": func(f *Faults) { f.Rate = often }, "frozen clock": func(f *Faults) { f.Freeze = often },
 		"application panics": func(f *Faults) { f.Panic = often }, "application lags": func(f *Faults) { f.Lag = often },
 		"application differs": func(f *Faults) { f.Differ = often }, "application is wrong once": func(f *Faults) { f.Lapse = often }, "wrong hints": func(f *Faults) { f.Hints = often },
+		"lost state": func(f *Faults) { f.StateLost = often }, "unreadable state": func(f *Faults) { f.StateRot = often },
+		"flipped state": func(f *Faults) { f.StateFlip = often },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(2) {
 				o := calm()
 				o.Seed, o.Storm, o.CheckpointEvery, o.HealAll = seed, 3*time.Second, 4, seed%2 == 0
 				set(&o.Faults)
+				o.OnDisk = o.Faults.StateLost+o.Faults.StateRot+o.Faults.StateFlip > 0
+				o.Stored = o.OnDisk
 				r := Run(o)
 				require.NoError(t, r.Err(), "%+v", o)
 				require.Positive(t, r.Faults[name], "seed %d", seed)
@@ -129,7 +133,7 @@ func TestEachFault(t *testing.T) {
 	}
 	s, err := NewSimulation(calm())
 	require.NoError(t, err)
-	require.Len(t, s.kinds(), 27, "and no other is without a test")
+	require.Len(t, s.kinds(), 30, "and no other is without a test")
 }
 
 // A promise is kept under each of the conditions, with a traitor and without.

@@ -63,6 +63,7 @@ func Swarm(seed uint64) Options {
 	if rng.IntN(4) == 0 {
 		o.Faults.Lapse = time.Second + time.Duration(rng.Int64N(int64(3*time.Second)))
 	}
+	o.drawStates(rng)
 	return o
 }
 
@@ -101,6 +102,19 @@ func drawFaults(rng *rand.Rand) Faults {
 		Wipe: often(8 * s), Snapshots: often(8 * s), IOError: seldom(2 * s), Full: seldom(3 * s), Rot: seldom(3 * s), Torn: seldom(4 * s), Misread: seldom(4 * s),
 		Clock: often(4 * s), Rate: seldom(4 * s), Freeze: seldom(4 * s),
 		Panic: seldom(3 * s), Lag: seldom(4 * s), Differ: seldom(8 * s),
+	}
+}
+
+// drawStates has states lie on disks, and what is done to those.
+func (o *Options) drawStates(rng *rand.Rand) {
+	if !o.Stored || rng.IntN(2) == 0 {
+		return
+	}
+	o.OnDisk = true
+	for _, mean := range []*time.Duration{&o.Faults.StateLost, &o.Faults.StateRot, &o.Faults.StateFlip} {
+		if rng.IntN(2) == 0 {
+			*mean = 2*time.Second + time.Duration(rng.Int64N(int64(6*time.Second)))
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/replica"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // second is another replica under the traitor's identity: the product's own node
@@ -16,6 +17,7 @@ type second struct {
 	sim       *replica.Sim
 	store     *replica.MemoryStore
 	snapshots *replica.MemorySnapshots
+	state     *store.MemoryDisk // nil: its state is in memory
 	send      func(to pbft.ReplicaID, m pbft.Message)
 	planned   bool
 	life      uint64
@@ -30,7 +32,20 @@ func newSecond(p *Puppet, send func(to pbft.ReplicaID, m pbft.Message)) *second 
 // wipe starts it anew with an empty disk, like a replica that never ran.
 func (s *second) wipe() {
 	s.store, s.snapshots = replica.NewMemoryStore(), replica.NewMemorySnapshots(chunkSize)
+	if s.MachineOn != nil {
+		s.state = store.NewMemoryDisk()
+	}
 	s.start()
+}
+
+// machine makes its application.
+func (s *second) machine() statemachine.StateMachine {
+	if s.MachineOn == nil {
+		return s.Machine()
+	}
+	m, err := s.MachineOn(s.state)
+	must(err)
+	return m
 }
 
 func (s *second) start() {
@@ -39,7 +54,7 @@ func (s *second) start() {
 	core.Executed, core.Follower, core.Incarnation = 0, false, s.Core.Incarnation+s.life<<40
 	life := s.life
 	sim, err := replica.NewSim(replica.SimConfig{
-		Core: core, Verifier: s.Verifier, Keys: s.Keys, Limits: s.Limits, Machine: s.Machine(), Store: s.store, Snapshots: s.snapshots,
+		Core: core, Verifier: s.Verifier, Keys: s.Keys, Limits: s.Limits, Machine: s.machine(), Store: s.store, Snapshots: s.snapshots,
 		Transfer: replica.TransferConfig{Deadline: 50, Pause: 20}, WholeStates: true, Voter: true,
 		Hooks: replica.SimHooks{Transmit: func(to pbft.ReplicaID, m pbft.Message) {
 			if life != s.life {
@@ -157,6 +172,7 @@ type amnesia struct {
 	until     time.Duration
 	image     *replica.MemoryStore
 	snapshots *replica.MemorySnapshots
+	state     *store.MemoryDisk
 }
 
 func newAmnesia(p *Puppet) Adversary {
@@ -198,17 +214,24 @@ func (a *amnesia) forget() {
 	keep := a.Rand.IntN(2) == 0
 	var image *replica.MemoryStore
 	var snapshots *replica.MemorySnapshots
+	state := s.state
 	if keep {
 		image, snapshots = copyStore(s.store), s.snapshots.Clone()
+		if state != nil {
+			state = state.Clone()
+		}
 	}
 	if a.image != nil && a.Rand.IntN(3) > 0 {
 		s.store, s.snapshots = copyStore(a.image), a.snapshots.Clone()
+		if a.state != nil {
+			s.state = a.state.Clone()
+		}
 		s.start()
 	} else {
 		s.wipe()
 	}
 	if keep {
-		a.image, a.snapshots = image, snapshots
+		a.image, a.snapshots, a.state = image, snapshots, state
 	}
 }
 

@@ -40,7 +40,7 @@ type Site struct {
 
 // All returns the catalogue, by number.
 func All() []Mutant {
-	all := slices.Concat(quorumMutants, votingMutants, viewMutants, durabilityMutants, cryptoMutants, executionMutants, timingMutants, partsMutants)
+	all := slices.Concat(quorumMutants, votingMutants, viewMutants, durabilityMutants, cryptoMutants, executionMutants, timingMutants, partsMutants, stateMutants)
 	slices.SortFunc(all, func(a, b Mutant) int { return a.Number - b.Number })
 	for i := range all {
 		all[i].ID = fmt.Sprintf("M%02d", all[i].Number)

@@ -111,6 +111,10 @@ var steering = map[int]func(*chaos.Options){
 	38: with(playing("falseparts"), inParts),
 	39: with(faulty(func(f *chaos.Faults) { f.Wipe = time.Second }), inParts),
 	40: with(playing("frameparts"), inParts),
+	41: with(four, onDisk),
+	42: with(four, onDisk),
+	43: with(with(faulty(func(f *chaos.Faults) { f.StateLost = time.Second }), onDisk), func(o *chaos.Options) { o.CheckpointEvery, o.Retain = 16, 100 }),
+	44: with(four, onDisk),
 }
 
 // scenarios are for rules that ideal signatures hide.

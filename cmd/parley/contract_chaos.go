@@ -5,6 +5,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/contract/contractsim"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // contractWorld is contracts in the simulator, which does not import them.
@@ -12,6 +13,12 @@ type contractWorld struct{ *contractsim.Workload }
 
 func (w contractWorld) Machine() statemachine.StateMachine { return w.Workload.Machine() }
 func (w contractWorld) Model() chaos.Model                 { return contractsim.NewModel(w.Workload) }
+
+func (w contractWorld) MachineOn(cfg store.Config) (statemachine.StateMachine, error) {
+	return w.Workload.MachineOn(cfg)
+}
+
+var _ chaos.StoredWorld = contractWorld{}
 
 func init() {
 	chaos.Register(chaos.Application{

@@ -42,15 +42,20 @@ func New(clients int) *Workload {
 
 // Machine makes the application of one replica.
 func (w *Workload) Machine() *contract.Machine {
-	s, err := store.Open(context.Background(), store.DefaultConfig())
+	m, err := w.MachineOn(store.DefaultConfig())
 	if err != nil {
 		panic(err) // in memory nothing can fail
 	}
-	m, err := contract.New(s, w.genesis)
-	if err != nil {
-		panic(err)
-	}
 	return m
+}
+
+// MachineOn is Machine with the state in a store of that configuration.
+func (w *Workload) MachineOn(cfg store.Config) (*contract.Machine, error) {
+	s, err := store.Open(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	return contract.New(s, w.genesis)
 }
 
 // Operation makes the next operation of a client.

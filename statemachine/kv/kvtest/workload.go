@@ -42,15 +42,20 @@ func New(limits kv.Limits) *Workload { return &Workload{limits: limits, seen: ma
 
 // Machine makes the store of one replica, on a statemachine/store in memory.
 func (w *Workload) Machine() *store.Machine {
-	s, err := store.Open(context.Background(), store.DefaultConfig())
+	m, err := w.MachineOn(store.DefaultConfig())
 	if err != nil {
 		panic(err) // in memory nothing can fail
 	}
-	m, err := kv.NewStored(s, w.limits)
-	if err != nil {
-		panic(err)
-	}
 	return m
+}
+
+// MachineOn is Machine with the state in a store of that configuration.
+func (w *Workload) MachineOn(cfg store.Config) (*store.Machine, error) {
+	s, err := store.Open(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	return kv.NewStored(s, w.limits)
 }
 
 // Operation makes the next operation of a client.

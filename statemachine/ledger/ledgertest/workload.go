@@ -120,15 +120,20 @@ func (w *Workload) Limits() ledger.Limits {
 
 // Machine makes a ledger of this world that audits itself after each block.
 func (w *Workload) Machine() *store.Machine {
-	s, err := store.Open(context.Background(), store.DefaultConfig())
+	m, err := w.MachineOn(store.DefaultConfig())
 	if err != nil {
-		panic(err)
-	}
-	m, err := ledger.New(s, ledger.Config{Limits: w.Limits(), Cluster: w.cluster, Genesis: w.Genesis(), CheckBlocks: true})
-	if err != nil {
-		panic(err)
+		panic(err) // in memory nothing can fail
 	}
 	return m
+}
+
+// MachineOn is Machine with the state in a store of that configuration.
+func (w *Workload) MachineOn(cfg store.Config) (*store.Machine, error) {
+	s, err := store.Open(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.New(s, ledger.Config{Limits: w.Limits(), Cluster: w.cluster, Genesis: w.Genesis(), CheckBlocks: true})
 }
 
 // Operation makes the next operation of a client; now is about block time.

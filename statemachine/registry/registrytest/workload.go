@@ -105,8 +105,11 @@ func (w *Workload) Policy() access.Policy {
 }
 
 // Machine makes the application of one replica, in memory.
-func (w *Workload) Machine() (*access.Machine, error) {
-	s, err := store.Open(context.Background(), store.DefaultConfig())
+func (w *Workload) Machine() (*access.Machine, error) { return w.MachineOn(store.DefaultConfig()) }
+
+// MachineOn is Machine with the state in a store of that configuration.
+func (w *Workload) MachineOn(cfg store.Config) (*access.Machine, error) {
+	s, err := store.Open(context.Background(), cfg)
 	if err != nil {
 		return nil, err
 	}
