@@ -1,6 +1,6 @@
 package store
 
-import "sync"
+import "sync/atomic"
 
 // durableDB is a database whose batches can become durable later.
 type durableDB interface {
@@ -29,7 +29,7 @@ func (s *Store) flushSoon() error {
 		return s.err()
 	}
 	height, epoch := s.last, s.epoch.Load()
-	s.syncing = &laterSync{sync: func() {
+	s.syncing = &laterSync{ended: make(chan struct{}), sync: func() {
 		defer s.users.leave()
 		if err := db.sync(); err != nil {
 			_ = s.fail("sync", err) // whoever is next learns of it
@@ -71,9 +71,17 @@ func (s *Store) shut() bool {
 
 // laterSync is a sync that runs beside blocks, or when somebody waits for it who comes first.
 type laterSync struct {
-	once sync.Once
-	sync func()
+	sync  func()
+	begun atomic.Bool
+	ended chan struct{}
 }
 
 // wait returns when it has ended. Any goroutine may call it.
-func (l *laterSync) wait() { l.once.Do(l.sync) }
+func (l *laterSync) wait() {
+	if !l.begun.CompareAndSwap(false, true) {
+		<-l.ended
+		return
+	}
+	defer close(l.ended)
+	l.sync()
+}
