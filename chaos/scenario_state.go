@@ -27,43 +27,14 @@ func playNamedStates(a *act) {
 		behind(o)
 		o.Stored, o.OnDisk, o.Disk, o.Storm = true, true, time.Millisecond, 5*time.Second
 	})
-	syncing, pruning, next := 0, 0, time.Duration(0)
-	short := 0
-	d.watch(time.Millisecond, func() {
-		if d.now < next || d.now < 300*time.Millisecond {
-			return
-		}
-		for i, m := range d.replicas {
-			if m.up == nil {
-				return
-			}
-			sync, files := m.up.sim.Pending(replica.WorkState) > 0, m.up.sim.Pending(replica.WorkFiles) > 0
-			if !sync && !files || (syncing+pruning)%4 != i {
-				continue
-			}
-			if sync {
-				syncing++
-			} else {
-				pruning++
-			}
-			next = d.now + 100*time.Millisecond
-			had := pbft.Height(0)
-			d.restart(m.id, func(m *member) { had = m.disk.newest() })
-			d.after(25*time.Millisecond, func() {
-				if c := d.core(m.id); c == nil || c.ExecutedHeight() < had {
-					short++
-				}
-			})
-			return
-		}
-	})
+	c := crashDuring(d, replica.WorkState, 100*time.Millisecond)
 	r := d.play()
-	a.holds(short == 0, "%d times a replica came back below its newest durable snapshot", short)
+	a.holds(c.short == 0, "%d times a replica came back below its newest durable snapshot", c.short)
 	a.holds(r.Transfers == 0, "%d states had to be fetched from others", r.Transfers)
-	a.occurred(syncing > 3 && pruning > 3 && r.Sometimes[seenStateUnsynced] > 3 && r.Sometimes[seenStateWent] > 10,
+	a.occurred(c.work > 3 && c.files > 3 && r.Sometimes[seenStateUnsynced] > 3 && r.Sometimes[seenStateWent] > 10,
 		"crashes while a state is synced and while the log is pruned (%d, %d), of which %d took a part of the state, and %d starts with a state of the disk",
-		syncing, pruning, r.Sometimes[seenStateUnsynced], r.Sometimes[seenStateWent])
-	a.fact("%d crashes while the state of a checkpoint was being synced and %d while old ones were pruned: %d starts went on from the state that the newest snapshot names, and no state was transferred", syncing, pruning, r.Sometimes[seenStateWent])
+		c.work, c.files, r.Sometimes[seenStateUnsynced], r.Sometimes[seenStateWent])
+	a.fact("%d crashes while the state of a checkpoint was being synced and %d while old ones were pruned: %d starts went on from the state that the newest snapshot names, and no state was transferred", c.work, c.files, r.Sometimes[seenStateWent])
 	a.fact("%d blocks", r.Blocks)
 }
 

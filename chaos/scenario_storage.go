@@ -233,8 +233,26 @@ func playRestoredMember(a *act) {
 // playMaintenance crashes replicas while a snapshot is being written or the log pruned.
 func playMaintenance(a *act) {
 	d := a.direct(func(o *Options) { behind(o); o.Disk, o.Storm = time.Millisecond, 4*time.Second })
-	snapshots, prunes, next := 0, 0, time.Duration(0)
-	short := 0 // came back without a state that it had made durable
+	c := crashDuring(d, replica.WorkSnapshot, 120*time.Millisecond)
+	r := d.play()
+	a.holds(c.short == 0, "%d times a replica came back below its newest durable snapshot", c.short)
+	a.holds(r.Transfers == 0, "%d states had to be fetched from others", r.Transfers)
+	a.occurred(c.work > 2 && c.files > 2, "crashes while a snapshot is written and while the log is pruned (%d, %d)", c.work, c.files)
+	a.fact("%d crashes while a snapshot was being written and %d while the log was being pruned: each came back from its own disk, at its newest durable snapshot or above, and no state was transferred", c.work, c.files)
+	a.fact("%d blocks", r.Blocks)
+}
+
+// crashes are how often a replica was restarted in the middle of a kind of work, and of the
+// deletion of files.
+type crashes struct {
+	work, files int
+	short       int // came back without a state that it had made durable
+}
+
+// crashDuring restarts one replica after the other in the middle of such work, with a pause
+// between.
+func crashDuring(d *directed, work replica.Work, pause time.Duration) *crashes {
+	c, next := new(crashes), time.Duration(0)
 	d.watch(time.Millisecond, func() {
 		if d.now < next || d.now < 300*time.Millisecond {
 			return
@@ -243,32 +261,27 @@ func playMaintenance(a *act) {
 			if m.up == nil {
 				return
 			}
-			snap, files := m.up.sim.Pending(replica.WorkSnapshot) > 0, m.up.sim.Pending(replica.WorkFiles) > 0
-			if !snap && !files || (snapshots+prunes)%4 != i {
+			busy, files := m.up.sim.Pending(work) > 0, m.up.sim.Pending(replica.WorkFiles) > 0
+			if !busy && !files || (c.work+c.files)%4 != i {
 				continue
 			}
-			if snap {
-				snapshots++
+			if busy {
+				c.work++
 			} else {
-				prunes++
+				c.files++
 			}
-			next = d.now + 120*time.Millisecond
+			next = d.now + pause
 			had := pbft.Height(0)
 			d.restart(m.id, func(m *member) { had = m.disk.newest() })
 			d.after(25*time.Millisecond, func() {
-				if c := d.core(m.id); c == nil || c.ExecutedHeight() < had {
-					short++
+				if core := d.core(m.id); core == nil || core.ExecutedHeight() < had {
+					c.short++
 				}
 			})
 			return
 		}
 	})
-	r := d.play()
-	a.holds(short == 0, "%d times a replica came back below its newest durable snapshot", short)
-	a.holds(r.Transfers == 0, "%d states had to be fetched from others", r.Transfers)
-	a.occurred(snapshots > 2 && prunes > 2, "crashes while a snapshot is written and while the log is pruned (%d, %d)", snapshots, prunes)
-	a.fact("%d crashes while a snapshot was being written and %d while the log was being pruned: each came back from its own disk, at its newest durable snapshot or above, and no state was transferred", snapshots, prunes)
-	a.fact("%d blocks", r.Blocks)
+	return c
 }
 
 func playForgottenAnswers(a *act) {
