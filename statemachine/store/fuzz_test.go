@@ -3,28 +3,63 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store/proof"
+	"github.com/parley-bft/parley/statemachine/stream"
 )
 
 // A snapshot either is refused, and then the store is as it was, or makes a state that
-// writes the same snapshot.
+// writes the same snapshot. One that names a state comes to that, or says that it is not here.
 func FuzzRestore(f *testing.F) {
+	before := func(t require.TestingT) *Store { return storeOf(t, memory(0), 1, numbered(3, "before")) }
+	here, err := before(f).Digest()
+	require.NoError(f, err)
 	f.Add(snapshotOf(f, storeOf(f, memory(0), 1, numbered(20, "v"))))
 	f.Add(snapshotOf(f, open(f, memory(0))))
+	for height := range uint64(3) {
+		f.Add(nameOf(f, height, here))
+		f.Add(nameOf(f, height, crypto.Digest{1}))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := storeOf(t, memory(0), 1, numbered(3, "before"))
-		if err := restore(s, b); err != nil {
+		s := before(t)
+		err := restore(s, b)
+		r := stream.NewReader(bytes.NewReader(b))
+		if r.Uint64() == keptMagic && !errors.Is(err, ErrSnapshot) {
+			height, digest := r.Uint64(), crypto.Digest{}
+			r.Fixed(digest[:])
+			var beginning *beginningError
+			switch {
+			case height == 0:
+				require.ErrorAs(t, err, &beginning)
+			case digest == here:
+				require.NoError(t, err)
+			default:
+				require.ErrorIs(t, err, statemachine.ErrStateElsewhere)
+			}
+			require.Len(t, content(t, s), 3)
+			return
+		}
+		if err != nil {
 			require.ErrorIs(t, err, ErrSnapshot)
 			require.Len(t, content(t, s), 3)
 			return
 		}
 		require.Equal(t, b, snapshotOf(t, s))
 	})
+}
+
+// nameOf is the snapshot that names a state.
+func nameOf(t require.TestingT, height uint64, digest crypto.Digest) []byte {
+	var b bytes.Buffer
+	_, err := (&namedState{s: new(Store), height: height, digest: digest}).WriteTo(&b)
+	require.NoError(t, err)
+	return b.Bytes()
 }
 
 // A node decodes to what encodes to it, or not at all.
