@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -23,7 +25,9 @@ import (
 //  1. A few answers are made at once, and none is begun while those that are made and have
 //     not left take more than a number of bytes. Who waits has read nothing yet.
 //  2. An answer counts with its bytes from when it is encoded until the last of them has been
-//     given to the connection, or the connection or the call has ended.
+//     given to the connection, or the connection or the call has ended. gRPC says so by giving
+//     the memory back, but for an answer to a call that its client ends while the answer is on
+//     its way to the queue: see answerStats.
 //  3. A client that does not take its answer holds up others, so after a while its connection
 //     is closed, as that of a session is that is not read.
 //  4. No client has the room alone, or a few of them. One that has unread bytes comes after all
@@ -200,7 +204,8 @@ func (t *answerTurn) end() {
 // turned is an answer with the turn in which it was made.
 type turned struct {
 	proto.Message
-	turn *answerTurn
+	turn    *answerTurn
+	leaving *leaving // from when it is encoded, nil if it is short
 }
 
 // answerCodec encodes answers of all kinds, and counts those that are made in turns.
@@ -222,8 +227,42 @@ func (c answerCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if mem.IsBelowBufferPoolingThreshold(cap(b)) { // gRPC does not say when it is done with it
 		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 	}
-	return mem.BufferSlice{mem.NewBuffer(&b, a.turn.leaving(len(b)))}, nil
+	a.leaving = a.turn.leaving(len(b))
+	return mem.BufferSlice{mem.NewBuffer(&b, a.leaving)}, nil
 }
+
+// answerStats is told by gRPC what it sends. It finds the answers of which gRPC does not say that
+// it is done with them:
+//
+//  1. The answer is encoded and counts. gRPC sees that the call goes on, and writes the headers.
+//  2. The client ends the call. Its stream is closed, its context canceled, and what its queue
+//     holds is dropped and given back.
+//  3. Only then gRPC queues the answer. The loop that writes finds no such stream, and forgets it.
+//
+// So an answer whose call is canceled by when it is queued is gone. If the call is canceled later,
+// step 2 finds the answer in the queue. (A call whose deadline has passed proves nothing: its stream
+// stays until the client ends it.)
+type answerStats struct{}
+
+// HandleRPC implements stats.Handler.
+func (answerStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	out, ok := s.(*stats.OutPayload)
+	if !ok || !errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	if a, ok := out.Payload.(*turned); ok && a.leaving != nil {
+		a.leaving.Put(nil)
+	}
+}
+
+// TagRPC implements stats.Handler.
+func (answerStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// TagConn implements stats.Handler.
+func (answerStats) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (answerStats) HandleConn(context.Context, stats.ConnStats) {}
 
 // leaving is an answer that is made and has not left. gRPC takes it for the pool that the
 // answer's memory goes back to, so Put is called when it is done with that.

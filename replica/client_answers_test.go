@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -219,4 +222,51 @@ func TestTurnsDoNotComeInTime(t *testing.T) {
 	require.NoError(t, two.begin(context.Background()))
 	two.end()
 	require.True(t, idle(turns.state()))
+}
+
+// endsBetween has a call end between its headers and its answer.
+type endsBetween struct {
+	answerStats
+	end func()
+}
+
+func (e endsBetween) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutHeader); ok {
+		e.end()
+		<-ctx.Done()
+	}
+	e.answerStats.HandleRPC(ctx, s)
+}
+
+type oneAnswer struct {
+	api.UnimplementedParleyServer
+	turns *answerTurns
+}
+
+func (o oneAnswer) answer(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+	return &turned{Message: &api.ChangesResponse{Pieces: [][]byte{make([]byte, feed.PieceBytes)}}, turn: &answerTurn{turns: o.turns}}, nil
+}
+
+// An answer to a call that its client ends while it is on its way to the queue of its connection
+// counts no longer, though gRPC does not say that it is done with it.
+func TestAnswerToAnEndedCallCountsNoLonger(t *testing.T) {
+	for range 20 { // the loop that writes may come before or after
+		turns := &answerTurns{most: 1, limit: 1 << 30, patience: time.Hour}
+		ctx, cancel := context.WithCancel(testContext(t))
+		o := oneAnswer{turns: turns}
+		server := grpc.NewServer(grpc.ForceServerCodecV2(newAnswerCodec()), grpc.StatsHandler(endsBetween{end: cancel}), grpc.UnaryInterceptor(o.answer))
+		api.RegisterParleyServer(server, o)
+		l := bufconn.Listen(1 << 16)
+		served := make(chan error)
+		go func() { served <- server.Serve(l) }()
+		conn, err := grpc.NewClient("passthrough:///", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+		require.NoError(t, err)
+		_, err = api.NewParleyClient(conn).Changes(ctx, new(api.ChangesRequest))
+		require.Equal(t, codes.Canceled, status.Code(err))
+		turns.eventually(t, idle)
+		require.NoError(t, conn.Close())
+		server.Stop()
+		require.NoError(t, <-served)
+	}
 }

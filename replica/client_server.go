@@ -178,6 +178,7 @@ func (s *clientServer) start(b backend) error {
 		grpc.MaxConcurrentStreams(uint32(l.StreamsPerConnection)),
 		grpc.MaxRecvMsgSize(max(l.MaxMessageBytes, maxRequestBytes(c.Roster.Cluster.Parameters)+1024)),
 		grpc.ForceServerCodecV2(newAnswerCodec()),
+		grpc.StatsHandler(answerStats{}),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(2<<20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
@@ -263,7 +264,7 @@ func (s *clientServer) unary(ctx context.Context, request any, info *grpc.UnaryS
 		turn.end()
 		return answer, err
 	}
-	return &turned{m, turn}, nil
+	return &turned{Message: m, turn: turn}, nil
 }
 
 func (s *clientServer) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
