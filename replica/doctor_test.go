@@ -52,6 +52,7 @@ func TestDoctorMapOrder(t *testing.T) {
 
 // What an application keeps on the disk can be deleted: the next start makes it anew.
 func TestDiscardedStateIsMadeAnew(t *testing.T) {
+	notShort(t)
 	c := newSickCluster(t, true)
 	c.startAll()
 	c.submit(0, "put source right")

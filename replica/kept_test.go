@@ -68,6 +68,7 @@ func TestSnapshotsThatNameStates(t *testing.T) {
 // A replica that has lost its state executes the log again past snapshots that it still has
 // the files of: what those name is durable and kept before it says anything of them.
 func TestReplayPastSnapshotsThatNameStates(t *testing.T) {
+	notShort(t)
 	// However many blocks without operations there are between those with some, none is pruned.
 	c := newSickClusterWith(t, true, func(cfg *Config) { cfg.Retain = 1 << 20 })
 	c.startAll()

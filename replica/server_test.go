@@ -177,6 +177,7 @@ func TestWipedDisk(t *testing.T) {
 // All local snapshots are damaged and the log does not reach back: the state is
 // transferred, blocks above are replayed.
 func TestDamagedSnapshots(t *testing.T) {
+	notShort(t)
 	c := newTestCluster(t, 4, func(_ int, cfg *Config) { cfg.Retain = 1 })
 	c.startAll()
 	for n := 0; c.servers[3].Status().Oldest < 20; n++ {

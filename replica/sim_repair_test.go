@@ -80,12 +80,9 @@ func (c *sickSim) everybody() bool {
 // A replica whose state became wrong is healed, wherever it crashes on the way: it begins
 // with no snapshot of the wrong state, and in the end none is left.
 func TestSimCrashDuringARepair(t *testing.T) {
+	notShort(t)
 	crashes, alarms := 0, 0
-	step := 4
-	if testing.Short() {
-		step = 16
-	}
-	for at, more := 1, true; more; at += step {
+	for at, more := 1, true; more; at += 4 {
 		c := newSickSim(t, at)
 		for i := range 10 {
 			c.put(fmt.Sprint(i))
