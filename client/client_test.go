@@ -259,28 +259,29 @@ func TestConcurrentSubmits(t *testing.T) {
 // Refusals for overload are no outcome: the client comes back, and if its
 // patience ends first it says both that it was overload and that it knows nothing.
 func TestOverload(t *testing.T) {
-	f := newFakeCluster(t, four, nil)
-	for id := range 4 {
-		f.set(id, func(r *fakeReplica) { r.refuse = api.Reason_REASON_BUSY })
-	}
-	cfg := f.config(1)
-	cfg.Retry, cfg.MaxRetry = time.Millisecond, 5*time.Millisecond
-	c := f.connect(cfg)
-	ctx, cancel := context.WithCancel(context.Background())
-	call := c.Start(ctx, []byte("x"))
-	f.eventually(func() bool { return len(f.arrivals) > 8 })
-	cancel()
-	_, err := call.Answer()
-	require.ErrorIs(t, err, client.ErrOutcomeUnknown)
-	require.ErrorIs(t, err, client.ErrOverloaded)
-	require.ErrorIs(t, err, context.Canceled)
+	inBubble(t, four, func(t *testing.T, f *fakeCluster) {
+		for id := range 4 {
+			f.set(id, func(r *fakeReplica) { r.refuse = api.Reason_REASON_BUSY })
+		}
+		cfg := f.config(1)
+		cfg.Retry, cfg.MaxRetry = time.Millisecond, 5*time.Millisecond
+		c := f.connect(cfg)
+		ctx, cancel := context.WithCancel(context.Background())
+		call := c.Start(ctx, []byte("x"))
+		f.eventually(func() bool { return len(f.arrivals) > 8 })
+		cancel()
+		_, err := call.Answer()
+		require.ErrorIs(t, err, client.ErrOutcomeUnknown)
+		require.ErrorIs(t, err, client.ErrOverloaded)
+		require.ErrorIs(t, err, context.Canceled)
 
-	call = c.Start(testContext(t), []byte("y"))
-	for id := range 4 {
-		f.set(id, func(r *fakeReplica) { r.refuse = 0 })
-	}
-	_, err = call.Answer()
-	require.NoError(t, err)
+		call = c.Start(testContext(t), []byte("y"))
+		for id := range 4 {
+			f.set(id, func(r *fakeReplica) { r.refuse = 0 })
+		}
+		_, err = call.Answer()
+		require.NoError(t, err)
+	})
 }
 
 // The hint of a busy primary, not the long pause, decides about the next attempt.

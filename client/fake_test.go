@@ -273,25 +273,25 @@ func (r *fakeReplica) Session(stream grpc.BidiStreamingServer[api.ClientMessage,
 	f.mu.Lock()
 	primary, hang, hangsUp := r.primary, r.hang, r.hangsUp
 	r.greeted++
+	if !hang {
+		r.sessions[s] = true // whoever was greeted misses nothing
+	}
 	f.mu.Unlock()
 	if hang {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	defer func() {
+		f.mu.Lock()
+		delete(r.sessions, s)
+		f.mu.Unlock()
+	}()
 	if err := stream.Send(&api.ReplicaMessage{Primary: primary}); err != nil {
 		return err
 	}
 	if hangsUp {
 		return errors.New("enough")
 	}
-	f.mu.Lock()
-	r.sessions[s] = true
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		delete(r.sessions, s)
-		f.mu.Unlock()
-	}()
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	defer cancel()
