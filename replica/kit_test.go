@@ -360,11 +360,12 @@ func fewer(n int) int {
 
 func testNow() time.Time { return time.Unix(1700000000, 0) }
 
-// listenLow listens below the ports that the system gives to outgoing connections:
-// while a replica is stopped, one of its peers' connections must not take its port.
+// listenLow listens below the ports that the system gives to outgoing connections, and
+// where no other package's tests do: while a replica is stopped, neither one of its peers'
+// connections nor a cluster of another package must take its port.
 func listenLow(t testing.TB) net.Listener {
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(2000)))
 		if err == nil {
 			return l
 		}

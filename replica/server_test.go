@@ -290,8 +290,11 @@ func TestAdmin(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	require.Equal(t, "ok\n", get("/healthz"))
 	require.Contains(t, get("/status"), `"name": "r0"`)
+	c.eventually("the view, which changes where starting takes long", func() bool {
+		return strings.Contains(get("/metrics"), fmt.Sprintf("parley_view %d\n", c.servers[0].Status().View))
+	})
 	metrics := get("/metrics")
-	for _, name := range []string{"parley_view 0", "parley_executed_operations_total 1", "parley_log_sync_seconds_count", `parley_peer_connected{peer="3"}`,
+	for _, name := range []string{"parley_executed_operations_total 1", "parley_log_sync_seconds_count", `parley_peer_connected{peer="3"}`,
 		"parley_client_sessions 0", `parley_peer_connections_refused_total{reason="identity"} 0`, `parley_client_connections_refused_total{reason="rate"} 0`, `parley_client_events_total{event="request"} 0`} {
 		require.Contains(t, metrics, name)
 	}

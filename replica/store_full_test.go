@@ -62,8 +62,9 @@ func TestDatabaseThatGivesUpStopsTheServer(t *testing.T) {
 	dir := os.Getenv(manifestFault)
 	if dir == "" {
 		for _, cause := range []string{"full", "broken"} {
+			tmp := t.TempDir() // the process ends without removing its own
 			cmd := exec.Command(os.Args[0], "-test.run", "^TestDatabaseThatGivesUpStopsTheServer$", "-test.timeout", "1m")
-			cmd.Env = append(os.Environ(), manifestFault+"="+filepath.Join(t.TempDir(), cause))
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp, manifestFault+"="+filepath.Join(tmp, cause))
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
 			require.NotContains(t, string(out), "goroutine ")
