@@ -53,8 +53,7 @@ func newLiveCluster(t *testing.T, n int) *liveCluster {
 		c.keys = append(c.keys, k)
 		var ports [2]net.Listener
 		for j := range ports {
-			ports[j], err = net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
+			ports[j] = listenLow(t)
 		}
 		c.first = append(c.first, ports)
 		pub := k.Public()
@@ -74,6 +73,19 @@ func newLiveCluster(t *testing.T, n int) *liveCluster {
 		c.start(i)
 	}
 	return c
+}
+
+// listenLow listens below the ports that the system gives to outgoing connections, and
+// where no other package's tests do: a server that is stopped must find its port again.
+func listenLow(t testing.TB) net.Listener {
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 8000+mrand.IntN(2000)))
+		if err == nil {
+			return l
+		}
+	}
+	require.FailNow(t, "no free port")
+	return nil
 }
 
 func (c *liveCluster) start(i int) {
