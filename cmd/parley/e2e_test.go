@@ -5,10 +5,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,11 +143,22 @@ func TestFourProcesses(t *testing.T) {
 	require.Contains(t, must(t, "status"), "4 of 4 replicas reachable")
 	p.kill(0)
 	p.kill(1)
-	o = parley(t, "status", "--timeout", "1s")
+	o = parley(t, "status", "--timeout", "1m") // nobody waits for it: who is there answers, and who is not refuses
 	require.Equal(t, exitFailed, o.code)
 	require.Contains(t, o.out, "UNREACHABLE")
 	require.Contains(t, o.err, "2 of 4 replicas can be reached, too few to make progress")
-	refused(t, exitUnknown, []string{"put", "--timeout", "2s", "a", "b"}, "outcome unknown", "read before you repeat it")
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	stuck := make(chan outcome)
+	go func() { stuck <- parleyUntil(t, ctx, "", "put", "--timeout", "1m", "a", "b") }()
+	awaitStatus(t, dir, func(s *clusterState) bool {
+		return slices.ContainsFunc(s.Replicas, func(r replicaState) bool { return r.Says != nil && r.Says.Pool > 0 })
+	})
+	interrupt()
+	o = <-stuck
+	require.Equal(t, exitUnknown, o.code, o.err)
+	require.Contains(t, o.err, "outcome unknown")
+	require.Contains(t, o.err, "read before you repeat it")
 	p.kill(2)
 	p.kill(3)
 	refused(t, exitFailed, []string{"put", "--timeout", "3s", "a", "b"}, "too few replicas can be reached", "connection refused", "are the replicas running")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +45,12 @@ func parleyIn(t testing.TB, stdin string, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	return parleyUntil(t, ctx, stdin, args...)
+}
+
+// parleyUntil interrupts the command when ctx ends.
+func parleyUntil(t testing.TB, ctx context.Context, stdin string, args ...string) outcome {
+	t.Helper()
 	var out, err bytes.Buffer
 	code := run(ctx, args, strings.NewReader(stdin), &out, &err)
 	for _, noise := range []string{"panic", "goroutine ", ".go:"} {
@@ -87,11 +94,48 @@ func makeCluster(t testing.TB, replicas int, more ...string) string {
 	return dir
 }
 
+// reserved are the ports of the clusters of tests that run: nobody listens on those of a
+// cluster that has not started, or of a replica that is down, and they are not free.
+var reserved = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: make(map[int]bool)}
+
+// freeBase finds ports that are a test's own until it ends.
 func freeBase(t testing.TB, replicas int) int {
 	t.Helper()
-	base, err := freePorts("127.0.0.1", replicas)
-	require.NoError(t, err)
-	return base
+	for {
+		base, err := freePorts("127.0.0.1", replicas)
+		require.NoError(t, err)
+		if reserve(t, newPortPlan(base, replicas), replicas) {
+			return base
+		}
+	}
+}
+
+func reserve(t testing.TB, p portPlan, replicas int) bool {
+	var all []int
+	for i := range replicas {
+		all = append(all, p.peer(i), p.client(i), p.admin(i), p.rpc(i))
+	}
+	reserved.Lock()
+	defer reserved.Unlock()
+	for _, port := range all {
+		if reserved.ports[port] {
+			return false
+		}
+	}
+	for _, port := range all {
+		reserved.ports[port] = true
+	}
+	t.Cleanup(func() {
+		reserved.Lock()
+		defer reserved.Unlock()
+		for _, port := range all {
+			delete(reserved.ports, port)
+		}
+	})
+	return true
 }
 
 func startProcesses(t testing.TB, dir string, replicas int) *processes {

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,21 +148,29 @@ func TestTraceOfProcesses(t *testing.T) {
 	t.Parallel()
 	dir := makeCluster(t, 4)
 	startProcesses(t, dir, 4)
-	for _, v := range []string{"green", "red", "blue"} {
-		must(t, "put", "--dir", dir, "colour", v)
-	}
 	type answer struct{ Replicas []tracedReplica }
 	var a answer
+	seen := func(role *tracedRole, stages ...string) bool {
+		return !slices.ContainsFunc(stages, func(stage string) bool {
+			return !slices.ContainsFunc(role.Stages, func(s tracedStage) bool { return s.Stage == stage })
+		})
+	}
+	// A request may reach the primary by way of another replica, where its client was sooner
+	// connected to that: until one came straight there are more.
 	require.Eventually(t, func() bool {
+		must(t, "put", "--dir", dir, "colour", "green")
 		a = answer{}
 		require.NoError(t, json.Unmarshal([]byte(must(t, "trace", "--dir", dir, "--json")), &a))
-		blocks := 0
+		least, straight := math.MaxInt, false
 		for _, r := range a.Replicas {
+			blocks := 0
 			for _, role := range r.Roles {
 				blocks += role.Blocks
+				straight = straight || role.Role == rolePrimary && seen(&role, "received", "proposed", "block durable", "Prepare sent")
 			}
+			least = min(least, blocks)
 		}
-		return blocks >= 4*3
+		return straight && least >= 3
 	}, 60*time.Second, 50*time.Millisecond)
 	require.Len(t, a.Replicas, 4)
 	roles := make(map[string]int)
@@ -170,16 +180,11 @@ func TestTraceOfProcesses(t *testing.T) {
 		for _, role := range r.Roles {
 			roles[role.Role]++
 			share := 0.0
-			seen := make(map[string]bool)
 			for _, s := range role.Stages {
 				share += s.Share
-				seen[s.Stage] = true
 			}
 			require.InDelta(t, 1, share, 1e-9)
-			require.True(t, seen["execution begun"] && seen["executed"], "%v", role.Stages)
-			if role.Role == rolePrimary {
-				require.True(t, seen["received"] && seen["proposed"] && seen["block durable"] && seen["Prepare sent"], "%v", role.Stages)
-			}
+			require.True(t, seen(&role, "execution begun", "executed"), "%v", role.Stages)
 		}
 	}
 	require.Positive(t, roles[rolePrimary])
