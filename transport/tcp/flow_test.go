@@ -247,9 +247,9 @@ func TestPeerThatBreaksTheFormatIsCut(t *testing.T) {
 				r.send(f)
 			}
 			require.Error(t, r.end())
+			// Not LastError: our attempts to reach the peer, where nobody answers, fail too.
 			eventually(t, "counted", func() bool {
-				s := statusOf(tr, 1)
-				return s.Malformed == 1 && strings.Contains(s.LastError, errMalformed.Error())
+				return statusOf(tr, 1).Malformed == 1 && strings.Contains(inError(tr, 1), errMalformed.Error())
 			})
 			require.EqualValues(t, 1, tr.Refused()["malformed"])
 			require.Equal(t, 1, box.count())

@@ -268,6 +268,14 @@ func statusOf(tr *Transport, id crypto.ReplicaID) transport.PeerStatus {
 	return transport.PeerStatus{}
 }
 
+// inError is why the peer's link to us failed last.
+func inError(tr *Transport, id crypto.ReplicaID) string {
+	p := tr.peer(id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inError.text
+}
+
 // tap is a TCP connection whose writes can be held up and that can fall silent.
 type tap struct {
 	net.Conn
