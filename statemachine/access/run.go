@@ -19,28 +19,26 @@ type run struct {
 	t       store.Txn
 	b       *statemachine.Block
 	signers []crypto.PublicKey // in ascending order
+	counted []crypto.PublicKey // those of them that had a say
 }
 
 // perform runs an encoded operation and says of which kind its result is.
 func (r *run) perform(data []byte) (*Result, Kind, error) {
 	data = data[len(magic):]
-	enveloped := len(data) > 0 && Kind(data[0]) == KindSigned
-	if enveloped {
+	var envelope *signed.Opened
+	if len(data) > 0 && Kind(data[0]) == KindSigned {
 		o := signed.Opener{Space: Space(r.settings().Chain), Verifier: r.h.verifier, MaxLife: maxLife}
-		op, signers, err := o.Open(r.t, data[1:], r.b.Time, r.signers[0])
+		e, err := o.Open(r.t, data[1:], r.b.Time, r.signers[0])
 		switch {
 		case err == nil:
 		case errors.Is(err, signed.ErrMalformed):
 			return nil, KindSigned, reject(CodeMalformed, "the envelope's encoding is wrong")
-		case errors.Is(err, signed.ErrSignature):
-			return nil, KindSigned, reject(CodeBadSignature, "%v", err)
 		case errors.Is(err, signed.ErrReplayed):
 			return nil, KindSigned, reject(CodeReplayed, "%v", err)
 		default:
 			return nil, KindSigned, reject(CodeExpired, "%v", err)
 		}
-		r.signers = signers
-		data = op
+		envelope, r.signers, data = e, e.Signers, e.Op
 	} else {
 		data = append(append([]byte(nil), magic...), data...)
 	}
@@ -48,7 +46,7 @@ func (r *run) perform(data []byte) (*Result, Kind, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if enveloped && o.Kind().Read() {
+	if envelope != nil && o.Kind().Read() {
 		// The policy decided about the envelope, not about what it would read; and each
 		// that succeeds is remembered, for whoever likes to make them.
 		return nil, KindSigned, reject(CodeMalformed, "%s is a read, which goes without an envelope", o.Kind())
@@ -64,6 +62,11 @@ func (r *run) perform(data []byte) (*Result, Kind, error) {
 	default:
 		out, err = r.answer(o)
 	}
+	if err == nil && envelope != nil {
+		if bad := envelope.Check(func(k crypto.PublicKey) bool { return slices.Contains(r.counted, k) }); bad != nil {
+			return nil, KindSigned, reject(CodeBadSignature, "%v", bad)
+		}
+	}
 	return out, o.Kind(), err
 }
 
@@ -73,6 +76,7 @@ func (r *run) administrators(s *settings) ([]crypto.PublicKey, error) {
 	if len(by) == 0 {
 		return nil, refuse(RuleAdministrators, "none of those who signed is an administrator")
 	}
+	r.counted = by
 	return by, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/statemachine"
 )
 
@@ -575,4 +576,35 @@ func TestApprovalsOfFormerKeys(t *testing.T) {
 	p, err := DecodeProposal(v)
 	require.NoError(t, err)
 	require.Equal(t, []crypto.PublicKey{dave.public()}, p.Approvals)
+}
+
+// countingVerifier counts the signatures that it checks.
+type countingVerifier struct {
+	crypto.RequestVerifier
+	checked int
+}
+
+func (c *countingVerifier) VerifyBatch(items []crypto.Item) []bool {
+	c.checked += len(items)
+	return c.RequestVerifier.VerifyBatch(items)
+}
+
+// Who has a say is asked before any signature is checked, also at the beginning of a block.
+func TestSignaturesAreCheckedLast(t *testing.T) {
+	v := &countingVerifier{RequestVerifier: ed25519.NewVerifier(16)}
+	b := town(t, func(c *Config) { c.Verifier = v })
+	rubbish := make([]Signature, 64)
+	for i := range rubbish {
+		rubbish[i].Key = crypto.PublicKey{1, byte(i)}
+	}
+	tx := swap(b)
+	lonely := Submit(tx, tx.Sign(thisCluster, alice.signer))
+	for _, r := range b.block(mallory, Submit(tx, rubbish...), lonely, Submit(tx, rubbish...)) {
+		require.Contains(t, []statemachine.ResultCode{CodeForeignSignature, CodeUnauthorized}, r.Code)
+	}
+	require.Zero(t, v.checked)
+	good := Submit(tx, tx.Sign(thisCluster, alice.signer), tx.Sign(thisCluster, bob.signer))
+	b.block(mallory, lonely, good, good)
+	require.Equal(t, 4, v.checked)
+	b.has("alice", "BOND", 2, 0)
 }

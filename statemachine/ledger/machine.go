@@ -100,7 +100,7 @@ var (
 
 // BeginBlock clears away what has expired.
 func (h *Handler) BeginBlock(t store.Txn, b *statemachine.Block) {
-	h.checkSignatures(b)
+	h.checkSignatures(t, b)
 	clear(h.searched)
 	x := exec{l: h, t: t, now: b.Time, height: b.Height}
 	x.sweep()
@@ -189,36 +189,54 @@ type exec struct {
 
 // submit runs a transaction by the authority of the client and the signatures.
 func (x *exec) submit(op *operation) error {
-	tx := &op.tx
-	if err := x.timely(tx); err != nil {
+	needs, err := x.entitled(op)
+	if err != nil {
+		return err
+	}
+	for _, s := range op.signatures {
+		if !x.l.signed(claim{op.digest, s}) {
+			return reject(CodeBadSignature, s.Key.Hex())
+		}
+	}
+	if err := x.execute(&op.tx, needs); err != nil {
 		return err
 	}
 	if len(op.signatures) > 0 {
+		x.spend(op.digest, op.tx.Expires)
+	}
+	return nil
+}
+
+// entitled tells whether a transaction may run now, by the authority of the client and of
+// those who are said to have signed it. It changes nothing. Whether they have signed it is
+// asked only then: signatures are what costs, and whoever sends some that are good for nothing
+// is refused for less.
+func (x *exec) entitled(op *operation) ([]need, error) {
+	tx := &op.tx
+	if err := x.timely(tx); err != nil {
+		return nil, err
+	}
+	if len(op.signatures) > 0 {
 		if err := x.lasts("the transaction", tx.Expires); err != nil {
-			return err
+			return nil, err
 		}
 		op.digest = digestOf(op.body)
 		if err := x.unspent(op.digest); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	needs, err := x.gather(tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := x.admit(op, needs); err != nil {
-		return err
+	for i := range op.signatures {
+		k := op.signatures[i].Key
+		if !x.isParty(k, needs) {
+			return nil, reject(CodeForeignSignature, k.Hex())
+		}
+		x.authority = append(x.authority, k)
 	}
-	if err := x.authorised(needs); err != nil {
-		return err
-	}
-	if err := x.execute(tx, needs); err != nil {
-		return err
-	}
-	if len(op.signatures) > 0 {
-		x.spend(op.digest, tx.Expires)
-	}
-	return nil
+	return needs, x.authorised(needs)
 }
 
 // unspent tells whether a transaction that others authorised, by signatures or by
@@ -257,25 +275,6 @@ func (x *exec) lasts(what string, expires statemachine.Time) error {
 		return reject(CodeTooFar, what)
 	case expires <= x.now:
 		return reject(CodeExpired, what)
-	}
-	return nil
-}
-
-// admit checks the detached signatures and takes their keys for authority.
-func (x *exec) admit(op *operation, needs []need) error {
-	if len(op.signatures) == 0 {
-		return nil
-	}
-	for i := range op.signatures {
-		if k := op.signatures[i].Key; !x.isParty(k, needs) {
-			return reject(CodeForeignSignature, k.Hex())
-		}
-	}
-	for _, s := range op.signatures {
-		if !x.l.signed(claim{op.digest, s}) {
-			return reject(CodeBadSignature, s.Key.Hex())
-		}
-		x.authority = append(x.authority, s.Key)
 	}
 	return nil
 }

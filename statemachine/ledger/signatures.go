@@ -4,6 +4,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 // claim is that a key has signed a transaction.
@@ -17,16 +18,39 @@ type claim struct {
 // do, so it makes no difference to any result.
 type verified map[claim]bool
 
-// checkSignatures checks the detached signatures of all operations of a block.
-func (h *Handler) checkSignatures(b *statemachine.Block) {
+// checkSignatures checks the detached signatures of the operations of a block that may run,
+// by the state before it. Those of the others it leaves alone, since these are refused
+// for less; if one may run after all, because of an operation before it, its signatures are
+// checked then.
+func (h *Handler) checkSignatures(t store.Txn, b *statemachine.Block) {
 	clear(h.verified)
 	var claims []claim
 	for i := range b.Ops {
-		claims = append(claims, h.claims(b.Ops[i].Data)...)
+		if of := h.claims(b.Ops[i].Data); len(of) > 0 && h.entitled(t, b, &b.Ops[i]) {
+			claims = append(claims, of...)
+		}
 	}
 	if len(claims) > 1 {
 		h.check(claims)
 	}
+}
+
+func (h *Handler) entitled(t store.Txn, b *statemachine.Block, in *statemachine.Op) (may bool) {
+	defer func() {
+		v := recover()
+		if halt, ok := v.(statemachine.Halt); ok {
+			panic(halt)
+		} else if v != nil {
+			may = false // it panics again when it is run, which is the end of this operation alone
+		}
+	}()
+	var op operation
+	if h.cfg.Limits.decodeOperation(in.Data, &op) != statemachine.CodeOK {
+		return false
+	}
+	x := exec{l: h, t: t, now: b.Time, height: b.Height, client: in.Client, authority: []crypto.PublicKey{in.Client}}
+	_, err := x.entitled(&op)
+	return err == nil
 }
 
 // claims are the detached signatures that an operation carries.

@@ -122,7 +122,7 @@ func (o *RevokeKey) apply(r *run) (*Change, error) {
 // it was not to be trusted even before.
 func (r *run) revokeItself(revoked *RevokedKey) (*Change, error) {
 	var had RevokedKey
-	if r.load(revokedKey(revoked.Key), had.code) && slices.Contains(r.signers, revoked.Key) {
+	if r.load(revokedKey(revoked.Key), had.code) && r.signs(revoked.Key) {
 		if err := revoked.follow(&had); err != nil {
 			return nil, err
 		}

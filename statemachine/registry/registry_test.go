@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/statemachine/registry/disclosure"
 	"github.com/parley-bft/parley/statemachine/signed"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -706,4 +707,52 @@ func TestNames(t *testing.T) {
 	for _, bad := range []Party{"", "key:", "key:00", Party(strings.ToUpper(string(ann.party()))), "a b", "-a", ".a", "Ä"} {
 		require.False(t, bad.Valid(), bad)
 	}
+}
+
+// countingVerifier counts the signatures that it checks.
+type countingVerifier struct {
+	crypto.RequestVerifier
+	checked int
+}
+
+func (c *countingVerifier) VerifyBatch(items []crypto.Item) []bool {
+	c.checked += len(items)
+	return c.RequestVerifier.VerifyBatch(items)
+}
+
+// Who has a say is asked before any signature is checked: rubbish costs no more than the
+// one that has a say, and keys that count for nothing are not looked at.
+func TestSignaturesAreCheckedLast(t *testing.T) {
+	h, err := New(chain, Genesis{})
+	require.NoError(t, err)
+	v := &countingVerifier{RequestVerifier: h.verifier}
+	h.verifier = v
+	s, err := store.Open(t.Context(), store.DefaultConfig())
+	require.NoError(t, err)
+	m, err := store.NewMachine(s, h)
+	require.NoError(t, err)
+	w := &world{t: t, m: m, now: start}
+	w.do(ann, &CreateCollection{Name: "c", Rules: OpenCreate})
+	rubbish := func(op Operation, good ...*ed25519.Signer) []byte {
+		e := signed.Envelope{Deadline: w.in(time.Minute), Op: Encode(op)}
+		for n := range byte(signed.MaxKeys - len(good)) {
+			e.Add(signed.Signature{Key: crypto.PublicKey{200, n}})
+		}
+		for _, s := range good {
+			require.NoError(t, e.Sign(Space(chain), s))
+		}
+		return EncodeSigned(&e)
+	}
+	require.ErrorIs(t, w.submit(ann, rubbish(&UpdateRecord{As: bob.party(), Collection: "c", ID: "1"})).Err(), ErrUnauthorized)
+	require.ErrorIs(t, w.submit(ann, rubbish(&UpdateRecord{As: ann.party(), Collection: "c", ID: "1"})).Err(), ErrNotFound)
+	require.Zero(t, v.checked)
+	require.NoError(t, w.submit(ann, rubbish(&CreateRecord{As: bob.party(), Collection: "c", ID: "1"}, bob.Signer)).Err())
+	require.Equal(t, 1, v.checked)
+	forged := signed.Envelope{Deadline: w.in(time.Minute), Op: Encode(&RegisterParty{Name: "many", Keys: signed.Of(1, ann.Public(), bob.Public(), cem.Public())})}
+	for _, p := range []crypto.PublicKey{ann.Public(), bob.Public(), cem.Public()} {
+		forged.Add(signed.Signature{Key: p})
+	}
+	require.ErrorIs(t, w.submit(ann, EncodeSigned(&forged)).Err(), ErrBadSignature)
+	require.Equal(t, 2, v.checked, "the first is bad")
+	w.refused(ErrNotFound, ann, &GetParty{Name: "many"})
 }

@@ -19,7 +19,9 @@ type run struct {
 	at      Stamp
 	client  crypto.PublicKey
 	signers []crypto.PublicKey // in ascending order
-	counts  *Info              // those of the state; written at the end
+	// counted are those of them that had a say, whether it was enough or not.
+	counted map[crypto.PublicKey]bool
+	counts  *Info // those of the state; written at the end
 }
 
 // write is an operation that changes something.
@@ -54,12 +56,13 @@ func (t *counting) Delete(key []byte) {
 // perform runs an encoded operation that is a write, perhaps in an envelope.
 func (r *run) perform(data []byte) (*Change, error) {
 	r.signers = []crypto.PublicKey{r.client}
+	var envelope *signed.Opened
 	if Kind(data[0]) == KindSigned {
-		op, err := r.open(data[1:])
-		if err != nil {
+		var err error
+		if envelope, err = r.open(data[1:]); err != nil {
 			return nil, err
 		}
-		data = op
+		data = envelope.Op
 	}
 	o, err := decode(data)
 	if err != nil {
@@ -77,7 +80,33 @@ func (r *run) perform(data []byte) (*Change, error) {
 		return nil, err
 	}
 	c.At = r.at
-	return c, r.finish()
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
+	if envelope != nil {
+		if err := envelope.Check(func(k crypto.PublicKey) bool { return r.counted[k] }); err != nil {
+			return nil, refuse(CodeBadSignature, "%v", err)
+		}
+	}
+	return c, nil
+}
+
+// signs tells whether a key is among the signers: it has a say, so its signature counts.
+func (r *run) signs(k crypto.PublicKey) bool {
+	_, found := slices.BinarySearchFunc(r.signers, k, crypto.PublicKey.Compare)
+	if found {
+		r.count(k)
+	}
+	return found
+}
+
+func (r *run) count(keys ...crypto.PublicKey) {
+	if r.counted == nil {
+		r.counted = make(map[crypto.PublicKey]bool)
+	}
+	for _, k := range keys {
+		r.counted[k] = true
+	}
 }
 
 // finish writes the counts.
@@ -91,25 +120,23 @@ func (r *run) finish() error {
 	return nil
 }
 
-func (r *run) open(data []byte) ([]byte, error) {
+func (r *run) open(data []byte) (*signed.Opened, error) {
 	o := signed.Opener{Space: Space(r.cfg.Chain), Verifier: r.h.verifier, MaxLife: r.cfg.Limits.signedLife()}
-	op, signers, err := o.Open(r.t, data, r.at.Time, r.client)
+	e, err := o.Open(r.t, data, r.at.Time, r.client)
 	switch {
 	case err == nil:
 	case errors.Is(err, signed.ErrMalformed):
 		return nil, refuse(CodeMalformed, "the envelope's encoding is wrong")
-	case errors.Is(err, signed.ErrSignature):
-		return nil, refuse(CodeBadSignature, "%v", err)
 	case errors.Is(err, signed.ErrReplayed):
 		return nil, refuse(CodeReplayed, "%v", err)
 	default:
 		return nil, refuse(CodeExpired, "%v", err)
 	}
-	if len(op) == 0 || Kind(op[0]) == KindSigned {
+	if len(e.Op) == 0 || Kind(e.Op[0]) == KindSigned {
 		return nil, refuse(CodeMalformed, "the envelope has no operation, or another envelope")
 	}
-	r.signers = signers
-	return op, nil
+	r.signers = e.Signers
+	return e, nil
 }
 
 // past tells whether a time that may be 0 for never has come.
@@ -125,7 +152,7 @@ func (r *run) keyRevoked(k crypto.PublicKey) bool {
 // do not suffice.
 func (r *run) signedBy(p Party) ([]crypto.PublicKey, error) {
 	if k, ok := p.Key(); ok {
-		if _, found := slices.BinarySearchFunc(r.signers, k, crypto.PublicKey.Compare); !found {
+		if !r.signs(k) {
 			return nil, refuse(CodeUnauthorized, "%s has not signed", p)
 		}
 		if r.keyRevoked(k) {
@@ -143,6 +170,7 @@ func (r *run) signedBy(p Party) ([]crypto.PublicKey, error) {
 // threshold returns the keys of t that have signed, if they are enough.
 func (r *run) threshold(name string, t *signed.Threshold) ([]crypto.PublicKey, error) {
 	have := signed.Common(t.Keys, r.signers)
+	r.count(have...)
 	good := slices.DeleteFunc(slices.Clone(have), r.keyRevoked)
 	switch {
 	case t.M == 0:

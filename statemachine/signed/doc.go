@@ -15,5 +15,6 @@
 //	submit(append([]byte{kindSigned}, e.Encode()...))
 //
 // An application opens envelopes with [Opener.Open], which returns the operation and
-// the keys that stand behind it. A [Threshold] says which of these suffice.
+// the keys that are said to stand behind it. A [Threshold] says which of these suffice, and
+// [Opened.Check] whether they do: last, and for those keys alone that had a say.
 package signed

@@ -25,6 +25,44 @@ func opener(t *testing.T) (*Opener, *store.Store) {
 	return &Opener{here, ed25519.NewVerifier(16), time.Hour}, s
 }
 
+func everybody(crypto.PublicKey) bool { return true }
+
+// counting counts the signatures that it checks.
+type counting struct {
+	crypto.RequestVerifier
+	checked int
+}
+
+func (c *counting) VerifyBatch(items []crypto.Item) []bool {
+	c.checked += len(items)
+	return c.RequestVerifier.VerifyBatch(items)
+}
+
+// Only signatures that have a say are checked, and of those that are rubbish one.
+func TestCheckWhoHasASay(t *testing.T) {
+	o, s := opener(t)
+	v := &counting{RequestVerifier: o.Verifier}
+	o.Verifier = v
+	e := Envelope{Deadline: 1000, Op: []byte("op")}
+	for n := range byte(MaxKeys) {
+		e.Add(Signature{Key: signer(n).Public()})
+	}
+	for _, n := range []byte{3, 5} {
+		require.NoError(t, e.Sign(here, signer(n)))
+	}
+	is, err := o.Open(s.Block(), e.Encode(), 1000, crypto.PublicKey{9})
+	require.NoError(t, err)
+	require.Zero(t, v.checked)
+	require.Len(t, is.Signers, MaxKeys+1)
+	good := Of(0, signer(3).Public(), signer(5).Public(), crypto.PublicKey{9})
+	require.NoError(t, is.Check(func(k crypto.PublicKey) bool { return good.Count([]crypto.PublicKey{k}) == 1 }))
+	require.Equal(t, 2, v.checked)
+	require.NoError(t, is.Check(func(crypto.PublicKey) bool { return false }))
+	require.Equal(t, 2, v.checked)
+	require.ErrorIs(t, is.Check(func(k crypto.PublicKey) bool { return good.Count([]crypto.PublicKey{k}) == 0 }), ErrSignature)
+	require.Equal(t, 3, v.checked)
+}
+
 func TestOpen(t *testing.T) {
 	o, s := opener(t)
 	const now = statemachine.Time(1e18)
@@ -35,10 +73,13 @@ func TestOpen(t *testing.T) {
 	open := func(e Envelope, now statemachine.Time) error {
 		in := s.Block().Begin()
 		defer in.Discard()
-		op, signers, err := o.Open(in, e.Encode(), now, client)
+		is, err := o.Open(in, e.Encode(), now, client)
 		if err == nil {
-			require.Equal(t, "op", string(op))
-			require.Equal(t, Of(0, client, signer(1).Public(), signer(2).Public()).Keys, signers)
+			err = is.Check(everybody)
+		}
+		if err == nil {
+			require.Equal(t, "op", string(is.Op))
+			require.Equal(t, Of(0, client, signer(1).Public(), signer(2).Public()).Keys, is.Signers)
 			in.Commit()
 		}
 		return err
@@ -63,12 +104,12 @@ func TestOpen(t *testing.T) {
 	far := Envelope{Deadline: now + statemachine.Time(time.Hour) + 1}
 	require.ErrorIs(t, open(far, now), ErrDeadline)
 	require.ErrorIs(t, open(e, now+6), ErrExpired)
-	_, _, err := o.Open(s.Block(), []byte("nothing"), now, client)
+	_, err := o.Open(s.Block(), []byte("nothing"), now, client)
 	require.ErrorIs(t, err, ErrMalformed)
 
 	// Once, also with other signatures; what was refused does not count.
 	in := s.Block().Begin()
-	_, _, err = o.Open(in, e.Encode(), now, client)
+	_, err = o.Open(in, e.Encode(), now, client)
 	require.NoError(t, err)
 	in.Discard()
 	require.NoError(t, open(e, now))
@@ -87,12 +128,12 @@ func TestUsedAreForgotten(t *testing.T) {
 		return n
 	}
 	for i := range statemachine.Time(100) {
-		_, _, err := o.Open(s.Block(), (&Envelope{Deadline: 1000 + i}).Encode(), 1000, crypto.PublicKey{})
+		_, err := o.Open(s.Block(), (&Envelope{Deadline: 1000 + i}).Encode(), 1000, crypto.PublicKey{})
 		require.NoError(t, err)
 	}
 	require.Equal(t, 100, count())
 	for i := range statemachine.Time(33) {
-		_, _, err := o.Open(s.Block(), (&Envelope{Deadline: 3000 + i}).Encode(), 2000, crypto.PublicKey{})
+		_, err := o.Open(s.Block(), (&Envelope{Deadline: 3000 + i}).Encode(), 2000, crypto.PublicKey{})
 		require.NoError(t, err)
 	}
 	require.Equal(t, 33, count())

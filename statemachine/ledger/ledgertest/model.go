@@ -258,13 +258,13 @@ func (m *Model) submit(client crypto.PublicKey, tx *ledger.Transaction, signatur
 		}
 		keys = append(keys, s.Key)
 	}
+	if c := needs.met(keys); c != statemachine.CodeOK {
+		return c
+	}
 	for _, s := range signatures {
 		if !m.verifier.Verify(s.Key, ledger.Context(m.w.cluster), d[:], s.Sig) {
 			return ledger.CodeBadSignature
 		}
-	}
-	if c := needs.met(keys); c != statemachine.CodeOK {
-		return c
 	}
 	if len(signatures) > 0 {
 		m.s.spent[d] = tx.Expires

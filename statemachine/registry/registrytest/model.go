@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/parley-bft/parley/crypto"
@@ -31,6 +32,7 @@ type Model struct {
 	records     map[string]*record // by collection/id
 	delegated   map[delegation]registry.Rights
 	verifier    *ed25519.Verifier
+	counted     []crypto.PublicKey // that had a say in the operation at hand
 }
 
 type window struct {
@@ -138,28 +140,57 @@ func (m *Model) run(client crypto.PublicKey, op []byte) outcome {
 	return m.change(client, op)
 }
 
-// open opens an envelope in a space; the codes are those for one that is malformed, late,
-// replayed, and badly signed. It does not note that it was used.
-func (m *Model) open(space signed.Space, b []byte, client crypto.PublicKey, codes [4]statemachine.ResultCode) (op []byte, signers []crypto.PublicKey, digest crypto.Digest, code statemachine.ResultCode) {
+// opened is what an envelope says, and which of its signatures are bad.
+type opened struct {
+	op      []byte
+	signers []crypto.PublicKey
+	digest  crypto.Digest
+	bad     []crypto.PublicKey
+}
+
+// open opens an envelope in a space; the codes are those for one that is malformed, late
+// and replayed. It does not note that it was used.
+func (m *Model) open(space signed.Space, b []byte, client crypto.PublicKey, codes [3]statemachine.ResultCode) (is opened, code statemachine.ResultCode) {
 	e, err := signed.Decode(b)
 	if err != nil {
-		return nil, nil, digest, codes[0]
+		return is, codes[0]
 	}
-	digest = e.Digest(space)
+	is = opened{op: e.Op, signers: []crypto.PublicKey{client}, digest: e.Digest(space)}
 	switch {
 	case e.Deadline < m.now:
-		return nil, nil, digest, codes[1]
-	case m.used[digest]:
-		return nil, nil, digest, codes[2]
+		return is, codes[1]
+	case m.used[is.digest]:
+		return is, codes[2]
 	}
-	signers = []crypto.PublicKey{client}
 	for _, s := range e.Signatures {
-		if !m.verifier.Verify(s.Key, crypto.Context{Kind: crypto.KindApplication, Cluster: space.Chain}, digest[:], s.Signature) {
-			return nil, nil, digest, codes[3]
+		if !m.verifier.Verify(s.Key, crypto.Context{Kind: crypto.KindApplication, Cluster: space.Chain}, is.digest[:], s.Signature) {
+			is.bad = append(is.bad, s.Key)
 		}
-		signers = append(signers, s.Key)
+		is.signers = append(is.signers, s.Key)
 	}
-	return e.Op, signers, digest, codeOK
+	return is, codeOK
+}
+
+// clone is for what may turn out not to happen.
+func (m *Model) clone() *Model {
+	c := *m
+	c.parties, c.revoked, c.delegated = maps.Clone(m.parties), maps.Clone(m.revoked), maps.Clone(m.delegated)
+	c.collections, c.records = maps.Clone(m.collections), maps.Clone(m.records)
+	for name, p := range c.parties {
+		is := *p
+		c.parties[name] = &is
+	}
+	for name, p := range c.collections {
+		is := *p
+		is.schemas, is.authorities = slices.Clone(p.schemas), maps.Clone(p.authorities)
+		c.collections[name] = &is
+	}
+	for id, p := range c.records {
+		is := *p
+		is.versions, is.attestations = slices.Clone(p.versions), slices.Clone(p.attestations)
+		c.records[id] = &is
+	}
+	return &c
 }
 
 // signedPrefix begins the envelopes about access: as a read without fields begins, and
@@ -181,6 +212,7 @@ func (m *Model) met(t signed.Threshold, signers []crypto.PublicKey) statemachine
 	all, good := 0, 0
 	for _, k := range t.Keys {
 		if slices.Contains(signers, k) {
+			m.counted = append(m.counted, k)
 			all++
 			if !m.revoked[k] {
 				good++

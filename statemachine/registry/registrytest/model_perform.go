@@ -11,15 +11,15 @@ import (
 
 // apply is an operation of the registry.
 func (m *Model) apply(client crypto.PublicKey, op []byte) outcome {
-	signers := []crypto.PublicKey{client}
-	var digest crypto.Digest
+	by := opened{signers: []crypto.PublicKey{client}}
 	isSigned := len(op) > 0 && registry.Kind(op[0]) == registry.KindSigned
 	if isSigned {
 		var code statemachine.ResultCode
-		op, signers, digest, code = m.open(registry.Space(m.w.chain), op[1:], client, [4]statemachine.ResultCode{registry.CodeMalformed, registry.CodeExpired, registry.CodeReplayed, registry.CodeBadSignature})
+		by, code = m.open(registry.Space(m.w.chain), op[1:], client, [3]statemachine.ResultCode{registry.CodeMalformed, registry.CodeExpired, registry.CodeReplayed})
 		if code != codeOK {
 			return ends(code)
 		}
+		op = by.op
 		if len(op) > 0 && registry.Kind(op[0]) == registry.KindSigned {
 			return ends(registry.CodeMalformed) // an envelope in an envelope
 		}
@@ -34,9 +34,16 @@ func (m *Model) apply(client crypto.PublicKey, op []byte) outcome {
 	if isSigned && o.Kind().Read() {
 		return ends(registry.CodeUnsupported)
 	}
-	out := m.perform(o, registry.KeyParty(client), signers)
+	if len(by.bad) > 0 { // which is no matter if they have no say, or it is refused anyway
+		trial := m.clone()
+		trial.counted = nil
+		if out := trial.perform(o, registry.KeyParty(client), by.signers); out.code == codeOK && slices.ContainsFunc(by.bad, func(k crypto.PublicKey) bool { return slices.Contains(trial.counted, k) }) {
+			return ends(registry.CodeBadSignature)
+		}
+	}
+	out := m.perform(o, registry.KeyParty(client), by.signers)
 	if isSigned && out.code == codeOK {
-		m.used[digest] = true
+		m.used[by.digest] = true
 	}
 	return out
 }

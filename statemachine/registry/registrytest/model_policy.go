@@ -48,23 +48,23 @@ const maxProposals = 64
 // change is an operation about access.
 func (m *Model) change(client crypto.PublicKey, op []byte) outcome {
 	envelope, isSigned := bytes.CutPrefix(op, signedPrefix)
-	signers := []crypto.PublicKey{client}
-	var digest crypto.Digest
+	from := opened{op: op, signers: []crypto.PublicKey{client}}
 	if isSigned {
 		var code statemachine.ResultCode
-		op, signers, digest, code = m.open(access.Space(m.w.chain), envelope, client, [4]statemachine.ResultCode{access.CodeMalformed, access.CodeExpired, access.CodeReplayed, access.CodeBadSignature})
+		from, code = m.open(access.Space(m.w.chain), envelope, client, [3]statemachine.ResultCode{access.CodeMalformed, access.CodeExpired, access.CodeReplayed})
 		if code != codeOK {
 			return ends(code)
 		}
 	}
-	o, err := access.Decode(op)
+	o, err := access.Decode(from.op)
 	if err != nil {
 		return ends(access.CodeMalformed)
 	}
-	by := 0
+	by, bad := 0, false
 	for _, k := range m.w.keys() {
-		if slices.Contains(signers, k) {
+		if slices.Contains(from.signers, k) {
 			by++
+			bad = bad || slices.Contains(from.bad, k)
 		}
 	}
 	g := o.(*access.Propose).Change
@@ -73,9 +73,11 @@ func (m *Model) change(client crypto.PublicKey, op []byte) outcome {
 		return outcome{code: access.CodeRefused, rule: access.RuleAdministrators}
 	case by < 2 && m.proposals == maxProposals:
 		return ends(access.CodeLimit)
+	case by < 2 && bad:
+		return ends(access.CodeBadSignature)
 	case by < 2:
 		m.proposals++
-		m.used[digest] = true
+		m.used[from.digest] = true
 		return outcome{}
 	}
 	for _, k := range g.RemoveMembers {
@@ -83,7 +85,10 @@ func (m *Model) change(client crypto.PublicKey, op []byte) outcome {
 			return ends(access.CodeNotFound)
 		}
 	}
-	m.used[digest] = true
+	if bad {
+		return ends(access.CodeBadSignature)
+	}
+	m.used[from.digest] = true
 	if g.Mode != 0 {
 		m.mode = g.Mode
 	}
