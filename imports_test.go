@@ -61,6 +61,7 @@ var outside = map[string][]string{
 	"golang.org/x/term":                       {"cmd"},
 	"github.com/ethereum/go-ethereum":         {"statemachine/contract", "cmd", "examples/contract"},
 	"github.com/holiman/uint256":              {"statemachine/contract"},
+	"github.com/gorilla/websocket":            {"statemachine/contract"},
 	"golang.org/x/sys":                        {"internal/diskspace", "cmd"},
 }
 

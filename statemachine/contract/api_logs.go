@@ -132,28 +132,42 @@ func (a *API) GetLogs(ctx context.Context, f Filter) ([]*types.Log, error) {
 		if err != nil {
 			return nil, err
 		}
-		return a.collect(ctx, v, &f, from, to)
+		if to-from >= a.limits.LogBlocks {
+			return nil, fmt.Errorf("blocks %d to %d: ask for at most %d at once", from, to, a.limits.LogBlocks)
+		}
+		logs, _, err := a.collect(ctx, v, &f, from, to)
+		if err != nil {
+			return nil, err
+		}
+		return logs, nil
 	})
 }
 
-// collect returns the logs of the blocks from the first to the last.
-func (a *API) collect(ctx context.Context, v view, f *Filter, from, to uint64) ([]*types.Log, error) {
-	out := []*types.Log{}
-	if to >= from && to-from >= a.limits.LogBlocks {
-		return nil, fmt.Errorf("blocks %d to %d: ask for at most %d at once", from, to, a.limits.LogBlocks)
-	}
+// Errors about the logs of a block.
+var (
+	// ErrForgotten: a block is older than Genesis.History, and nothing of it is kept.
+	ErrForgotten = errors.New("not kept any more")
+	// ErrManyLogs: there are more logs than ReadLimits lets one answer have.
+	ErrManyLogs = errors.New("ask for fewer blocks")
+)
+
+// collect returns the logs of the blocks from the first to the last. With an error they
+// are those of the blocks before next, which is the one that the error is about.
+func (a *API) collect(ctx context.Context, v view, f *Filter, from, to uint64) (out []*types.Log, next uint64, err error) {
+	out = []*types.Log{}
 	bytes := 0 // of their data: a log may have as much of it as its gas pays for
 	for h := from; h <= to; h++ {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("stopped at block %d of %d to %d: ask for fewer blocks: %w", h, from, to, err)
+			return out, h, fmt.Errorf("stopped at block %d of %d to %d: ask for fewer blocks: %w", h, from, to, err)
 		}
 		b, ok := v.block(h)
 		if !ok {
-			return nil, fmt.Errorf("block %d is not kept any more", h)
+			return out, h, fmt.Errorf("block %d is %w", h, ErrForgotten)
 		}
 		if b.Logs == 0 || !f.mayMatch(types.BytesToBloom(b.Bloom)) {
 			continue
 		}
+		before := len(out)
 		for i, r := range v.records(h, b) {
 			for _, l := range v.logs(place{h, uint32(i)}, b, r) {
 				if !f.Matches(l) {
@@ -161,15 +175,15 @@ func (a *API) collect(ctx context.Context, v view, f *Filter, from, to uint64) (
 				}
 				out = append(out, l)
 				if bytes += len(l.Data); bytes > a.limits.LogBytes {
-					return nil, fmt.Errorf("over %d bytes in the logs of blocks %d to %d: ask for fewer blocks", a.limits.LogBytes, from, h)
+					return out[:before], h, fmt.Errorf("over %d bytes in the logs of blocks %d to %d: %w", a.limits.LogBytes, from, h, ErrManyLogs)
 				}
 			}
 		}
 		if len(out) > a.limits.Logs {
-			return nil, fmt.Errorf("over %d logs in blocks %d to %d: ask for fewer blocks", a.limits.Logs, from, h)
+			return out[:before], h, fmt.Errorf("over %d logs in blocks %d to %d: %w", a.limits.Logs, from, h, ErrManyLogs)
 		}
 	}
-	return out, nil
+	return out, to + 1, nil
 }
 
 // span are the first and the last block of a filter.
@@ -196,15 +210,27 @@ func (v view) span(f *Filter) (from, to uint64, err error) {
 	return from, to, nil
 }
 
-// Logs are those that a filter wants in the blocks from the first to the last; a last
-// one above the head is the head, which is returned. It is for polling.
-func (a *API) Logs(ctx context.Context, f Filter, from, to uint64) (logs []*types.Log, last uint64, err error) {
+// Logs are those that a filter wants in the blocks from the first to the last, or as many
+// of these blocks as one answer may be about: next is the first that was not looked at. The
+// head is the last one there is. It is for polling, which goes on from there. An error is
+// about block next, and then there are no logs: ErrForgotten, ErrManyLogs if that block
+// alone has too many, or what else there may be.
+func (a *API) Logs(ctx context.Context, f Filter, from, to uint64) (logs []*types.Log, next uint64, err error) {
+	next = from
 	logs, err = read(a, "eth_getLogs", func(v view) ([]*types.Log, error) {
-		last = min(to, v.head())
+		last := min(to, v.head())
 		if from > last {
 			return nil, nil
 		}
-		return a.collect(ctx, v, &f, from, last)
+		if last-from >= a.limits.LogBlocks {
+			last = from + a.limits.LogBlocks - 1
+		}
+		some, at, err := a.collect(ctx, v, &f, from, last)
+		if err != nil && (at == from || !errors.Is(err, ErrManyLogs)) {
+			return nil, err
+		}
+		next = at
+		return some, nil
 	})
-	return logs, last, err
+	return logs, next, err
 }

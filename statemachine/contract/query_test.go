@@ -77,7 +77,10 @@ func TestQueries(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "waits for its turn")
 	done()
-	_, err = read(busy, "", func(v view) ([]*types.Log, error) { return busy.collect(gone, v, &Filter{}, 0, 2) })
+	_, err = read(busy, "", func(v view) ([]*types.Log, error) {
+		logs, _, err := busy.collect(gone, v, &Filter{}, 0, 2)
+		return logs, err
+	})
 	require.ErrorContains(t, err, "stopped at block 0 of 0 to 2")
 	_, err = busy.GetLogs(context.Background(), Filter{})
 	require.NoError(t, err)

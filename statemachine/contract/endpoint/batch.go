@@ -31,7 +31,22 @@ import (
 type batch struct {
 	once    sync.Once
 	raw     []hexutil.Bytes
+	size    int // of these together
 	started map[common.Hash]*pending
+	left    int // of a socket's: so many have not been asked for
+}
+
+// batchOf returns the batch of a request; nil if it does not send several transactions.
+func (c *Config) batchOf(request []byte) *batch {
+	b := &batch{raw: sends(request, c.MaxBatch)}
+	if len(b.raw) < 2 {
+		return nil
+	}
+	for _, raw := range b.raw {
+		b.size += len(raw)
+	}
+	b.left = len(b.raw)
+	return b
 }
 
 type batchKey struct{}
@@ -52,8 +67,8 @@ func (c *Config) noteBatch(r *http.Request) *http.Request {
 	if err != nil || len(all) > c.MaxBodyBytes {
 		return r
 	}
-	b := &batch{raw: sends(all, c.MaxBatch)}
-	if len(b.raw) < 2 {
+	b := c.batchOf(all)
+	if b == nil {
 		return r
 	}
 	return r.WithContext(context.WithValue(r.Context(), batchKey{}, b))
@@ -115,11 +130,65 @@ func sends(request []byte, most int) []hexutil.Bytes {
 	return out
 }
 
+// note remembers the batch that a frame is, for its calls to find: package rpc gives those
+// of a WebSocket no context of their own. Batches that never were answered to the end stay
+// behind, so of all together there is no more than one frame may have; the calls of what
+// had to go begin by themselves.
+func (c *socket) note(frame []byte) {
+	if !bytes.HasPrefix(bytes.TrimLeft(frame, " \t\r\n"), []byte("[")) {
+		return
+	}
+	b := c.cfg.batchOf(frame)
+	if b == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noted = append(c.noted, b)
+	c.size += b.size
+	for c.size > c.cfg.MaxBodyBytes || len(c.noted) > maxNoted {
+		c.size -= c.noted[0].size
+		c.noted = slices.Delete(c.noted, 0, 1)
+	}
+}
+
+// maxNoted is how many batches of one socket are remembered at once.
+const maxNoted = 100
+
+// take returns the batch of which a transaction is, or nil. Each of a batch's is asked for
+// once: then it is forgotten.
+func (c *socket) take(raw []byte) *batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, b := range c.noted {
+		if !slices.ContainsFunc(b.raw, func(r hexutil.Bytes) bool { return bytes.Equal(r, raw) }) {
+			continue
+		}
+		if b.left--; b.left == 0 {
+			c.size -= b.size
+			c.noted = slices.Delete(c.noted, i, i+1)
+		}
+		return b
+	}
+	return nil
+}
+
+// batchFor returns the batch that a transaction came in, or nil.
+func (p *pool) batchFor(ctx context.Context, raw []byte) *batch {
+	if b, ok := ctx.Value(batchKey{}).(*batch); ok {
+		return b
+	}
+	if c := p.sockets.of(ctx); c != nil {
+		return c.take(raw)
+	}
+	return nil
+}
+
 // started returns a transaction that has begun to wait together with its batch, or nil.
 // Only a call that is answered comes here: not before a request has been found in order.
-func (p *pool) started(ctx context.Context, tx *types.Transaction) *pending {
-	b, ok := ctx.Value(batchKey{}).(*batch)
-	if !ok {
+func (p *pool) started(ctx context.Context, raw []byte, tx *types.Transaction) *pending {
+	b := p.batchFor(ctx, raw)
+	if b == nil {
 		return nil
 	}
 	b.once.Do(func() { b.started = p.addAll(b.raw) })

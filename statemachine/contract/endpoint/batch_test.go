@@ -10,6 +10,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/parley-bft/parley/statemachine/contract"
@@ -116,4 +118,52 @@ func TestBatchThatIsRefused(t *testing.T) {
 	nonce, err := s.NonceAt(t.Context(), w.Address, nil)
 	require.NoError(t, err)
 	require.Zero(t, nonce)
+}
+
+// So it is over a WebSocket, where batches are under way beside each other.
+func TestBatchInAnyOrderOverSocket(t *testing.T) {
+	s := newStand(t, nil)
+	c := s.socket().Client()
+	var calls []rpc.BatchElem
+	var want []common.Hash
+	for range 3 {
+		for _, w := range []*contracttest.Wallet{s.ann, s.ben} {
+			tx := w.Send(common.Address{1}, big.NewInt(1), nil)
+			raw, err := tx.MarshalBinary()
+			require.NoError(t, err)
+			calls = append(calls, rpc.BatchElem{Method: "eth_sendRawTransaction", Args: []any{hexutil.Bytes(raw)}, Result: new(common.Hash)})
+			want = append(want, tx.Hash())
+		}
+	}
+	slices.Reverse(calls)
+	slices.Reverse(want)
+	// The later half is a batch of its own, and is sent first.
+	early := calls[:3]
+	done := make(chan error, 1)
+	go func() { done <- c.BatchCallContext(t.Context(), early) }()
+	require.NoError(t, c.BatchCallContext(t.Context(), calls[3:]))
+	require.NoError(t, <-done)
+	for i, call := range calls {
+		require.NoError(t, call.Error)
+		require.Equal(t, want[i], *call.Result.(*common.Hash))
+	}
+	balance, err := s.BalanceAt(t.Context(), common.Address{1}, nil)
+	require.NoError(t, err)
+	require.Equal(t, int64(len(want)), balance.Int64())
+}
+
+// A frame that is no JSON is answered, and not completed by the next one.
+func TestBrokenFrames(t *testing.T) {
+	s := newStand(t, nil)
+	ws, answer, err := websocket.DefaultDialer.Dial(s.socketURL(), nil)
+	require.NoError(t, err)
+	defer ws.Close()
+	defer answer.Body.Close()
+	require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_`)))
+	require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(`chainId","params":[]}`)))
+	_, text, err := ws.ReadMessage()
+	require.NoError(t, err)
+	require.Contains(t, string(text), "-32700")
+	_, _, err = ws.ReadMessage()
+	require.Error(t, err)
 }

@@ -42,6 +42,15 @@
 // same reason. Whoever subscribed subscribes again, here or at another replica, and looks by
 // eth_getLogs for what came in between.
 //
+// # No gaps
+//
+// Subscriptions and filters leave out no block. A subscription that cannot go on (it is so
+// slow that a block is not kept any more, one block has more logs than an answer may have,
+// the policy lets the gateway read no more, the other end takes nothing up) ends, and since
+// no notification can say so, its WebSocket is closed with code 1013 and the reason. A filter
+// that was not asked for long goes on in pieces, one with each call; when what comes next is
+// not to be had it is an error with the reason, and the filter is gone.
+//
 // # How a transaction gets into the log
 //
 // Config.Submit orders it: a replica signs the request with a key of its own, the
@@ -59,8 +68,8 @@
 // the transaction; after that it is "nonce too low".
 //
 // Transactions of one account go to the cluster in the order of their nonces, those that
-// have come in the meantime together in one request. Those of one HTTP request, a batch of
-// calls, begin together, in whatever order it has them. One that is early waits up to
+// have come in the meantime together in one request. Those of a batch of calls, over HTTP or
+// WebSocket, begin together, in whatever order it has them. One that is early waits up to
 // Config.Gap for those before it, which may come through another replica; one that found
 // its block full goes again. Of two with the same nonce the first stays: there is no
 // replacement by price, since nobody waits long enough for it.

@@ -133,9 +133,9 @@ func (a *filterAPI) GetFilterChanges(ctx context.Context, id rpc.ID) (any, error
 	case f.silent:
 		return []common.Hash{}, nil
 	case f.logs != nil:
-		return a.newLogs(ctx, f, from)
+		return a.newLogs(ctx, id, f, from)
 	}
-	return a.newBlocks(f, from)
+	return a.newBlocks(id, f, from)
 }
 
 func (a *filterAPI) advance(f *filter, next uint64) {
@@ -144,7 +144,19 @@ func (a *filterAPI) advance(f *filter, next uint64) {
 	f.next = max(f.next, next)
 }
 
-func (a *filterAPI) newLogs(ctx context.Context, f *filter, from uint64) (any, error) {
+// lost uninstalls a filter that cannot go on, since what comes next is not to be read any
+// more, or never. Other errors may pass, and the next call begins where this one did.
+func (a *filterAPI) lost(id rpc.ID, err error) error {
+	if !errors.Is(err, contract.ErrForgotten) && !errors.Is(err, contract.ErrManyLogs) {
+		return err
+	}
+	a.UninstallFilter(id)
+	return fmt.Errorf("%w any more: %w", errNoFilter, err)
+}
+
+// newLogs are those of as many blocks as one answer may be about; the rest comes with the
+// next.
+func (a *filterAPI) newLogs(ctx context.Context, id rpc.ID, f *filter, from uint64) (any, error) {
 	to := ^uint64(0)
 	if f.logs.From != nil && *f.logs.From >= 0 {
 		from = max(from, uint64(*f.logs.From))
@@ -152,21 +164,30 @@ func (a *filterAPI) newLogs(ctx context.Context, f *filter, from uint64) (any, e
 	if f.logs.To != nil && *f.logs.To >= 0 {
 		to = uint64(*f.logs.To)
 	}
-	logs, last, err := a.reads.Logs(ctx, *f.logs, from, to)
+	logs, next, err := a.reads.Logs(ctx, *f.logs, from, to)
 	if err != nil {
-		return nil, err
+		return nil, a.lost(id, err)
 	}
-	a.advance(f, last+1)
+	a.advance(f, next)
 	if logs == nil {
 		logs = []*types.Log{}
 	}
 	return logs, nil
 }
 
+// header is that of a block up to the head.
+func (c *Config) header(height uint64) (*types.Header, error) {
+	header, err := c.Machine.Header(height)
+	if err == nil && header == nil {
+		err = fmt.Errorf("block %d is %w", height, contract.ErrForgotten)
+	}
+	return header, err
+}
+
 // maxHashes bounds one answer about blocks; the rest comes with the next.
 const maxHashes = 10_000
 
-func (a *filterAPI) newBlocks(f *filter, from uint64) (any, error) {
+func (a *filterAPI) newBlocks(id rpc.ID, f *filter, from uint64) (any, error) {
 	if err := contract.MayRead(a.reads, "eth_getBlockByNumber"); err != nil {
 		return nil, err
 	}
@@ -177,13 +198,11 @@ func (a *filterAPI) newBlocks(f *filter, from uint64) (any, error) {
 	out := []common.Hash{}
 	h := from
 	for ; h <= uint64(head) && len(out) < maxHashes; h++ {
-		header, err := a.cfg.Machine.Header(h)
+		header, err := a.cfg.header(h)
 		if err != nil {
-			return nil, err
+			return nil, a.lost(id, err)
 		}
-		if header != nil {
-			out = append(out, header.Hash())
-		}
+		out = append(out, header.Hash())
 	}
 	a.advance(f, h)
 	return out, nil

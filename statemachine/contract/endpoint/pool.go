@@ -30,8 +30,9 @@ var (
 // account has one request under way at a time; what has come in the meantime shares the
 // next one.
 type pool struct {
-	ctx context.Context
-	cfg *Config
+	ctx     context.Context
+	cfg     *Config
+	sockets *sockets
 
 	mu      sync.Mutex
 	senders map[common.Address]*sender
@@ -57,8 +58,8 @@ type pending struct {
 	err      error
 }
 
-func newPool(ctx context.Context, cfg *Config) *pool {
-	return &pool{ctx: ctx, cfg: cfg, senders: make(map[common.Address]*sender)}
+func newPool(ctx context.Context, cfg *Config, s *sockets) *pool {
+	return &pool{ctx: ctx, cfg: cfg, sockets: s, senders: make(map[common.Address]*sender)}
 }
 
 // send waits until a transaction has been executed. The error is a
@@ -73,7 +74,7 @@ func (p *pool) send(ctx context.Context, raw []byte) (*types.Transaction, error)
 	if err != nil {
 		return nil, err
 	}
-	w := p.started(ctx, tx)
+	w := p.started(ctx, raw, tx)
 	if w == nil {
 		if w, err = p.add(from, tx, raw); err != nil {
 			return tx, err

@@ -19,6 +19,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	rpc      *rpc.Server
+	sockets  *sockets
 	pool     *pool
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -44,7 +45,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, listener: cfg.Listener, rpc: rpc.NewServer(), served: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.pool = newPool(s.ctx, &s.cfg)
+	s.sockets = newSockets(&s.cfg, s.rpc)
+	s.pool = newPool(s.ctx, &s.cfg, s.sockets)
 	if err := s.register(); err != nil {
 		s.cancel()
 		_ = s.listener.Close()
@@ -52,7 +54,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler: s.guard(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return s.ctx }, ConnContext: withConn,
+		MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return s.ctx },
 	}
 	go func() {
 		defer close(s.served)
@@ -66,7 +68,6 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 func (s *Server) register() error {
 	s.rpc.SetBatchLimits(s.cfg.MaxBatch, s.cfg.MaxAnswerBytes)
 	s.rpc.SetHTTPBodyLimit(s.cfg.MaxBodyBytes)
-	s.rpc.SetWebsocketReadLimit(int64(s.cfg.MaxBodyBytes))
 	reads := s.cfg.Machine.APIOf(s.cfg.Caller, s.cfg.Read)
 	for _, api := range []struct {
 		namespace string
@@ -75,7 +76,7 @@ func (s *Server) register() error {
 		{"eth", reads},
 		{"eth", &syncAPI{s.cfg.Behind}},
 		{"eth", &sendAPI{s.pool, reads}},
-		{"eth", newSubscribeAPI(s.ctx, &s.cfg, reads)},
+		{"eth", newSubscribeAPI(s.ctx, &s.cfg, reads, s.sockets)},
 		{"eth", newFilterAPI(&s.cfg, reads)},
 		{"net", &netAPI{s.cfg.Machine.Genesis().ChainID}},
 		{"web3", &web3API{s.cfg.Version}},
@@ -107,7 +108,6 @@ func (s *Server) Stop() {
 
 // guard turns away requests that a web page makes without leave, and directs the others.
 func (s *Server) guard() http.Handler {
-	sockets := s.rpc.WebsocketHandler([]string{"*"}) // origins are looked at here, for both
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.cfg.hostAllowed(r.Host) {
 			http.Error(w, fmt.Sprintf("%q is none of the names that this endpoint answers to: add it to %s", r.Host, hostsSetting), http.StatusForbidden)
@@ -124,7 +124,7 @@ func (s *Server) guard() http.Handler {
 			return
 		}
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-			whileSteady(interrupted, sockets, w, r)
+			s.sockets.serve(interrupted, w, r)
 			return
 		}
 		if origin != "" {

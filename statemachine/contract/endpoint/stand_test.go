@@ -106,3 +106,12 @@ func (s *stand) post(body string, edit func(*http.Request)) (status int, answer 
 	require.NoError(s.t, err)
 	return r.StatusCode, string(b)
 }
+
+// pass runs empty blocks.
+func (s *solo) pass(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range n {
+		s.apply()
+	}
+}

@@ -15,16 +15,17 @@ var errInterrupted = errors.New(cutReason)
 
 // subscribeAPI are the kinds of eth_subscribe.
 type subscribeAPI struct {
-	ctx   context.Context // of the server
-	cfg   *Config
-	reads *contract.API
+	ctx     context.Context // of the server
+	cfg     *Config
+	reads   *contract.API
+	sockets *sockets
 
 	mu   sync.Mutex
 	open map[*rpc.Client]int // subscriptions of each connection that has any
 }
 
-func newSubscribeAPI(ctx context.Context, cfg *Config, reads *contract.API) *subscribeAPI {
-	return &subscribeAPI{ctx: ctx, cfg: cfg, reads: reads, open: make(map[*rpc.Client]int)}
+func newSubscribeAPI(ctx context.Context, cfg *Config, reads *contract.API, s *sockets) *subscribeAPI {
+	return &subscribeAPI{ctx: ctx, cfg: cfg, reads: reads, sockets: s, open: make(map[*rpc.Client]int)}
 }
 
 // enter counts a subscription of the connection that a call came over; whoever ends it
@@ -51,34 +52,45 @@ func (a *subscribeAPI) enter(ctx context.Context) (leave func(), err error) {
 
 // NewHeads notifies of each block's header.
 func (a *subscribeAPI) NewHeads(ctx context.Context) (*rpc.Subscription, error) {
-	return a.follow(ctx, "eth_getBlockByNumber", func(notify func(any) error, from, to uint64) error {
-		for h := from; h <= to; h++ {
-			header, err := a.cfg.Machine.Header(h)
-			if err != nil || header == nil {
-				continue // pruned: the subscriber is too slow
-			}
-			if err := notify(header); err != nil {
-				return err
-			}
+	return a.follow(ctx, "eth_getBlockByNumber", a.tellHeads)
+}
+
+func (a *subscribeAPI) tellHeads(notify func(any) error, from, to uint64) error {
+	for h := from; h <= to; h++ {
+		header, err := a.cfg.header(h)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		if err := notify(header); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Logs notifies of each log that matches.
 func (a *subscribeAPI) Logs(ctx context.Context, f contract.Filter) (*rpc.Subscription, error) {
 	return a.follow(ctx, "eth_getLogs", func(notify func(any) error, from, to uint64) error {
-		logs, _, err := a.reads.Logs(a.ctx, f, from, to)
+		return a.tellLogs(f, notify, from, to)
+	})
+}
+
+// tellLogs notifies of the logs of some blocks, of as many at once as one answer may be
+// about. The error is why those of a block cannot be told.
+func (a *subscribeAPI) tellLogs(f contract.Filter, notify func(any) error, from, to uint64) error {
+	for from <= to {
+		logs, next, err := a.reads.Logs(a.ctx, f, from, to)
 		if err != nil {
-			return nil //nolint:nilerr // too many, or pruned: the subscriber has the logs after them
+			return err
 		}
 		for _, l := range logs {
 			if err := notify(l); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+		from = next
+	}
+	return nil
 }
 
 // NewPendingTransactions notifies of nothing: a transaction that waits here is nobody's
@@ -103,9 +115,11 @@ func (a *subscribeAPI) NewPendingTransactions(ctx context.Context, _ *bool) (*rp
 	return sub, nil
 }
 
-// follow calls tell with the heights that came, until the subscriber leaves, may not read
-// what the method reads any more, or the state is another one: then its connection is cut
-// (see whileSteady), and nothing more is said over it.
+// follow calls tell with the heights that came, until the subscriber leaves. If it may not
+// read what the method reads any more, if something of a height cannot be told, or the state
+// is another one, its connection ends with the reason: no notification says that one of many
+// subscriptions has ended, and whoever hears of later blocks takes it that there was nothing
+// in the earlier ones.
 func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(notify func(any) error, from, to uint64) error) (*rpc.Subscription, error) {
 	notifier, ok := rpc.NotifierFromContext(ctx)
 	if !ok {
@@ -127,6 +141,7 @@ func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(noti
 		return nil, err
 	}
 	sub := notifier.CreateSubscription()
+	socket := a.sockets.of(ctx)
 	go func() {
 		defer leave()
 		ctx, cancel := context.WithCancel(a.ctx)
@@ -140,22 +155,26 @@ func (a *subscribeAPI) follow(ctx context.Context, method string, tell func(noti
 			case <-ctx.Done():
 			}
 		}()
+		// Asked after the state was read: what is told was read before it became another.
+		notify := func(v any) error {
+			if over(interrupted) || a.cfg.notServing() != nil {
+				return errInterrupted
+			}
+			return notifier.Notify(sub.ID, v)
+		}
 		for a.cfg.Machine.Await(ctx, at+1) == nil {
 			head, err := a.cfg.Machine.Head()
-			if err != nil || head <= at || contract.MayRead(a.reads, method) != nil {
-				return
-			}
-			// Asked after the state was read: what is told was read before it became another.
-			notify := func(v any) error {
-				if over(interrupted) {
-					return errInterrupted
+			switch {
+			case err != nil:
+			case head <= at:
+				err = errInterrupted
+			default:
+				if err = contract.MayRead(a.reads, method); err == nil {
+					err = tell(notify, at+1, head)
 				}
-				if err := a.cfg.notServing(); err != nil {
-					return err
-				}
-				return notifier.Notify(sub.ID, v)
 			}
-			if tell(notify, at+1, head) != nil {
+			if err != nil {
+				socket.end(err.Error())
 				return
 			}
 			at = head
