@@ -53,7 +53,8 @@ type StateDamage struct {
 
 // UnreadableStretch is what lies together in a storage and could not be read.
 type UnreadableStretch struct {
-	// File has it, if that is known.
+	// File has it, if that is known. It is empty, too, of what the storage has beside keys and
+	// values, such as digests of them: then Reason says which keys that is about.
 	File string
 	// After and Before are the last key below and the first above that could be read, nil if
 	// there is none. What lies between them, if anything, was lost.

@@ -101,6 +101,10 @@ func printStorage(out io.Writer, c *replica.DoctorCase) {
 	}
 	fmt.Fprintf(out, "  DAMAGED ON THE DISK: %s\n", c.Reason)
 	for _, u := range c.Unreadable {
+		if u.File == "" && u.After == nil && u.Before == nil {
+			fmt.Fprintf(out, "  not readable: %s\n", u.Reason)
+			continue
+		}
 		fmt.Fprintf(out, "  file %s: not readable after key %s and before key %s\n", orDash(u.File), showValue(u.After), showValue(u.Before))
 	}
 }

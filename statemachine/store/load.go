@@ -18,6 +18,7 @@ type loader struct {
 	db, scratch database // scratch sorts the leaves by their paths
 	b, sb       batch
 	last        string
+	seen        func(path *crypto.Digest) // of each leaf; may be nil
 }
 
 // loadBatch is about how many bytes are written at once.
@@ -51,6 +52,9 @@ func (l *loader) entry(key string, value []byte) error {
 // sort adds a leaf.
 func (l *loader) sort(key string, value []byte) error {
 	path, digest := proof.Path([]byte(key)), proof.ValueDigest(value)
+	if l.seen != nil {
+		l.seen(&path)
+	}
 	l.sb.set(path[:], append(digest[:], key...))
 	return spill(&l.sb, l.scratch)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/store/proof"
 )
 
@@ -69,25 +70,35 @@ func (s *Store) forget() error {
 
 func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
 	if s.incomplete && s.tree.root() == nil && len(s.tree.dirty) == 0 {
+		if s.lost == nil { // by a process that has ended
+			s.lost = &losses{more: true}
+			stats.Unreadable = append(stats.Unreadable, statemachine.UnreadableStretch{
+				Reason: "the tree over the keys was being made anew when this replica ended the last time: what was damaged then is not known any more, but for keys that are not there",
+			})
+		}
 		return s.rebuild(ctx) // it was begun before
 	}
+	sc := s.scrubber(ctx, mendValues)
+	ruined := false
 	if failed := Catch(s.seal); failed != nil {
 		if !isDamage(failed) {
 			return failed
 		}
 		s.failed.Store(nil)
-		return s.rebuild(ctx)
+		// The tree stays that of before, in which what has changed since is not right.
+		ruined = true
+		sc.skip = func(key string) bool { _, changed := s.tree.dirty[key]; return changed }
 	}
+	sc.root = s.tree.root()
 	// What is to be pruned is read before it is.
 	err := s.journals(0, ^uint64(0), func([]byte, *journal) error { return nil })
 	switch {
 	case err == nil:
 	case isDamage(err):
-		return s.rebuild(ctx)
+		ruined = true
 	default:
 		return s.fail("read", err)
 	}
-	sc := s.scrubber(ctx, mendValues)
 	if err := sc.run(); err != nil {
 		return err
 	}
@@ -103,10 +114,15 @@ func (s *Store) mendParts(ctx context.Context, stats *SyncStats) error {
 		}
 	}
 	switch {
-	case len(sc.lost) > 0 || r.More:
+	case ruined || len(sc.lost) > 0 || r.More:
+		s.lost.nodes, s.lost.more = sc.lost, r.More
+		if sc.skip == nil {
+			s.lost.was = proof.StateDigest(rootOf(sc.root))
+		}
 		if err := s.rebuild(ctx); err != nil {
 			return err
 		}
+		s.lost.report(r, stats)
 	case len(r.Damages) > 0:
 		changes := make(map[string]record)
 		for _, d := range r.Damages {
@@ -179,10 +195,11 @@ func (s *Store) replant(ctx context.Context) error {
 	if err := b.write(true); err != nil {
 		return s.fail("write", err)
 	}
-	err := s.plant(ctx, h)
+	err, lost := s.plant(ctx, h), s.lost
 	if uerr := s.use(s.db); uerr != nil {
 		return uerr
 	}
+	s.lost = lost // of what is here: it is the same database
 	s.flushes.Add(1)
 	var f *Failure
 	if err != nil && !errors.As(err, &f) && ctx.Err() == nil {
@@ -203,7 +220,7 @@ func (s *Store) plant(ctx context.Context, h head) (err error) {
 	if err != nil {
 		return err
 	}
-	l := &loader{s: s, db: s.db, scratch: scratch, b: b, sb: scratch.newBatch()}
+	l := &loader{s: s, db: s.db, scratch: scratch, b: b, sb: scratch.newBatch(), seen: s.lost.count()}
 	defer func() { err = errors.Join(err, scratch.close(), s.disks.drop()) }()
 	it, err := s.db.iterate([]byte{spaceLast}, []byte{spaceLast + 1}, false)
 	if err != nil {

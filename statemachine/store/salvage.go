@@ -105,16 +105,6 @@ func (s *Store) salvage(ctx context.Context, cause error, stats *SyncStats) erro
 	return nil
 }
 
-// losses are what a repair could not keep of what was here.
-type losses struct {
-	files bool                // it may be anything: files could not be read
-	keys  map[string]struct{} // that were damaged and are deleted
-	// mended is what a scrub came to that is over, nil if none is, and last the height that
-	// the store had then.
-	mended *SyncStats
-	last   uint64
-}
-
 // standStill opens the database once more, so that it does not change any more by itself.
 func (s *Store) standStill(cause error) error {
 	_ = s.fail("read", cause) // nobody else reads
@@ -129,15 +119,6 @@ func (s *Store) standStill(cause error) error {
 		s.db = db
 		return err
 	})
-}
-
-// has tells whether a key may have been lost.
-func (l *losses) has(key string) bool {
-	if l == nil {
-		return false
-	}
-	_, ok := l.keys[key]
-	return ok || l.files
 }
 
 func inGap(gaps []gap, key []byte) bool {

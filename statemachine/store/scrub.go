@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -116,6 +117,7 @@ type scrubber struct {
 	root  *child
 	fetch func(c *child) (*node, error) // from the database
 	each  func(f func(key string, r record))
+	skip  func(key string) bool // nil: no key. Its value and its leaf are passed over
 	limit int
 	rest  func(context.Context)
 
@@ -199,7 +201,7 @@ func (sc *scrubber) run() (err error) {
 
 func (sc *scrubber) scrub() {
 	r := &sc.report
-	sc.each(func(key string, rec record) {
+	sc.values(func(key string, rec record) {
 		sc.poll(r.Values)
 		r.Values++
 		r.Bytes += int64(len(key) + len(rec.value))
@@ -240,6 +242,15 @@ func (sc *scrubber) scrub() {
 	}
 }
 
+// values calls f for the values, and walk for the leaves, that are not to be passed over.
+func (sc *scrubber) values(f func(key string, rec record)) {
+	sc.each(func(key string, rec record) {
+		if sc.skip == nil || !sc.skip(key) {
+			f(key, rec)
+		}
+	})
+}
+
 // part16 is the part that a path is in.
 func part16(path *crypto.Digest) int { return int(path[0])<<8 | int(path[1]) }
 
@@ -268,7 +279,9 @@ func (sc *scrubber) walk(c *child, parts []bool, f func(c *child), first bool) {
 	case parts != nil && !wanted(c, parts):
 		return
 	case c.leaf:
-		f(c)
+		if sc.skip == nil || !sc.skip(c.name) {
+			f(c)
+		}
 		return
 	case len(sc.lost) > maxLost:
 		return
@@ -323,7 +336,7 @@ func (sc *scrubber) compare(parts []bool) {
 			found.PopMax()
 		}
 	}
-	sc.each(func(key string, rec record) {
+	sc.values(func(key string, rec record) {
 		sc.poll(n)
 		n++
 		path := proof.Path([]byte(key))
@@ -351,7 +364,18 @@ func (sc *scrubber) compare(parts []bool) {
 
 // below tells whether a path is below a node that is damaged.
 func (sc *scrubber) below(path *crypto.Digest) bool {
-	return slices.ContainsFunc(sc.lost, func(c *child) bool {
-		return merkle.FirstDifference(&c.place, path) >= int(c.digit)
-	})
+	return belowOf(sc.lost, path) >= 0
+}
+
+// belowOf is the one of some nodes that a path is below, -1 if there is none. They are in
+// the order of their places, and none is below another.
+func belowOf(nodes []*child, path *crypto.Digest) int {
+	i, found := slices.BinarySearchFunc(nodes, path, func(c *child, path *crypto.Digest) int { return bytes.Compare(c.place[:], path[:]) })
+	if !found {
+		i--
+	}
+	if i < 0 || merkle.FirstDifference(&nodes[i].place, path) < int(nodes[i].digit) {
+		return -1
+	}
+	return i
 }

@@ -181,7 +181,7 @@ func (s *Store) transfer(ctx context.Context, want Sync, stats *SyncStats) error
 	w := newDescent(want, stats)
 	w.load = s.mustLoad
 	for {
-		y := &syncer{s: s, stats: stats, changes: make(map[string]record)}
+		y := &syncer{s: s, stats: stats, changes: make(map[string]record), regained: s.lost != nil && !want.Digest.IsZero() && s.lost.was == want.Digest}
 		w.visit = y
 		var done bool
 		var err error
@@ -225,6 +225,8 @@ type syncer struct {
 	stats   *SyncStats
 	changes map[string]record
 	bytes   int
+	// regained: the state is to be the very one that was here before it was damaged.
+	regained bool
 }
 
 func (y *syncer) leaf(_, there *child, value []byte, known bool) bool {
@@ -238,22 +240,6 @@ func (y *syncer) value(there *child, value []byte) {
 	y.noteLost(there.name, value)
 	y.changes[there.name] = record{value: bytes.Clone(value)}
 	y.bytes += len(there.name) + len(value) + recordBytes
-}
-
-// noteLost notes a key that is set again because it was damaged, or could not be read.
-func (y *syncer) noteLost(key string, value []byte) {
-	if !y.s.lost.has(key) {
-		return
-	}
-	if _, counted := y.s.lost.keys[key]; !counted {
-		if r, err := y.s.stored(key); err == nil && !r.deleted {
-			return // it was found after all, and is another one now
-		}
-		y.stats.Damaged++
-	}
-	if len(y.stats.Lost) < statemachine.MaxLostKeys {
-		y.stats.Lost = append(y.stats.Lost, statemachine.StateDifference{Key: []byte(key), There: bytes.Clone(value), IsThere: true, Damaged: true})
-	}
 }
 
 // absent deletes all leaves at and below c, or as many as are to be deleted at once.
