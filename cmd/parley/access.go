@@ -84,7 +84,7 @@ func (o *accessCommand) submitAccess(cmd *cobra.Command, op []byte) (*access.Res
 	if err != nil {
 		return nil, 0, fmt.Errorf("the cluster's answer: %w", err)
 	}
-	return r, uint64(a.Ref.Height), r.Err()
+	return r, uint64(a.Ref.Height), no(r.Err())
 }
 
 // writeFlags are those of a change.

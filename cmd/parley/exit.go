@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-bft/parley/client"
+	"github.com/parley-bft/parley/statemachine/access"
 )
 
 // The exit codes; exitCodesHelp documents them.
@@ -28,8 +30,10 @@ const exitCodesHelp = `0  Success.
 2  Wrong usage: flags or arguments that make no sense. Nothing was done.
 3  The outcome is unknown: the operation was sent and may have run, or may run
    until its deadline (5 minutes by default). Read before you repeat it.
-4  The answer is no: 'get' found no such key, or the condition of 'cas' does not
-   hold. The cluster works.
+4  The answer is no, and nothing was changed: 'get' found no such key, the condition
+   of 'cas' does not hold, or the application refused the operation (ledger,
+   registry, contract, access, the key-value store), or the access policy did. The
+   message says why. The cluster works.
 5  It is done, but there is no proof of it: the operation was committed, and only
    its receipt could not be had or written (--receipt, 'load --receipts'). Do not
    repeat the operation for that.
@@ -85,12 +89,33 @@ func exitCode(err error) int {
 		return exitNoProof
 	case errors.As(err, &invalid):
 		return exitInvalid
-	case errors.As(err, &absent):
+	case errors.As(err, &absent), refusedBy(err):
 		return exitAbsent
 	case errors.Is(err, client.ErrOutcomeUnknown):
 		return exitUnknown
 	}
 	return exitFailed
+}
+
+// refusedError is an application's definite no.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// no marks what an application says of its result, which may be nil.
+func no(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &refusedError{err}
+}
+
+// refusedBy tells whether err is an application's no, or an access policy's.
+func refusedBy(err error) bool {
+	var refused *refusedError
+	return errors.As(err, &refused) || errors.Is(err, access.ErrRefused) ||
+		strings.Contains(err.Error(), policyWords) // from a replica, or several that say so
 }
 
 // interrupted tells whether the user asked to stop.

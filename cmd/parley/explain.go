@@ -58,10 +58,13 @@ func explain(err error) string {
 	return text + ": " + remedy
 }
 
+// policyWords are in what a replica says whose policy refuses.
+var policyWords = access.ErrRefused.Error() + ": rule "
+
 // policyFirst begins with what the access policy says, if it is that which refused a query:
 // who reports it and how is of no interest.
 func policyFirst(text string) string {
-	if i := strings.Index(text, access.ErrRefused.Error()+": rule "); i > 0 {
+	if i := strings.Index(text, policyWords); i > 0 {
 		return text[i:]
 	}
 	return text

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -124,8 +125,8 @@ func newLedgerTx() *cobra.Command {
 each party signs where its key is; whoever has the file with all signatures submits it.
 Or it is proposed to the ledger, and runs with the approval that completes it.`,
 		Example: `  parley ledger tx make --dir demo trade.json --leg 'transfer EUR alice bob 200.00' --leg 'transfer BOND bob alice 2'
-  parley ledger tx sign --dir demo trade.json --signer alice.key
-  parley ledger tx sign --dir demo trade.json --signer bob.key
+  parley ledger tx sign --dir demo trade.json --key alice.key
+  parley ledger tx sign --dir demo trade.json --key bob.key
   parley ledger tx submit --dir demo trade.json`,
 	}
 	cmd.AddCommand(newLedgerTxMake(), newLedgerTxSign(), newLedgerTxShow(), newLedgerTxSubmit(), newLedgerTxPropose(), newLedgerTxApprove(), newLedgerTxWithdraw(), newLedgerTxList())
@@ -218,13 +219,12 @@ func (l *ledgerBook) leg(text string) (ledger.Action, error) {
 
 func newLedgerTxSign() *cobra.Command {
 	t := target{app: ledgerApplication.name}
-	var signer string
 	cmd := &cobra.Command{
 		Use: "sign FILE", Short: "Sign a transaction", Args: exactArgs("FILE"),
 		Long: `Show what the transaction in a file does, and add a signature with a client's key
-(--signer, or client.key in --dir). Nothing is sent: it takes the cluster file and the key,
+(--key, or client.key in --dir). Nothing is sent: it takes the cluster file and the key,
 and amounts are shown in units.`,
-		Example: `  parley ledger tx sign --dir demo trade.json --signer alice.key`,
+		Example: `  parley ledger tx sign --dir demo trade.json --key alice.key`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := t.resolve(cmd); err != nil {
 				return err
@@ -233,10 +233,7 @@ and amounts are shown in units.`,
 			if err != nil {
 				return err
 			}
-			if signer == "" {
-				signer = t.keyPath()
-			}
-			k, err := keyfile.LoadClient(signer)
+			k, err := keyfile.LoadClient(cmp.Or(t.key, t.keyPath()))
 			if err != nil {
 				return err
 			}
@@ -263,9 +260,7 @@ and amounts are shown in units.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&signer, "signer", "", "the key file to sign with (default client.key in --dir)")
-	cmd.Flags().StringVar(&t.dir, "dir", "", "the cluster's folder, with cluster.json (default $"+dirVariable+", or here)")
-	cmd.Flags().StringVar(&t.cluster, "cluster", "", "cluster file (default cluster.json in --dir)")
+	t.flags(cmd, 0)
 	return cmd
 }
 

@@ -113,7 +113,7 @@ func judge(r *kv.Result) error {
 		}
 		return &absentError{"not swapped: there is no such key"}
 	}
-	return err
+	return no(err)
 }
 
 // checkNew tells before an operation whether writeNew can work after it.

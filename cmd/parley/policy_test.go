@@ -36,13 +36,13 @@ func TestPolicyAroundKVStore(t *testing.T) {
 	require.Equal(t, "green\n", must(t, "get", "--dir", dir, "colour"))
 	require.Equal(t, "green\n", must(t, "get", "--dir", dir, "--without-log", "colour"))
 	require.Equal(t, "green\n", must(t, "get", "--dir", dir, "--certified", "colour"))
-	refused(t, exitFailed, []string{"del", "--dir", dir, "colour"}, "rule roles: ", "may not submit delete: none of its roles (client) permits it")
-	refused(t, exitFailed, []string{"range", "--dir", dir}, "rule roles: ", "may not read range")
-	refused(t, exitFailed, []string{"range", "--dir", dir, "--replica", "1"}, "rule roles: ", "may not read range")
-	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "colour"}, "rule mode-private: ")
-	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "--certified", "colour"}, "parley get: refused by the access policy: rule mode-private: "+ann+" is no member")
-	refused(t, exitFailed, []string{"get", "--dir", dir, "--key", key, "--without-log", "colour"}, "parley get: refused by the access policy: rule mode-private: ")
-	refused(t, exitFailed, []string{"read-certified", "--dir", dir, "--key", key, "kcolour"}, "parley read-certified: refused by the access policy: rule mode-private: ")
+	refused(t, exitAbsent, []string{"del", "--dir", dir, "colour"}, "rule roles: ", "may not submit delete: none of its roles (client) permits it")
+	refused(t, exitAbsent, []string{"range", "--dir", dir}, "rule roles: ", "may not read range")
+	refused(t, exitAbsent, []string{"range", "--dir", dir, "--replica", "1"}, "rule roles: ", "may not read range")
+	refused(t, exitAbsent, []string{"get", "--dir", dir, "--key", key, "colour"}, "rule mode-private: ")
+	refused(t, exitAbsent, []string{"get", "--dir", dir, "--key", key, "--certified", "colour"}, "parley get: refused by the access policy: rule mode-private: "+ann+" is no member")
+	refused(t, exitAbsent, []string{"get", "--dir", dir, "--key", key, "--without-log", "colour"}, "parley get: refused by the access policy: rule mode-private: ")
+	refused(t, exitAbsent, []string{"read-certified", "--dir", dir, "--key", key, "kcolour"}, "parley read-certified: refused by the access policy: rule mode-private: ")
 	must(t, "access", "role", "set", "--dir", dir, "--key", key, "client", "--submit", "*", "--read", "*")
 	require.Contains(t, must(t, "del", "--dir", dir, "colour"), "deleted colour")
 	require.Contains(t, must(t, "access", "refusals", "--dir", dir), "mode-private")
@@ -60,8 +60,8 @@ func TestPolicyAroundLedger(t *testing.T) {
 	must(t, "ledger", "account", "open", "--dir", dir, "alice")
 	must(t, "ledger", "asset", "define", "--dir", dir, "EUR", "bank", "--decimals", "2")
 	must(t, "ledger", "issue", "--dir", dir, "EUR", "alice", "10.00")
-	refused(t, exitFailed, []string{"ledger", "transfer", "--dir", dir, "EUR", "alice", "bank", "1.00"}, "rule roles: ", "may not submit submit/transfer")
-	refused(t, exitFailed, []string{"ledger", "account", "open", "--dir", dir, "--key", key, "mallory"}, "rule mode-consortium: ")
+	refused(t, exitAbsent, []string{"ledger", "transfer", "--dir", dir, "EUR", "alice", "bank", "1.00"}, "rule roles: ", "may not submit submit/transfer")
+	refused(t, exitAbsent, []string{"ledger", "account", "open", "--dir", dir, "--key", key, "mallory"}, "rule mode-consortium: ")
 	require.Contains(t, must(t, "ledger", "statement", "--dir", dir, "--key", key, "alice"), "10.00")
 	require.Contains(t, must(t, "ledger", "audit", "--dir", dir), "All books add up")
 }
@@ -110,13 +110,13 @@ func TestPolicyAroundContracts(t *testing.T) {
 	}
 	require.NotEmpty(t, address, account)
 	send := []string{"contract", "send", "--dir", dir, "0x00000000000000000000000000000000000000aa"}
-	refused(t, exitFailed, send, "rule mode-private: ", strings.Repeat("0", 24)+address)
+	refused(t, exitAbsent, send, "rule mode-private: ", strings.Repeat("0", 24)+address)
 	must(t, "access", "member", "set", "--dir", dir, "--key", key, strings.Repeat("0", 24)+address, "--roles", "trader")
 	must(t, send...)
-	refused(t, exitFailed, []string{"contract", "deploy", "--dir", dir, artifactPath("SafeBank")}, "rule roles: ", "may not submit transaction/deploy")
+	refused(t, exitAbsent, []string{"contract", "deploy", "--dir", dir, artifactPath("SafeBank")}, "rule roles: ", "may not submit transaction/deploy")
 
 	// A read that the policy refuses is refused at once, and not asked for again until time is over.
-	refused(t, exitFailed, []string{"contract", "account", "--dir", dir, "--key", key, "--timeout", "1h", "0x00000000000000000000000000000000000000aa"},
+	refused(t, exitAbsent, []string{"contract", "account", "--dir", dir, "--key", key, "--timeout", "1h", "0x00000000000000000000000000000000000000aa"},
 		"parley contract account: refused by the access policy: rule mode-private: "+ann+" is no member")
 }
 

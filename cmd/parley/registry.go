@@ -68,7 +68,7 @@ func newRegistryRead() *registryRead {
 func (o *registryRead) ask(cmd *cobra.Command, op registry.Operation) (*registry.Result, error) {
 	r, _, err := o.submitRegistry(cmd, registry.Encode(op))
 	if err == nil {
-		err = r.Err()
+		err = no(r.Err())
 	}
 	if errors.Is(err, registry.ErrNotFound) {
 		err = &absentError{err.Error()}
@@ -130,7 +130,7 @@ func (o *registryWrite) bytes(cmd *cobra.Command, kind fmt.Stringer, op []byte) 
 	if err != nil {
 		return err
 	}
-	if err := r.Err(); err != nil {
+	if err := no(r.Err()); err != nil {
 		return o.proven(err)
 	}
 	out := cmd.OutOrStdout()
