@@ -150,6 +150,16 @@ func recoverDamaged(r *runner, cause error) (*recovered, error) {
 	if r.damage.report == nil || bundle == nil || !errors.Is(cause, statemachine.ErrDamaged) {
 		return nil, cause
 	}
+	// A split that was noted before this start goes on: the repair begins with the last certified
+	// snapshot, and what the log above it comes to says nothing of the others' states. Nobody
+	// would notice its end otherwise, for splitOver ends what is known here alone: the record would stay, and
+	// the doctor would not say meanwhile why nothing is certified. The snapshots that it makes suspect go
+	// too, with what the application keeps for them, before anybody gets one.
+	if r.split.Load() == 0 { // else recoverState has come so far
+		if err := r.forgetSplit(); err != nil {
+			return nil, err
+		}
+	}
 	r.logger.Error("THE STATE IS DAMAGED: what this replica keeps of it on its disk cannot be read, it is being repaired from the other replicas", "error", cause)
 	r.meets(cause)
 	r.pending, r.replayTo = true, committed

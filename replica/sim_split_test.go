@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/pbft"
 	"github.com/parley-bft/parley/statemachine"
 )
@@ -128,4 +129,37 @@ func TestSimSplitIsOverBeforeItIsNoted(t *testing.T) {
 	c.start(0)
 	require.Zero(t, c.sims[0].runner.split.Load())
 	require.Nil(t, record())
+}
+
+// Damage that was found before a start, and not made good, does not hide a split from it: it is
+// known, ends with a certificate, and leaves no record behind.
+func TestSimSplitBesideDamage(t *testing.T) {
+	c := newStateDiskCluster(t, 43)
+	c.run("before", 30)
+	stored := func(key HostKey) []byte {
+		v, err := c.disks[3].store.GetHost(key)
+		require.NoError(t, err)
+		return v
+	}
+	split := HostKey{Kind: HostSplit}
+	at := c.sims[0].Node().Core().Stable() + c.core.CheckpointEvery
+	require.NoError(t, c.disks[3].store.WriteHost([]HostRecord{{Key: split, Value: binary.BigEndian.AppendUint64(nil, uint64(at))}}, true))
+	// As it is when damage was found and the process ended before anything was done about it.
+	found := pbft.CheckpointStatement{Height: c.sims[3].Node().Core().ExecutedHeight()}
+	value := canon.AppendBool(found.Append(found.Append(nil)), false)
+	value = canon.AppendBool(canon.AppendUint64(value, uint64(c.sims[3].Node().Core().Stable())), true)
+	require.NoError(t, c.disks[3].store.Write([]pbft.Record{{Key: pbft.RecordKey{Kind: pbft.RecordDiverged}, Value: value}}, true))
+	c.end(3)
+	require.NoError(t, c.begin(3))
+	cause, err := damagedBefore(c.sims[3].runner)
+	require.NoError(t, err)
+	require.Error(t, cause)
+	require.Equal(t, uint64(at), c.sims[3].runner.split.Load())
+	require.NotNil(t, stored(split))
+	c.run("after", int(2*c.core.CheckpointEvery))
+	c.until("it is repaired, and all is certified", 3000, func() bool {
+		return c.level() && c.sims[3].Node().Core().Stable() >= at && c.sims[3].runner.split.Load() == 0
+	})
+	require.Nil(t, stored(split))
+	c.same()
 }
