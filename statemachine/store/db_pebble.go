@@ -31,7 +31,7 @@ type pebbleDB struct {
 }
 
 // damage says so if err is that files in dir are damaged: a checksum is wrong, say, or the
-// disk cannot read what it has.
+// disk cannot read what it has, however often it is asked ([rereading]).
 func damage(dir string, err error) error {
 	if err == nil || !pebble.IsCorruptionError(err) && !errors.Is(err, syscall.EIO) {
 		return err
@@ -99,6 +99,7 @@ func openPebbleAs(dir string, cfg *Config, files vfs.FS, broken func(error), sti
 		}
 	}()
 	defer rescue(&err)
+	files = newRereading().fs(files)
 	l := &pebbleLogger{cfg.Logger, broken}
 	cache := pebble.NewCache(cfg.DatabaseCacheBytes)
 	opts := &pebble.Options{
