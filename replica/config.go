@@ -160,6 +160,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Limits.MaxResultBytes, d.MaxResultBytes)
 	orDefault(&c.Limits.MaxReplyBytes, d.MaxReplyBytes)
 	orDefault(&c.Limits.MaxCacheBytes, d.MaxCacheBytes)
+	orDefault(&c.Limits.MaxOpWork, d.MaxOpWork)
+	orDefault(&c.Limits.MaxBlockWork, d.MaxBlockWork)
 	c.Limits.MaxInFlight = int(min(p.MaxInFlight, 4096))
 	c.Limits.MaxLife = time.Duration(p.MaxRequestLife)
 	c.Limits.MaxSessions = int(p.MaxSessions)

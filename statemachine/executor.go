@@ -175,7 +175,7 @@ func (e *Executor) apply(b *RequestBlock) (results []Result, err error) {
 			err = e.panicked("Apply", b, v)
 		}
 	}()
-	results = e.app.Apply(Block{Height: b.Height, Time: b.Time, Digest: b.Digest, Ops: e.ops, limits: &e.limits})
+	results = e.app.Apply(Block{Height: b.Height, Time: b.Time, Digest: b.Digest, Ops: e.ops, limits: &e.limits, meter: e.limits.meter()})
 	if len(results) != len(e.ops) {
 		return nil, fmt.Errorf("%w: %d for %d operations at height %d", ErrResultCount, len(results), len(e.ops), b.Height)
 	}

@@ -87,7 +87,7 @@ type tester interface {
 const second = Time(time.Second)
 
 func testLimits() Limits {
-	return Limits{MaxInFlight: 64, MaxLife: 100 * time.Second, MaxSessions: 4, MaxResultBytes: 1024, MaxReplyBytes: 2048, MaxCacheBytes: 1 << 20}
+	return Limits{MaxInFlight: 64, MaxLife: 100 * time.Second, MaxSessions: 4, MaxResultBytes: 1024, MaxReplyBytes: 2048, MaxCacheBytes: 1 << 20, MaxOpWork: 1 << 16, MaxBlockWork: 1 << 18}
 }
 
 func client(n int) (k crypto.PublicKey) {

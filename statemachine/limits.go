@@ -33,6 +33,11 @@ type Limits struct {
 	// results of one block, too: one of more than 1 KiB for which those before it have
 	// left no room is replaced by CodeResultTooLarge.
 	MaxCacheBytes int64
+	// MaxOpWork bounds what one operation reads, and MaxBlockWork what those of a block do
+	// together, in entries and KiB: see [Meter]. What is beyond them is rejected, with
+	// CodeTooMuchWork and CodeBlockWorked.
+	MaxOpWork    int64
+	MaxBlockWork int64
 }
 
 // EntryOverhead is what a remembered answer and each of its results count in
@@ -51,6 +56,8 @@ func DefaultLimits() Limits {
 		MaxResultBytes: 1 << 20,
 		MaxReplyBytes:  4 << 20,
 		MaxCacheBytes:  128 << 20,
+		MaxOpWork:      1 << 16,
+		MaxBlockWork:   1 << 18,
 	}
 }
 
@@ -72,6 +79,10 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("%w: MaxReplyBytes is %d: set MaxResultBytes (%d) to %d", ErrLimits, l.MaxReplyBytes, l.MaxResultBytes, 64<<20)
 	case l.MaxCacheBytes < int64(l.MaxReplyBytes) || l.MaxCacheBytes > 1<<40:
 		return fmt.Errorf("%w: MaxCacheBytes is %d: set MaxReplyBytes (%d) to %d", ErrLimits, l.MaxCacheBytes, l.MaxReplyBytes, int64(1)<<40)
+	case l.MaxOpWork < 1<<10 || l.MaxOpWork > 1<<40:
+		return fmt.Errorf("%w: MaxOpWork is %d: set %d to %d", ErrLimits, l.MaxOpWork, 1<<10, int64(1)<<40)
+	case l.MaxBlockWork < l.MaxOpWork || l.MaxBlockWork > 1<<40:
+		return fmt.Errorf("%w: MaxBlockWork is %d: set MaxOpWork (%d) to %d", ErrLimits, l.MaxBlockWork, l.MaxOpWork, int64(1)<<40)
 	}
 	return nil
 }
@@ -86,5 +97,7 @@ func (l Limits) Digest() crypto.Digest {
 	b = canon.AppendUint64(b, uint64(l.MaxResultBytes))
 	b = canon.AppendUint64(b, uint64(l.MaxReplyBytes))
 	b = canon.AppendUint64(b, uint64(l.MaxCacheBytes))
+	b = canon.AppendUint64(b, uint64(l.MaxOpWork))
+	b = canon.AppendUint64(b, uint64(l.MaxBlockWork))
 	return crypto.Hash(domainLimits, b)
 }

@@ -21,6 +21,8 @@ import "fmt"
 // A [Halt] is no panic of the operation, and goes on. If recovered panics itself, the
 // panic goes on and names the operation: the replica stops (see [PanicError]).
 //
+// What each operation reads is counted from its beginning to its end (see [Meter]).
+//
 // Of a result for which the block has no room (see [Limits]) it keeps the data no longer
 // than until the next operation, and returns CodeResultTooLarge in its place.
 func PerOp(b Block, apply func(Op) Result, recovered func(op Op, value any)) []Result {
@@ -30,7 +32,9 @@ func PerOp(b Block, apply func(Op) Result, recovered func(op Op, value any)) []R
 		room = b.limits.room()
 	}
 	for i := range b.Ops {
+		b.meter.begin(&b.Ops[i])
 		results[i] = applyOne(i, b.Ops[i], apply, recovered)
+		b.meter.end()
 		if room == nil {
 			continue
 		}

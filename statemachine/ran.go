@@ -54,7 +54,7 @@ func (e *Executor) Again(b RequestBlock) (block Block, requests []int, ok bool) 
 	if ran == nil {
 		return Block{}, nil, false
 	}
-	block = Block{Height: b.Height, Time: b.Time, Digest: b.Digest}
+	block = Block{Height: b.Height, Time: b.Time, Digest: b.Digest, meter: e.limits.meter()}
 	for i := range b.Requests {
 		if !ran.has(i) {
 			continue

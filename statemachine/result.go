@@ -24,6 +24,13 @@ const (
 	// CodeReservedKey: the operation wanted to change a key of the state that is not the
 	// application's own (see package store). Nothing was changed.
 	CodeReservedKey ResultCode = 6
+	// CodeTooMuchWork: the operation reads more than one may ([Limits.MaxOpWork]). Nothing was
+	// changed, and it would end so again.
+	CodeTooMuchWork ResultCode = 7
+	// CodeBlockWorked: those before it in its block have left nothing for what the operation
+	// reads ([Limits.MaxBlockWork]). Nothing was changed: submitted again, in a later block,
+	// it may run.
+	CodeBlockWorked ResultCode = 8
 
 	// CodeApplication is the first code that is the application's own.
 	CodeApplication ResultCode = 100
@@ -46,6 +53,10 @@ func (c ResultCode) String() string {
 		return "result too large"
 	case CodeReservedKey:
 		return "reserved key"
+	case CodeTooMuchWork:
+		return "reads too much for one operation: ask for less"
+	case CodeBlockWorked:
+		return "the operations of its block read too much: submit it again"
 	default:
 		return fmt.Sprintf("code %d", uint32(c))
 	}

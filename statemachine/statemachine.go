@@ -35,6 +35,7 @@ type Block struct {
 	Ops    []Op
 
 	limits *Limits // of the results, for PerOp; nil: none
+	meter  *Meter  // nil: none
 }
 
 // StateMachine is a deterministic application. Its methods are never called at

@@ -133,6 +133,7 @@ func (h *handler) BeginBlock(t store.Txn, b *statemachine.Block) {
 
 // Apply runs one transaction.
 func (h *handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	b.Meter().CountsItself() // its gas is what counts
 	d := h.take(op.Data)
 	tx, from, code := d.tx, d.from, d.code
 	if code != statemachine.CodeOK {

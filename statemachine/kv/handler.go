@@ -62,10 +62,11 @@ func (h *Handler) CheckState(r store.Reader) error {
 }
 
 // Apply runs one operation.
-func (h *Handler) Apply(t store.Txn, _ *statemachine.Block, op *statemachine.Op) statemachine.Result {
+func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
 	s := &stored{limits: &h.limits, t: t, r: t}
 	s.totals.load(t)
-	out, code := run{s, &h.limits}.operation(nil, op.Data)
+	b.Meter().CountsItself() // as it does in memory, so that both end alike
+	out, code := run{s, &h.limits, b.Meter()}.operation(nil, op.Data)
 	if out == nil {
 		return statemachine.Reject(code, nil)
 	}
@@ -88,7 +89,8 @@ func (h *Handler) Query(_ context.Context, r store.Reader, q []byte) ([]byte, er
 	case KindGet:
 		return h.limits.appendGet(out, op.key, s.get(op.key)), nil
 	case KindRange:
-		return h.limits.appendRange(out, s, &op), nil
+		out, _ = h.limits.appendRange(out, s, &op, nil)
+		return out, nil
 	case KindRevision, KindDigest:
 		s.totals.load(r)
 		out = append(canon.AppendUint64(out[:0], s.at()), byte(op.kind))

@@ -534,10 +534,10 @@ func TestFrozenStatesStay(t *testing.T) {
 				m.Digest()
 			case 2:
 				op := Delete(key.Draw(t, "key"))
-				require.Equal(t, plain.apply(statemachine.Op{Data: op}), m.apply(statemachine.Op{Data: op}))
+				require.Equal(t, plain.apply(statemachine.Op{Data: op}, nil), m.apply(statemachine.Op{Data: op}, nil))
 			default:
 				op := Put(key.Draw(t, "key"), value.Draw(t, "value"))
-				require.Equal(t, plain.apply(statemachine.Op{Data: op}), m.apply(statemachine.Op{Data: op}))
+				require.Equal(t, plain.apply(statemachine.Op{Data: op}, nil), m.apply(statemachine.Op{Data: op}, nil))
 			}
 			for i := range states {
 				require.Equal(t, states[i].want, copied(states[i].tree))
@@ -581,7 +581,7 @@ func TestRestoreForgetsWhatIsNotHashedYet(t *testing.T) {
 	m, behind := New(smallLimits()), New(smallLimits())
 	run := func(m *Machine, ops ...[]byte) {
 		for _, op := range ops {
-			require.Equal(t, statemachine.CodeOK, m.apply(statemachine.Op{Data: op}).Code)
+			require.Equal(t, statemachine.CodeOK, m.apply(statemachine.Op{Data: op}, nil).Code)
 		}
 	}
 	run(m, Put([]byte("a"), []byte("1")), Put([]byte("b"), []byte("2")))

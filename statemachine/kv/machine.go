@@ -46,7 +46,7 @@ func New(limits Limits) *Machine {
 func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	results := statemachine.PerOp(b, m.apply, nil)
+	results := statemachine.PerOp(b, func(op statemachine.Op) statemachine.Result { return m.apply(op, b.Meter()) }, nil)
 	if len(m.dirty) >= maxDirty {
 		m.settle()
 	}
@@ -54,8 +54,8 @@ func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
 	return results
 }
 
-func (m *Machine) apply(in statemachine.Op) statemachine.Result {
-	r := run{m, &m.limits}
+func (m *Machine) apply(in statemachine.Op, meter *statemachine.Meter) statemachine.Result {
+	r := run{m, &m.limits, meter}
 	out, code := r.operation(m.results.next(), in.Data)
 	if out == nil {
 		return statemachine.Reject(code, nil)

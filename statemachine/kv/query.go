@@ -75,7 +75,8 @@ func (m *Machine) Query(ctx context.Context, q []byte) ([]byte, error) {
 		e, _ := m.current().tree.Get(string(op.key))
 		return m.limits.appendGet(out, op.key, e), nil
 	case KindRange:
-		return m.limits.appendRange(out, m.current(), &op), nil
+		out, _ = m.limits.appendRange(out, m.current(), &op, nil)
+		return out, nil
 	case KindRevision:
 		return append(canon.AppendUint64(out[:0], m.current().revision), byte(KindRevision)), nil
 	case KindDigest:

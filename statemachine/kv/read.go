@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/parley-bft/parley/crypto/canon"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // appendGet appends the body of a Get's result; e is nil if the key is not there.
@@ -20,7 +21,9 @@ func (l *Limits) appendGet(out, key []byte, e *entry) []byte {
 
 // appendRange appends the body of a Range's result, stopping at the first key
 // that the limits have no room for.
-func (l *Limits) appendRange(out []byte, c ordered, op *operation) []byte {
+//
+// What it reads m counts, which may be nil. If that is too much it says so.
+func (l *Limits) appendRange(out []byte, c ordered, op *operation, m *statemachine.Meter) ([]byte, statemachine.ResultCode) {
 	out = append(out, byte(KindRange))
 	more := len(out)
 	out = canon.AppendBool(out, false)
@@ -30,7 +33,7 @@ func (l *Limits) appendRange(out []byte, c ordered, op *operation) []byte {
 		limit = int(op.limit)
 	}
 	end, keysOnly := string(op.end), op.keysOnly // op itself must not get into the closure, and so to the heap
-	n := 0
+	n, code := 0, statemachine.CodeOK
 	c.ascend(string(op.key), func(key string, e *entry) bool {
 		if end != "" && key >= end {
 			return false
@@ -43,11 +46,14 @@ func (l *Limits) appendRange(out []byte, c ordered, op *operation) []byte {
 			out[more] = 1
 			return false
 		}
+		if code = m.Take(statemachine.WorkOf(size)); code != statemachine.CodeOK {
+			return false
+		}
 		n++
 		out = canon.AppendString(out, key)
 		out = appendEntry(out, e, keysOnly)
 		return true
 	})
 	binary.BigEndian.PutUint32(out[more+1:], uint32(n))
-	return out
+	return out, code
 }

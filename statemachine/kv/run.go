@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 
 	"github.com/parley-bft/parley/crypto/canon"
 	"github.com/parley-bft/parley/statemachine"
@@ -34,6 +35,10 @@ type ordered interface {
 type run struct {
 	content
 	limits *Limits
+	// meter counts what it reads. A transaction that writes cannot end in the midst of that:
+	// its ranges, which the length of its result bounds, are counted when they have run, and none
+	// that has any begins when nothing is left.
+	meter *statemachine.Meter
 }
 
 // operation runs an operation and appends its result to out, which is empty. A
@@ -58,9 +63,10 @@ func (r run) operation(out, data []byte) ([]byte, statemachine.ResultCode) {
 		if op.kind == KindPut && !r.room(op.key, op.value) {
 			return nil, CodeNoSpace
 		}
-		out = r.simple(out, &op, next)
+		out, code = r.simple(out, &op, next)
 	}
-	if code == CodeNoSpace {
+	switch code {
+	case CodeNoSpace, statemachine.CodeTooMuchWork, statemachine.CodeBlockWorked:
 		return nil, code
 	}
 	canon.AppendUint64(out[:0], r.at())
@@ -69,20 +75,31 @@ func (r run) operation(out, data []byte) ([]byte, statemachine.ResultCode) {
 
 // simple runs Get, Put, Delete or Range, which cannot fail once decoded (and
 // space was found), at revision next, and appends the body of its result.
-func (r run) simple(out []byte, op *operation, next uint64) []byte {
+func (r run) simple(out []byte, op *operation, next uint64) ([]byte, statemachine.ResultCode) {
 	switch op.kind {
 	case KindGet:
 		e := r.get(op.key)
-		return r.limits.appendGet(out, op.key, e)
+		if code := r.reads(e); code != statemachine.CodeOK {
+			return nil, code
+		}
+		return r.limits.appendGet(out, op.key, e), statemachine.CodeOK
 	case KindPut:
 		e, existed := r.put(op.key, op.value, next)
 		out = canon.AppendBool(append(out, byte(KindPut)), existed)
-		return appendKV(out, op.key, e, true)
+		return appendKV(out, op.key, e, true), statemachine.CodeOK
 	case KindDelete:
-		return canon.AppendBool(append(out, byte(KindDelete)), r.delete(op.key, next))
+		return canon.AppendBool(append(out, byte(KindDelete)), r.delete(op.key, next)), statemachine.CodeOK
 	default:
-		return r.limits.appendRange(out, r.content, op)
+		return r.limits.appendRange(out, r.content, op, r.meter)
 	}
+}
+
+// reads counts an entry whose value goes into the result.
+func (r run) reads(e *entry) statemachine.ResultCode {
+	if e == nil {
+		return r.meter.Take(1)
+	}
+	return r.meter.Take(statemachine.WorkOf(len(e.value)))
 }
 
 // room tells whether value may be put under key.
@@ -109,6 +126,9 @@ func (r run) swap(out []byte, op *operation, next uint64) ([]byte, statemachine.
 	}
 	out = append(out, byte(KindSwap))
 	if !holds {
+		if code := r.reads(e); code != statemachine.CodeOK {
+			return nil, code
+		}
 		out = canon.AppendBool(out, found)
 		if found {
 			out = appendKV(out, op.key, e, false)
@@ -138,15 +158,32 @@ func (r run) txn(out []byte, op *operation, next uint64) ([]byte, statemachine.R
 	// Space is found for the branch as a whole before anything is written: what its
 	// puts can add at most, whatever they replace.
 	var inner operation
-	most := int64(0)
+	most, work := int64(0), int64(0)
+	writes, ranges := false, false
 	for _, b := range branch {
 		r.limits.decode(b, &inner)
-		if inner.kind == KindPut {
+		switch inner.kind {
+		case KindPut:
 			most += entrySize(len(inner.key), len(inner.value))
+			writes = true
+		case KindDelete:
+			writes = true
+		case KindRange:
+			ranges = true
+		case KindGet:
+			if e := r.get(inner.key); e != nil {
+				work += statemachine.WorkOf(len(e.value))
+			}
 		}
 	}
 	if !r.fits(most) {
 		return nil, CodeNoSpace
+	}
+	if code := r.meter.Take(work); code != statemachine.CodeOK {
+		return nil, code
+	}
+	if writes && ranges && r.meter.Exhausted() {
+		return nil, statemachine.CodeBlockWorked
 	}
 	out = canon.AppendBool(append(out, byte(KindTxn)), succeeded)
 	out = canon.AppendUint32(out, uint32(len(branch)))
@@ -155,19 +192,28 @@ func (r run) txn(out []byte, op *operation, next uint64) ([]byte, statemachine.R
 		r.limits.decode(b, &inner)
 		// What the operations after this one need at the least stays reserved.
 		room.MaxResultBytes = r.limits.MaxResultBytes - (len(branch)-1-i)*(bodyFixed+entryFixed+r.limits.MaxKeyBytes)
-		out = r.inBranch(out, &inner, next, &room)
+		var code statemachine.ResultCode
+		if out, code = r.inBranch(out, &inner, next, &room, writes); code != statemachine.CodeOK {
+			return nil, code
+		}
 	}
 	return out, statemachine.CodeOK
 }
 
-// inBranch is simple with the room that is left for the result.
-func (r run) inBranch(out []byte, op *operation, next uint64, room *Limits) []byte {
-	switch op.kind {
-	case KindGet:
+// inBranch is simple with the room that is left for the result. What it gets is counted; what
+// is in a range is, too, and ends the transaction if it is too much and there are no writes.
+func (r run) inBranch(out []byte, op *operation, next uint64, room *Limits, writes bool) ([]byte, statemachine.ResultCode) {
+	switch {
+	case op.kind == KindGet:
 		e := r.get(op.key)
-		return room.appendGet(out, op.key, e)
-	case KindRange:
-		return room.appendRange(out, r.content, op)
+		return room.appendGet(out, op.key, e), statemachine.CodeOK
+	case op.kind == KindRange && writes:
+		at := len(out)
+		out, _ = room.appendRange(out, r.content, op, nil)
+		r.meter.Charge(int64(binary.BigEndian.Uint32(out[at+2:])) + int64(len(out)-at)>>10)
+		return out, statemachine.CodeOK
+	case op.kind == KindRange:
+		return room.appendRange(out, r.content, op, r.meter)
 	default:
 		return r.simple(out, op, next)
 	}

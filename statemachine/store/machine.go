@@ -19,7 +19,8 @@ import (
 type Handler interface {
 	// Apply runs one operation in a transaction of its own. If the result's code is
 	// CodeOK the changes are kept, else they are discarded, and so they are if Apply
-	// panics (the result is then CodePanicked). An operation that is rejected and changes
+	// panics (the result is then CodePanicked), and if it reads more of t than it may (see
+	// [statemachine.Meter]): then a panic unwinds Apply. An operation that is rejected and changes
 	// something nevertheless, a fee say, calls t.Commit itself.
 	//
 	// b is the operation's block; op.Data is valid until Apply returns. The result may
@@ -114,6 +115,7 @@ func (m *Machine) Apply(b statemachine.Block) []statemachine.Result {
 	halt("begin", m.fresh())
 	t := m.store.Block()
 	t.Discard() // what an earlier attempt left, after which the executor was restored
+	t.(*txn).o.meter = b.Meter()
 	if m.blocks != nil {
 		m.blocks.BeginBlock(t, &b)
 	}
@@ -133,6 +135,8 @@ func (m *Machine) apply(block Txn, b *statemachine.Block, op *statemachine.Op) (
 		case nil:
 		case *ReservedKeyError:
 			r = statemachine.Reject(statemachine.CodeReservedKey, []byte(v.Error()))
+		case overworked:
+			r = statemachine.Reject(v.code, nil)
 		default:
 			panic(v)
 		}

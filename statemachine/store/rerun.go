@@ -83,7 +83,7 @@ func (r *rerun) run(before *View) (err error) {
 	}()
 	r.o = newOverlay((*kept)(before))
 	t, b := r.o.block(), &r.block
-	r.o.stamp = 1
+	r.o.stamp, r.o.meter = 1, r.block.Meter()
 	if r.m.blocks != nil {
 		r.m.blocks.BeginBlock(t, b)
 	}

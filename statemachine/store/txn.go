@@ -8,6 +8,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/parley-bft/parley/crypto"
+	"github.com/parley-bft/parley/statemachine"
 )
 
 // overlay is what the transaction of a block, and all within it, have written. All
@@ -20,6 +21,17 @@ type overlay struct {
 	levels []*txn // open, the block's first
 	stamp  uint64 // is put on what is written, in place of a height
 	undo   []undo // of the levels above the block's
+	meter  *statemachine.Meter
+}
+
+// overworked unwinds an operation that reads more than it may.
+type overworked struct{ code statemachine.ResultCode }
+
+// count counts an entry that is read.
+func (o *overlay) count(key int, r *record) {
+	if code := o.meter.Read(key + len(r.value)); code != statemachine.CodeOK {
+		panic(overworked{code})
+	}
 }
 
 // base is what a transaction begins with.
@@ -80,10 +92,11 @@ func (t *txn) Get(key []byte) ([]byte, bool) {
 	if isReserved(key) {
 		return nil, false
 	}
-	if w, ok := t.o.writes.Get(string(key)); ok {
-		return w.value, !w.deleted
+	r, ok := t.o.writes.Get(string(key))
+	if !ok {
+		r = t.o.read(string(key))
 	}
-	r := t.o.read(string(key))
+	t.o.count(len(key), &r)
 	return r.value, !r.deleted
 }
 
@@ -190,18 +203,32 @@ func (t *txn) seq(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 		t.check()
 		under := t.o.base.cursor(from, to, reverse)
 		over := recordCursor{newMapCursor(t.o.writes.Copy(), from, to, reverse)}
-		yieldAll(&layered{over, under, reverse}, yield)
+		c := &layered{over, under, reverse}
+		yieldAll(c, func(k, v []byte) bool {
+			t.o.count(len(k), &record{value: v})
+			return yield(k, v)
+		}, func() {
+			if c.upper() { // what the block has deleted; of older blocks that depends on the replica
+				t.o.count(0, &record{})
+			}
+		})
 	}
 }
 
-// yieldAll ends the walk of c. The store's own keys are left out.
-func yieldAll(c cursor, yield func(k, v []byte) bool) {
+// yieldAll ends the walk of c. The store's own keys are left out. skipped, if not nil, hears
+// of those that are deleted.
+func yieldAll(c cursor, yield func(k, v []byte) bool, skipped func()) {
 	defer c.close()
 	for ; c.valid(); c.next() {
 		if isReserved(c.name()) {
 			continue
 		}
-		if r := c.record(); !r.deleted && !yield([]byte(c.name()), r.value) {
+		r := c.record()
+		switch {
+		case r.deleted && skipped != nil:
+			skipped()
+		case r.deleted:
+		case !yield([]byte(c.name()), r.value):
 			return
 		}
 	}

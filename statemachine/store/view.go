@@ -172,7 +172,7 @@ func (v *View) seq(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 		defer v.s.users.leave()
 		c := v.cursor(from, to, reverse)
 		v.check()
-		yieldAll(c, yield)
+		yieldAll(c, yield, nil)
 	}
 }
 
