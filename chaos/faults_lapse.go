@@ -106,14 +106,26 @@ func (j *judge) lapseHealed(p *process) {
 	p.rightAgain()
 }
 
+// canBegin tells whether a replica whose application was wrong once has a state to begin
+// with (R24): that of a certified snapshot, or, before there is one, that before the first
+// block, once it has found out. Then the log has all blocks; if that state could not be kept
+// it says so, and waits.
+func (m *member) canBegin() bool {
+	core := m.up.node.Core()
+	if core.SnapshotHeight() > 0 {
+		return true
+	}
+	_, kept := m.disk.snapshots.State(0)
+	return kept && core.Diverged() != nil && core.Oldest() == 1
+}
+
 // lapsesHeal demands, when everything is answered and everybody level, that replicas whose
 // application was wrong once are right again.
 func (s *Simulation) lapsesHeal(bound time.Duration) {
 	lapses := 0
 	sick := func(m *member) bool {
 		s.judge.lapseOver(m.up)
-		// Before the first snapshot there is none to begin with.
-		return m.lapse == lapsed && m.healed && m.up != nil && m.up.node.Core().SnapshotHeight() > 0
+		return m.lapse == lapsed && m.healed && m.up != nil && m.canBegin()
 	}
 	for _, m := range s.replicas {
 		if sick(m) {
