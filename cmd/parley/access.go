@@ -40,7 +40,8 @@ Whoever changes it needs the signatures of m of n administrators. One proposes: 
 commands below do if --key is an administrator's. Others see it with 'parley access
 proposals' and approve it. Or --prepare FILE writes the change to a file, each signs it
 with 'parley access sign', and anybody submits it with 'parley access submit'. Durations
-are written as 60s or 24h.`,
+are written as 60s or 24h. Exit code 4 says that the policy refused it, or what a change
+is about, and why.`,
 		Example: `  parley init --dir demo --app registry --policy policy.json
   parley access policy --dir demo
   parley access member set --dir demo $KEY --name Dora --roles clerk

@@ -31,7 +31,8 @@ operation to a file instead of submitting it; each signs it with 'parley registr
 (no connection is needed), and anybody submits it with 'parley registry submit'.
 
 A party is written as its name, or as key: and the 64 digits of a key. Durations are
-written as 90m or 720h. Reads go through the log; with --receipt they are proved.`,
+written as 90m or 720h. Reads go through the log; with --receipt they are proved. Exit
+code 4 says that the registry refused it, and why; nothing was changed then.`,
 		Example: `  parley cluster --app registry --dir demo      # in another terminal
   parley registry collection create --dir demo batches
   parley registry create --dir demo batches B-1 '{"drug": "aspirin"}'
