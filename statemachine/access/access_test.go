@@ -830,3 +830,29 @@ func FuzzDecodeResult(f *testing.F) {
 		}
 	})
 }
+
+// unverified is a verifier that must not be asked.
+type unverified struct{ crypto.RequestVerifier }
+
+func (unverified) VerifyBatch(items []crypto.Item) []bool {
+	if len(items) > 1 {
+		panic("rubbish is checked to its end")
+	}
+	return make([]bool, len(items))
+}
+
+// Who has a say is asked before signatures are checked, and of rubbish in the administrators'
+// names one is.
+func TestRubbishCostsLittle(t *testing.T) {
+	w := newWorld(t, policy(Open))
+	w.m.handler.verifier = unverified{}
+	rubbish := signed.Envelope{Deadline: w.now + 1, Op: Encode(&Propose{Change{Mode: Private}})}
+	for n := range byte(signed.MaxKeys - 3) {
+		rubbish.Add(signed.Signature{Key: crypto.PublicKey{200, n}})
+	}
+	require.Equal(t, RuleAdministrators, RefusalOf(w.submit(dora, EncodeSigned(&rubbish))).Rule)
+	for _, k := range []crypto.PublicKey{ann.Public(), bob.Public(), cem.Public()} {
+		rubbish.Add(signed.Signature{Key: k})
+	}
+	require.ErrorIs(t, w.own(dora, EncodeSigned(&rubbish)).Err(), ErrBadSignature)
+}

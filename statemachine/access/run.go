@@ -19,13 +19,13 @@ type run struct {
 	t       store.Txn
 	b       *statemachine.Block
 	signers []crypto.PublicKey // in ascending order
-	counted []crypto.PublicKey // those of them that had a say
+	// envelope has their signatures, nil if there is none.
+	envelope *signed.Opened
 }
 
 // perform runs an encoded operation and says of which kind its result is.
 func (r *run) perform(data []byte) (*Result, Kind, error) {
 	data = data[len(magic):]
-	var envelope *signed.Opened
 	if len(data) > 0 && Kind(data[0]) == KindSigned {
 		o := signed.Opener{Space: Space(r.settings().Chain), Verifier: r.h.verifier, MaxLife: maxLife}
 		e, err := o.Open(r.t, data[1:], r.b.Time, r.signers[0])
@@ -38,7 +38,7 @@ func (r *run) perform(data []byte) (*Result, Kind, error) {
 		default:
 			return nil, KindSigned, reject(CodeExpired, "%v", err)
 		}
-		envelope, r.signers, data = e, e.Signers, e.Op
+		r.envelope, r.signers, data = e, e.Signers, e.Op
 	} else {
 		data = append(append([]byte(nil), magic...), data...)
 	}
@@ -46,7 +46,7 @@ func (r *run) perform(data []byte) (*Result, Kind, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if envelope != nil && o.Kind().Read() {
+	if r.envelope != nil && o.Kind().Read() {
 		// The policy decided about the envelope, not about what it would read; and each
 		// that succeeds is remembered, for whoever likes to make them.
 		return nil, KindSigned, reject(CodeMalformed, "%s is a read, which goes without an envelope", o.Kind())
@@ -62,21 +62,22 @@ func (r *run) perform(data []byte) (*Result, Kind, error) {
 	default:
 		out, err = r.answer(o)
 	}
-	if err == nil && envelope != nil {
-		if bad := envelope.Check(func(k crypto.PublicKey) bool { return slices.Contains(r.counted, k) }); bad != nil {
-			return nil, KindSigned, reject(CodeBadSignature, "%v", bad)
-		}
-	}
 	return out, o.Kind(), err
 }
 
-// administrators returns those of the signers, of whom there must be one.
+// administrators returns those of the signers, of whom there must be one. They alone have a
+// say, so their signatures are checked here: what a change does may cost as much as there
+// are members.
 func (r *run) administrators(s *settings) ([]crypto.PublicKey, error) {
 	by := signed.Common(s.Administrators.Keys, r.signers)
 	if len(by) == 0 {
 		return nil, refuse(RuleAdministrators, "none of those who signed is an administrator")
 	}
-	r.counted = by
+	if r.envelope != nil {
+		if err := r.envelope.Check(func(k crypto.PublicKey) bool { return slices.Contains(by, k) }); err != nil {
+			return nil, reject(CodeBadSignature, "%v", err)
+		}
+	}
 	return by, nil
 }
 
@@ -174,7 +175,11 @@ func (r *run) withdraw(o *Withdraw) (*Result, error) {
 }
 
 // effect makes a change and enters it into the audit trail.
+//
+// However many members there are, it is not for being too much work that a change is refused
+// on which the administrators have agreed.
 func (r *run) effect(s *settings, g *Change, by []crypto.PublicKey) (*Result, error) {
+	r.b.Meter().CountsItself()
 	if g.Mode != 0 {
 		s.Mode = g.Mode
 	}

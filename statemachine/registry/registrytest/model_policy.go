@@ -71,10 +71,10 @@ func (m *Model) change(client crypto.PublicKey, op []byte) outcome {
 	switch {
 	case by == 0:
 		return outcome{code: access.CodeRefused, rule: access.RuleAdministrators}
+	case bad:
+		return ends(access.CodeBadSignature)
 	case by < 2 && m.proposals == maxProposals:
 		return ends(access.CodeLimit)
-	case by < 2 && bad:
-		return ends(access.CodeBadSignature)
 	case by < 2:
 		m.proposals++
 		m.used[from.digest] = true
@@ -84,9 +84,6 @@ func (m *Model) change(client crypto.PublicKey, op []byte) outcome {
 		if _, ok := m.members[k]; !ok {
 			return ends(access.CodeNotFound)
 		}
-	}
-	if bad {
-		return ends(access.CodeBadSignature)
 	}
 	m.used[from.digest] = true
 	if g.Mode != 0 {
