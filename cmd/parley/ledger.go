@@ -235,7 +235,7 @@ func (l *ledgerBook) ask(q []byte) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case a.Result.Code != statemachine.CodeOK:
-		return nil, fmt.Errorf("the ledger does not take the query: %v", a.Result.Code)
+		return nil, no(fmt.Errorf("the ledger does not take the query: %v", a.Result.Code))
 	}
 	return a.Result.Data, nil
 }
