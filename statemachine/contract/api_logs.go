@@ -210,23 +210,36 @@ func (v view) span(f *Filter) (from, to uint64, err error) {
 	return from, to, nil
 }
 
+// fewBlocks are looked through without a turn.
+const fewBlocks = 100
+
 // Logs are those that a filter wants in the blocks from the first to the last, or as many
 // of these blocks as one answer may be about: next is the first that was not looked at. The
 // head is the last one there is. It is for polling, which goes on from there. An error is
 // about block next, and then there are no logs: ErrForgotten, ErrManyLogs if that block
 // alone has too many, or what else there may be.
+//
+// Whoever keeps up has few blocks to look through. Who does not waits for a turn, as for
+// GetLogs.
 func (a *API) Logs(ctx context.Context, f Filter, from, to uint64) (logs []*types.Log, next uint64, err error) {
 	next = from
+	last, err := read(a, "eth_getLogs", func(v view) (uint64, error) { return min(to, v.head()), nil })
+	if err != nil || from > last {
+		return nil, next, err
+	}
+	if last-from >= a.limits.LogBlocks {
+		last = from + a.limits.LogBlocks - 1
+	}
+	if last-from >= fewBlocks {
+		var done func()
+		if ctx, done, err = a.turn(ctx); err != nil {
+			return nil, next, err
+		}
+		defer done()
+	}
 	logs, err = read(a, "eth_getLogs", func(v view) ([]*types.Log, error) {
-		last := min(to, v.head())
-		if from > last {
-			return nil, nil
-		}
-		if last-from >= a.limits.LogBlocks {
-			last = from + a.limits.LogBlocks - 1
-		}
 		some, at, err := a.collect(ctx, v, &f, from, last)
-		if err != nil && (at == from || !errors.Is(err, ErrManyLogs)) {
+		if err != nil && (at == from || !errors.Is(err, ErrManyLogs) && !errors.Is(err, context.DeadlineExceeded)) {
 			return nil, err
 		}
 		next = at

@@ -227,3 +227,30 @@ func FuzzAccount(f *testing.F) {
 	f.Add([]byte{0xc3, 1, 2, 0x80})
 	f.Fuzz(func(_ *testing.T, data []byte) { _, _ = DecodeAccount(data) })
 }
+
+// Whoever polls and is far behind waits for a turn, and gets as much as there is time for.
+func TestPollingFarBehind(t *testing.T) {
+	c := newTestChain(t, &Genesis{ChainID: testChainID})
+	c.pass(2*fewBlocks, 0)
+	a := c.m.API(ReadLimits{Calls: 1, LogBlocks: 150})
+	_, done, err := a.turn(context.Background())
+	require.NoError(t, err)
+	_, next, err := a.Logs(context.Background(), Filter{}, 1, fewBlocks)
+	require.NoError(t, err)
+	require.Equal(t, uint64(fewBlocks+1), next)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, next, err = a.Logs(gone, Filter{}, 1, fewBlocks+1)
+	require.ErrorContains(t, err, "waits for its turn")
+	require.Equal(t, uint64(1), next)
+	done()
+	_, next, err = a.Logs(context.Background(), Filter{}, 1, 1<<40)
+	require.NoError(t, err)
+	require.Equal(t, uint64(151), next)
+	_, next, err = a.Logs(context.Background(), Filter{}, next, 1<<40)
+	require.NoError(t, err)
+	require.Equal(t, uint64(2*fewBlocks+1), next)
+	_, next, err = a.Logs(context.Background(), Filter{}, next, 1<<40)
+	require.NoError(t, err)
+	require.Equal(t, uint64(2*fewBlocks+1), next)
+}

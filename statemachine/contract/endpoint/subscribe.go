@@ -80,8 +80,11 @@ func (a *subscribeAPI) Logs(ctx context.Context, f contract.Filter) (*rpc.Subscr
 func (a *subscribeAPI) tellLogs(f contract.Filter, notify func(any) error, from, to uint64) error {
 	for from <= to {
 		logs, next, err := a.reads.Logs(a.ctx, f, from, to)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case next == from: // the state is an earlier one
+			return errInterrupted
 		}
 		for _, l := range logs {
 			if err := notify(l); err != nil {

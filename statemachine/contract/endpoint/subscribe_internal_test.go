@@ -26,6 +26,7 @@ func TestTooSlowForBlocks(t *testing.T) {
 	err = a.tellLogs(contract.Filter{}, silent, 1, 300)
 	require.ErrorIs(t, err, contract.ErrForgotten)
 	require.NoError(t, a.tellLogs(contract.Filter{}, silent, 100, 300), "piece by piece")
+	require.ErrorIs(t, a.tellLogs(contract.Filter{}, silent, 301, 310), errInterrupted, "there was such a head before")
 	_, err = a.cfg.header(1)
 	require.ErrorIs(t, err, contract.ErrForgotten)
 	var told []*types.Header
