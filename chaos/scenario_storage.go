@@ -303,8 +303,8 @@ func leased() Breach {
 	return Breach{
 		Title: "the primary answers reads from its own state, as long as it knows of no other",
 		Sites: []BreachSite{
-			{"statemachine/kv/machine.go", "func (m *Machine) apply(in statemachine.Op) statemachine.Result {\n",
-				"// Look reads without the log.\nfunc (m *Machine) Look(data []byte) (r statemachine.Result, ok bool) {\n	var op operation\n	if code := m.limits.decode(data, &op); code != statemachine.CodeOK || op.kind != KindGet || !ON {\n		return r, false\n	}\n	m.mu.Lock()\n	defer m.mu.Unlock()\n	return m.apply(statemachine.Op{Data: data}), true\n}\n\nfunc (m *Machine) apply(in statemachine.Op) statemachine.Result {\n"},
+			{"statemachine/kv/machine.go", "func (m *Machine) apply(in statemachine.Op, meter *statemachine.Meter) statemachine.Result {\n",
+				"// Look reads without the log.\nfunc (m *Machine) Look(data []byte) (r statemachine.Result, ok bool) {\n	var op operation\n	if code := m.limits.decode(data, &op); code != statemachine.CodeOK || op.kind != KindGet || !ON {\n		return r, false\n	}\n	m.mu.Lock()\n	defer m.mu.Unlock()\n	return m.apply(statemachine.Op{Data: data}, nil), true\n}\n\nfunc (m *Machine) apply(in statemachine.Op, meter *statemachine.Meter) statemachine.Result {\n"},
 			{"statemachine/admission.go", "// Sessions is the number of clients on record.\n",
 				"// Look reads without the log.\nfunc (e *Executor) Look(data []byte) (r Result, ok bool) {\n	if x, can := e.app.(interface{ Look([]byte) (Result, bool) }); can && ON {\n		return x.Look(data)\n	}\n	return r, false\n}\n\n// Sessions is the number of clients on record.\n"},
 			{"replica/sim.go", "func (s *Sim) Tick(now pbft.Time) {\n",

@@ -161,7 +161,7 @@ func TestWatchUnderAPolicy(t *testing.T) {
 	dir := makeCluster(t, 4, "--app", "registry", "--genesis", genesis, "--admit", clerkKey+","+readerKey)
 	startProcesses(t, dir, 4)
 	must(t, "registry", "collection", "create", "--dir", dir, "--key", clerk, "notes", "--rules", "open-create")
-	refused(t, exitFailed, []string{"watch", "--dir", dir, "--key", clerk, "--from", "beginning"}, "no watch is to be had", "may not read store/watch")
+	refused(t, exitAbsent, []string{"watch", "--dir", dir, "--key", clerk, "--from", "beginning"}, "no watch is to be had", "may not read store/watch")
 	out := must(t, "watch", "--dir", dir, "--key", reader, "--from", "beginning", "--prefix", "app/", "--count", "1")
 	require.Contains(t, out, "set")
 }
