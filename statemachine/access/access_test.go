@@ -528,6 +528,33 @@ func TestEnvelopesDoNotRead(t *testing.T) {
 	}
 }
 
+// Whoever only says that administrators have signed is told nothing that they alone may read,
+// and has nothing done that takes a walk over members and proposals.
+func TestForgedEnvelopesTellNothing(t *testing.T) {
+	w := newWorld(t, policy(Private))
+	g := Change{Mode: Open}
+	p := w.do(ann, &Propose{g})
+	for _, by := range [][]*ed25519.Signer{{ann}, {ann, bob}} {
+		said := make(map[string]bool)
+		for _, o := range []Operation{
+			&Propose{g}, &Propose{Change{Mode: 9}}, &Propose{Change{RemoveRoles: []string{"clerk"}}},
+			&Propose{Change{RemoveMembers: []crypto.PublicKey{dora.Public()}}}, &Propose{Change{RemoveMembers: []crypto.PublicKey{person(9).Public()}}},
+			&Propose{Change{SetMembers: []Member{{Key: person(9).Public(), Roles: []string{"chief"}}}}},
+			&Approve{p.Number, g.Digest()}, &Approve{p.Number, crypto.Digest{1}}, &Approve{p.Number + 1, g.Digest()}, &Withdraw{p.Number}, &Withdraw{p.Number + 1},
+		} {
+			e := signed.Envelope{Deadline: w.now + statemachine.Time(time.Minute), Op: Encode(o)}
+			for _, s := range by {
+				e.Add(signed.Signature{Key: s.Public()})
+			}
+			r := w.own(strangers[0], EncodeSigned(&e))
+			require.ErrorIs(t, r.Err(), ErrBadSignature, "%+v", o)
+			said[r.Err().Error()] = true
+		}
+		require.Len(t, said, 1, "%v", said)
+	}
+	require.Len(t, w.do(ann, &ListProposals{}).Proposals, 1)
+}
+
 func TestProposalsAreBounded(t *testing.T) {
 	w := newWorld(t, policy(Open))
 	for i := range maxProposals {
