@@ -87,6 +87,9 @@ func (r *run) addSchema(c *Collection, text []byte, floor uint32) error {
 	case floor > c.Schemas+1:
 		return refuse(CodeMalformed, "writes may name schemas from %d on, and the latest is %d", floor, c.Schemas+1)
 	}
+	if err := r.verify(); err != nil {
+		return err
+	}
 	digest := crypto.Hash(domainSchema, text)
 	if _, err := r.h.schemas.get(digest, func() []byte { return text }, r.cfg.Limits.schema()); err != nil {
 		return refuse(CodeBadSchema, "%v", err)
@@ -116,6 +119,9 @@ func (r *run) validate(c *Collection, number uint32, data []byte) (uint32, error
 		return 0, refuse(CodeNotFound, "%s has no schema %d", c.Name, number)
 	case number < c.Floor:
 		return 0, refuse(CodeSchemaRetired, "schema %d of %s is retired: use %d to %d", number, c.Name, c.Floor, c.Schemas)
+	}
+	if err := r.verify(); err != nil {
+		return 0, err
 	}
 	digest, _ := r.t.Get(schemaDigestKey(c.Name, number))
 	s, err := r.h.schemas.get(crypto.Digest(digest), func() []byte {

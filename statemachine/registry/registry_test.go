@@ -756,3 +756,27 @@ func TestSignaturesAreCheckedLast(t *testing.T) {
 	require.Equal(t, 2, v.checked, "the first is bad")
 	w.refused(ErrNotFound, ann, &GetParty{Name: "many"})
 }
+
+// No schema works for those who only say that others have signed: none is compiled, kept, or
+// has data held against it.
+func TestSchemasWorkForSignatures(t *testing.T) {
+	w := newWorld(t, Genesis{})
+	w.do(ann, &CreateCollection{Name: "c", Schema: []byte(`{"type": "object"}`)})
+	forged := func(o Operation) error {
+		e := signed.Envelope{Deadline: w.in(time.Minute), Op: Encode(o)}
+		e.Add(signed.Signature{Key: ann.Public()})
+		return w.submit(bob, EncodeSigned(&e)).Err()
+	}
+	for _, o := range []Operation{
+		&CreateRecord{As: ann.party(), Collection: "c", ID: "1", Data: []byte("1")},
+		&AddSchema{As: ann.party(), Collection: "c", Schema: []byte(`{"typ": 1}`)},
+		&CreateCollection{As: ann.party(), Name: "d", Schema: []byte(`{"typ": 1}`)},
+	} {
+		require.ErrorIs(t, forged(o), ErrBadSignature, "%v", o.Kind())
+		require.Error(t, w.submit(bob, w.sign(o, ann)).Err())
+		require.NotErrorIs(t, w.submit(bob, w.sign(o, ann)).Err(), ErrBadSignature, "%v", o.Kind())
+	}
+	// What costs less is refused for that.
+	require.ErrorIs(t, forged(&CreateRecord{As: ann.party(), Collection: "c", ID: "1", Data: []byte("{}"), Schema: 2}), ErrNotFound)
+	require.NoError(t, w.submit(bob, w.sign(&CreateRecord{As: ann.party(), Collection: "c", ID: "1", Data: []byte("{}")}, ann)).Err())
+}

@@ -19,9 +19,11 @@ type run struct {
 	at      Stamp
 	client  crypto.PublicKey
 	signers []crypto.PublicKey // in ascending order
-	// counted are those of them that had a say, whether it was enough or not.
-	counted map[crypto.PublicKey]bool
-	counts  *Info // those of the state; written at the end
+	// counted are those of them that had a say, whether it was enough or not; true are
+	// those whose signatures were not checked yet.
+	counted  map[crypto.PublicKey]bool
+	envelope *signed.Opened // with the signatures of all but the client; nil if there is none
+	counts   *Info          // those of the state; written at the end
 }
 
 // write is an operation that changes something.
@@ -56,13 +58,12 @@ func (t *counting) Delete(key []byte) {
 // perform runs an encoded operation that is a write, perhaps in an envelope.
 func (r *run) perform(data []byte) (*Change, error) {
 	r.signers = []crypto.PublicKey{r.client}
-	var envelope *signed.Opened
 	if Kind(data[0]) == KindSigned {
 		var err error
-		if envelope, err = r.open(data[1:]); err != nil {
+		if r.envelope, err = r.open(data[1:]); err != nil {
 			return nil, err
 		}
-		data = envelope.Op
+		data = r.envelope.Op
 	}
 	o, err := decode(data)
 	if err != nil {
@@ -83,12 +84,27 @@ func (r *run) perform(data []byte) (*Change, error) {
 	if err := r.finish(); err != nil {
 		return nil, err
 	}
-	if envelope != nil {
-		if err := envelope.Check(func(k crypto.PublicKey) bool { return r.counted[k] }); err != nil {
-			return nil, refuse(CodeBadSignature, "%v", err)
-		}
+	if err := r.verify(); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// verify checks the signatures of those that have had a say so far. It comes last, and before
+// what takes longer than a signature: a schema that is compiled, and data that are held against
+// one. Else whoever names a party, without its signature, could have the dearest of all schemas
+// work as often as he likes.
+func (r *run) verify() error {
+	if r.envelope == nil {
+		return nil
+	}
+	if err := r.envelope.Check(func(k crypto.PublicKey) bool { return r.counted[k] }); err != nil {
+		return refuse(CodeBadSignature, "%v", err)
+	}
+	for k := range r.counted { // the order is of no consequence
+		r.counted[k] = false
+	}
+	return nil
 }
 
 // signs tells whether a key is among the signers: it has a say, so its signature counts.
@@ -105,7 +121,9 @@ func (r *run) count(keys ...crypto.PublicKey) {
 		r.counted = make(map[crypto.PublicKey]bool)
 	}
 	for _, k := range keys {
-		r.counted[k] = true
+		if _, known := r.counted[k]; !known {
+			r.counted[k] = true
+		}
 	}
 }
 

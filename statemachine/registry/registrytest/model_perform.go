@@ -37,7 +37,10 @@ func (m *Model) apply(client crypto.PublicKey, op []byte) outcome {
 	if len(by.bad) > 0 { // which is no matter if they have no say, or it is refused anyway
 		trial := m.clone()
 		trial.counted = nil
-		if out := trial.perform(o, registry.KeyParty(client), by.signers); out.code == codeOK && slices.ContainsFunc(by.bad, func(k crypto.PublicKey) bool { return slices.Contains(trial.counted, k) }) {
+		out := trial.perform(o, registry.KeyParty(client), by.signers)
+		// What a schema says is said to those alone who have signed.
+		judged := out.code == codeOK || out.code == registry.CodeSchemaViolation || out.code == registry.CodeBadSchema
+		if judged && slices.ContainsFunc(by.bad, func(k crypto.PublicKey) bool { return slices.Contains(trial.counted, k) }) {
 			return ends(registry.CodeBadSignature)
 		}
 	}
