@@ -10,6 +10,7 @@ import (
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
 	"github.com/parley-bft/parley/statemachine"
+	"github.com/parley-bft/parley/statemachine/store"
 )
 
 func TestAccounts(t *testing.T) {
@@ -607,4 +608,57 @@ func TestSignaturesAreCheckedLast(t *testing.T) {
 	b.block(mallory, lonely, good, good)
 	require.Equal(t, 4, v.checked)
 	b.has("alice", "BOND", 2, 0)
+}
+
+// Rubbish in the names of parties costs one signature for each operation.
+func TestForgedSignaturesCostOne(t *testing.T) {
+	v := &countingVerifier{RequestVerifier: ed25519.NewVerifier(16)}
+	b := town(t, func(c *Config) { c.Verifier = v })
+	var keys []crypto.PublicKey
+	var rubbish []Signature
+	for n := range uint64(16) {
+		keys = append(keys, newPerson(100+n).public())
+		rubbish = append(rubbish, Signature{Key: keys[n]})
+	}
+	b.ok(mallory, NewAccount("board", 16, keys...))
+	tx := &Transaction{Expires: b.now + 1000*second, Actions: []Action{&Transfer{From: "board", To: "alice", Asset: "EUR", Amount: 1}}}
+	op := Submit(tx, rubbish...)
+	for _, r := range b.block(mallory, op, op, op) {
+		require.Equal(t, CodeBadSignature, r.Code)
+	}
+	require.Equal(t, 3, v.checked)
+}
+
+// reads counts what is read of a state.
+type reads struct {
+	store.Txn
+	n int
+}
+
+func (r *reads) Get(key []byte) ([]byte, bool) { r.n++; return r.Txn.Get(key) }
+
+// Whose signatures count is looked up once for a transaction, and not for each of them.
+func TestPartiesAreLookedUpOnce(t *testing.T) {
+	b := town(t)
+	var keys []crypto.PublicKey
+	for n := range uint64(16) {
+		keys = append(keys, newPerson(100+n).public())
+	}
+	b.ok(mallory, NewAccount("board", 16, keys...))
+	tx := Transaction{Expires: b.now + 1000*second}
+	for range 63 {
+		tx.Actions = append(tx.Actions, &Transfer{From: "alice", To: "bob", Asset: "EUR", Amount: 1})
+	}
+	tx.Actions = append(tx.Actions, &Transfer{From: "board", To: "bob", Asset: "EUR", Amount: 1})
+	op := operation{kind: opSubmit, tx: tx}
+	for _, k := range keys {
+		op.signatures = append(op.signatures, Signature{Key: k})
+	}
+	h, err := NewHandler(Config{Limits: smallLimits(), Cluster: thisCluster})
+	require.NoError(t, err)
+	in := &reads{Txn: b.m.Store().Block()}
+	x := exec{l: h, t: in, now: b.now, client: alice.public(), authority: []crypto.PublicKey{alice.public()}}
+	_, err = x.entitled(&op)
+	require.NoError(t, err)
+	require.Less(t, in.n, 3*64)
 }

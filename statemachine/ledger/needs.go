@@ -55,12 +55,12 @@ func (r *registrars) fields(c *codec) { c.keys(&r.keys, maxKeysEncoded) }
 // keys up: its order means nothing.
 func (x *exec) parties(needs []need) map[crypto.PublicKey]bool {
 	say := make(map[crypto.PublicKey]bool)
-	for _, n := range needs {
-		if n.registrar {
-			for _, k := range x.registrars() {
-				say[k] = true
-			}
+	if slices.ContainsFunc(needs, func(n need) bool { return n.registrar }) {
+		for _, k := range x.registrars() {
+			say[k] = true
 		}
+	}
+	for _, n := range needs {
 		for _, name := range n.anyOf {
 			if a, err := x.controller(name); err == nil {
 				for _, k := range a.Keys {
@@ -70,21 +70,6 @@ func (x *exec) parties(needs []need) map[crypto.PublicKey]bool {
 		}
 	}
 	return say
-}
-
-// isParty tells whether a key may have a say in any of the needs.
-func (x *exec) isParty(k crypto.PublicKey, needs []need) bool {
-	for _, n := range needs {
-		if n.registrar && slices.Contains(x.registrars(), k) {
-			return true
-		}
-		for _, name := range n.anyOf {
-			if a, err := x.controller(name); err == nil && a.controls(k) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // authorised tells whether there is all the authority that is needed; else the error

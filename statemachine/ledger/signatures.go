@@ -21,18 +21,26 @@ type verified map[claim]bool
 // checkSignatures checks the detached signatures of the operations of a block that may run,
 // by the state before it. Those of the others it leaves alone, since these are refused
 // for less; if one may run after all, because of an operation before it, its signatures are
-// checked then.
+// checked then. The first of each operation come before all others, and where one is bad so
+// is the operation: who the parties are anybody can read, and rubbish in their names costs no
+// more than one signature.
 func (h *Handler) checkSignatures(t store.Txn, b *statemachine.Block) {
 	clear(h.verified)
-	var claims []claim
+	var first, others []claim
+	var more [][]claim
 	for i := range b.Ops {
 		if of := h.claims(b.Ops[i].Data); len(of) > 0 && h.entitled(t, b, &b.Ops[i]) {
-			claims = append(claims, of...)
+			first = append(first, of[0])
+			more = append(more, of[1:])
 		}
 	}
-	if len(claims) > 1 {
-		h.check(claims)
+	h.check(first)
+	for i, of := range more {
+		if h.verified[first[i]] {
+			others = append(others, of...)
+		}
 	}
+	h.check(others)
 }
 
 func (h *Handler) entitled(t store.Txn, b *statemachine.Block, in *statemachine.Op) (may bool) {
@@ -88,6 +96,9 @@ func (h *Handler) Cosigners(op *statemachine.Op) []crypto.PublicKey {
 
 // check checks claims, and remembers the answers until the next block.
 func (h *Handler) check(claims []claim) {
+	if len(claims) == 0 {
+		return
+	}
 	items := make([]crypto.Item, len(claims))
 	for i := range claims {
 		c := &claims[i]
