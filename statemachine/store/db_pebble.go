@@ -99,7 +99,7 @@ func openPebbleAs(dir string, cfg *Config, files vfs.FS, broken func(error), sti
 		}
 	}()
 	defer rescue(&err)
-	files = newRereading().fs(files)
+	files = newRereading(cfg.Logger).fs(files)
 	l := &pebbleLogger{cfg.Logger, broken}
 	cache := pebble.NewCache(cfg.DatabaseCacheBytes)
 	opts := &pebble.Options{

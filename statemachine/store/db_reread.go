@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"syscall"
 	"time"
@@ -17,7 +18,8 @@ import (
 //     read: of whom none answers either.
 //
 // So such a read is made again, a few times, before anybody hears of it; what has failed to the
-// last is damage. It is not when a checksum is wrong: what was read is there then.
+// last is damage. It is not when a checksum is wrong: what was read is there then. A disk that is
+// about to fail may do so too, so that it had to be made again is not kept from the operators.
 //
 // Where damage was found more will be: to save what is left of the files, reads fail by the
 // thousand. For a while after a read has failed to the last others are made again once, at once.
@@ -26,13 +28,17 @@ type rereading struct {
 	known  time.Duration // that while
 	pause  func(d time.Duration)
 	now    func() time.Time
+	logger *slog.Logger // nil: nobody hears of it
 
 	mu     sync.Mutex
 	failed time.Time // when a read failed to the last, zero if none has
+	again  int       // how many had to be made again and have not been told of
+	told   time.Time // when some were told of, zero if none were
 }
 
-func newRereading() *rereading {
+func newRereading(logger *slog.Logger) *rereading {
 	return &rereading{
+		logger: logger,
 		pauses: []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Second},
 		known:  time.Minute, pause: time.Sleep, now: time.Now,
 	}
@@ -45,6 +51,7 @@ func (r *rereading) do(read func() error) error {
 	if !errors.Is(err, syscall.EIO) {
 		return err
 	}
+	failure := err
 	pauses := r.pauses
 	r.mu.Lock()
 	if !r.failed.IsZero() && r.now().Sub(r.failed) < r.known {
@@ -56,6 +63,7 @@ func (r *rereading) do(read func() error) error {
 			r.pause(d)
 		}
 		if err = read(); !errors.Is(err, syscall.EIO) {
+			r.passed(failure)
 			return err
 		}
 	}
@@ -63,6 +71,19 @@ func (r *rereading) do(read func() error) error {
 	defer r.mu.Unlock()
 	r.failed = r.now()
 	return err
+}
+
+// passed tells of reads that failed at first, once in a while of those in it together.
+func (r *rereading) passed(failure error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.again++
+	now := r.now()
+	if r.logger == nil || !r.told.IsZero() && now.Sub(r.told) < r.known {
+		return
+	}
+	r.logger.Warn("state: reads of the database's files failed and succeeded when they were made again: if that goes on, the disk or the way to it is failing", "reads", r.again, "error", failure)
+	r.again, r.told = 0, now
 }
 
 // fs is a file system whose reads are made again.

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -48,7 +51,7 @@ func (f *dumbFile) ReadAt(p []byte, off int64) (int, error) {
 func TestReread(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var paused []time.Duration
-	r := newRereading()
+	r := newRereading(nil)
 	r.pause, r.now = func(d time.Duration) { paused = append(paused, d) }, func() time.Time { return now }
 	under := &dumb{FS: vfs.NewMem()}
 	w, err := under.FS.Create("f")
@@ -96,6 +99,34 @@ func TestReread(t *testing.T) {
 	all, err := io.ReadAll(f)
 	require.NoError(t, err)
 	require.Equal(t, "content", string(all))
+}
+
+// That reads had to be made again is told, and not of each.
+func TestRereadIsTold(t *testing.T) {
+	var text bytes.Buffer
+	now := time.Unix(1000, 0)
+	r := newRereading(slog.New(slog.NewTextHandler(&text, nil)))
+	r.pause, r.now = func(time.Duration) {}, func() time.Time { return now }
+	read := func() error {
+		failures := 1
+		return r.do(func() error {
+			if failures--; failures >= 0 {
+				return syscall.EIO
+			}
+			return nil
+		})
+	}
+	for range 5 {
+		require.NoError(t, read())
+	}
+	require.Equal(t, 1, strings.Count(text.String(), "\n"))
+	require.Contains(t, text.String(), "reads=1 error=\"input/output error\"")
+	now = now.Add(time.Minute)
+	require.NoError(t, read())
+	require.Contains(t, text.String(), "reads=5 ")
+	require.NoError(t, r.do(func() error { return nil }))
+	require.ErrorIs(t, r.do(func() error { return syscall.EIO }), syscall.EIO)
+	require.Equal(t, 2, strings.Count(text.String(), "\n"))
 }
 
 // A store on a disk that does not answer for a moment goes on, and tells nobody of damage.
