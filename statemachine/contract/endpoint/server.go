@@ -99,6 +99,7 @@ func (s *Server) URL() string { return "http://" + s.Addr().String() }
 func (s *Server) Stop() {
 	s.stop.Do(func() {
 		s.cancel()
+		s.sockets.stop()
 		s.rpc.Stop()
 		_ = s.http.Close()
 	})

@@ -94,6 +94,18 @@ func (s *sockets) leave(c *socket) {
 	delete(s.open, c.name)
 }
 
+// stop ends all of them beside each other: package rpc would close one after the other, and wait
+// for each whose other end does not read.
+func (s *sockets) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all sync.WaitGroup
+	for _, c := range s.open {
+		all.Go(func() { c.close(websocket.CloseGoingAway, "this endpoint stops: ask another replica, or again later") })
+	}
+	all.Wait()
+}
+
 // of returns the socket that a call came over, or nil. The address of the other end is the
 // one thing that package rpc tells a call of its connection, so it is the socket's name.
 func (s *sockets) of(ctx context.Context) *socket {
