@@ -89,10 +89,10 @@ func exitCode(err error) int {
 		return exitNoProof
 	case errors.As(err, &invalid):
 		return exitInvalid
+	case errors.Is(err, client.ErrOutcomeUnknown): // whatever single replicas said of it
+		return exitUnknown
 	case errors.As(err, &absent), refusedBy(err):
 		return exitAbsent
-	case errors.Is(err, client.ErrOutcomeUnknown):
-		return exitUnknown
 	}
 	return exitFailed
 }
@@ -114,8 +114,12 @@ func no(err error) error {
 // refusedBy tells whether err is an application's no, or an access policy's.
 func refusedBy(err error) bool {
 	var refused *refusedError
-	return errors.As(err, &refused) || errors.Is(err, access.ErrRefused) ||
-		strings.Contains(err.Error(), policyWords) // from a replica, or several that say so
+	if errors.As(err, &refused) || errors.Is(err, access.ErrRefused) {
+		return true
+	}
+	// From the replica that was asked, or more than may be faulty that say so. Where too few can
+	// be reached the words are those of one among others, which may be lies.
+	return !errors.Is(err, client.ErrUnavailable) && strings.Contains(err.Error(), policyWords)
 }
 
 // interrupted tells whether the user asked to stop.

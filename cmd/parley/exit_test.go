@@ -31,6 +31,10 @@ func TestExitCodeOfARefusal(t *testing.T) {
 		{no(fmt.Errorf("%w: proposal 1", access.ErrConflict)), exitAbsent},
 		{&access.Refusal{Rule: access.RuleRoles, Detail: "no role"}, exitAbsent},
 		{fmt.Errorf("query replica-1: rpc error: %v", &access.Refusal{Rule: access.RuleRoles, Detail: "no role"}), exitAbsent},
+		// A replica that lies settles nothing that its cluster has not settled.
+		{fmt.Errorf("%w: replica-3: %v", client.ErrOutcomeUnknown, &access.Refusal{Rule: access.RuleRoles, Detail: "no role"}), exitUnknown},
+		{fmt.Errorf("%w: %w", client.ErrOutcomeUnknown, &access.Refusal{Rule: access.RuleRoles, Detail: "no role"}), exitUnknown},
+		{fmt.Errorf("%w: replica-0: connection refused; replica-3: %v", client.ErrUnavailable, &access.Refusal{Rule: access.RuleRoles, Detail: "no role"}), exitFailed},
 		{&noProofError{"done", errors.New("no receipt")}, exitNoProof},
 		{&invalidError{"not valid"}, exitInvalid},
 	} {
