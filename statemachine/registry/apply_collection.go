@@ -124,10 +124,10 @@ func (r *run) validate(c *Collection, number uint32, data []byte) (uint32, error
 		return 0, err
 	}
 	digest, _ := r.t.Get(schemaDigestKey(c.Name, number))
-	s, err := r.h.schemas.get(crypto.Digest(digest), func() []byte {
-		text, _ := r.t.Get(schemaKey(c.Name, number))
-		return text
-	}, r.cfg.Limits.schema())
+	// The text is read also where this process has compiled it: what an operation reads is
+	// counted, and decides how it ends, and what this process knows still must not.
+	text, _ := r.t.Get(schemaKey(c.Name, number))
+	s, err := r.h.schemas.get(crypto.Digest(digest), func() []byte { return text }, r.cfg.Limits.schema())
 	if err != nil {
 		return 0, refuse(CodeBadSchema, "%v", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-bft/parley/crypto"
 	"github.com/parley-bft/parley/crypto/ed25519"
+	"github.com/parley-bft/parley/statemachine"
 	"github.com/parley-bft/parley/statemachine/registry/disclosure"
 	"github.com/parley-bft/parley/statemachine/signed"
 	"github.com/parley-bft/parley/statemachine/store"
@@ -779,4 +780,51 @@ func TestSchemasWorkForSignatures(t *testing.T) {
 	// What costs less is refused for that.
 	require.ErrorIs(t, forged(&CreateRecord{As: ann.party(), Collection: "c", ID: "1", Data: []byte("{}"), Schema: 2}), ErrNotFound)
 	require.NoError(t, w.submit(bob, w.sign(&CreateRecord{As: ann.party(), Collection: "c", ID: "1", Data: []byte("{}")}, ann)).Err())
+}
+
+// What operations read is counted alike whether this process has compiled a schema before or
+// not: else a replica that was started since would come to other results.
+func TestSchemasCountAlike(t *testing.T) {
+	l := statemachine.DefaultLimits()
+	l.MaxOpWork, l.MaxBlockWork = 1<<10, 1<<10
+	text := []byte(`{"type": "object", "description": "` + strings.Repeat("a", 40<<10) + `"}`)
+	var outcomes [2][]statemachine.ResultCode
+	for at, forgets := range []bool{false, true} {
+		h, err := New(chain, Genesis{})
+		require.NoError(t, err)
+		s, err := store.Open(t.Context(), store.DefaultConfig())
+		require.NoError(t, err)
+		m, err := store.NewMachine(s, h)
+		require.NoError(t, err)
+		e := statemachine.NewExecutor(m, l)
+		height := uint64(0)
+		run := func(ops ...Operation) {
+			height++
+			r := statemachine.Request{Client: ann.Public(), Seq: height, Low: height, Deadline: start + 20, Digest: crypto.Hash("test", fmt.Append(nil, height))}
+			for _, o := range ops {
+				r.Ops = append(r.Ops, Encode(o))
+			}
+			x, err := e.Execute(statemachine.RequestBlock{Height: height, Time: start, Requests: []statemachine.Request{r}})
+			require.NoError(t, err)
+			for _, r := range x.Replies[0].Results {
+				outcomes[at] = append(outcomes[at], r.Code)
+			}
+		}
+		ops := []Operation{&CreateCollection{Name: "c", Schema: text}}
+		create := func(i int) Operation { return &CreateRecord{Collection: "c", ID: fmt.Sprint(i), Data: []byte("{}")} }
+		for i := range 50 {
+			ops = append(ops, create(i))
+		}
+		run(ops...)
+		if forgets {
+			h.schemas = schemaCache{} // as in a process that went on from a snapshot
+		}
+		ops = []Operation{create(50)}
+		for range 200 {
+			ops = append(ops, &ListRecords{Collection: "c", Limit: 30})
+		}
+		run(ops...)
+	}
+	require.Contains(t, outcomes[0], statemachine.CodeBlockWorked)
+	require.Equal(t, outcomes[0], outcomes[1])
 }
