@@ -883,3 +883,55 @@ func TestRubbishCostsLittle(t *testing.T) {
 	}
 	require.ErrorIs(t, w.own(dora, EncodeSigned(&rubbish)).Err(), ErrBadSignature)
 }
+
+// greedy is a pad of which "get-all" reads everything.
+type greedy struct{ pad }
+
+func (g *greedy) Found(t store.Txn) {
+	for i := range 2000 {
+		t.Set(fmt.Append(nil, "k", i), nil)
+	}
+}
+
+func (g *greedy) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+	if string(op.Data) == "get-all" {
+		for range t.Range(nil, nil) {
+		}
+		return statemachine.OK(nil)
+	}
+	return g.pad.Apply(t, b, op)
+}
+
+// An operation that is ended because it reads too much costs its client's quota what any does.
+func TestReadingTooMuchIsCharged(t *testing.T) {
+	s, err := store.Open(t.Context(), store.DefaultConfig())
+	require.NoError(t, err)
+	p := policy(Open)
+	p.Strangers = Quota{Operations: 4, Seconds: 60}
+	h, err := Wrap(new(greedy), classify, chain, p)
+	require.NoError(t, err)
+	m, err := NewMachine(s, h)
+	require.NoError(t, err)
+	l := statemachine.DefaultLimits()
+	l.MaxOpWork, l.MaxBlockWork = 1<<10, 1<<20
+	e := statemachine.NewExecutor(m, l)
+	const now = statemachine.Time(1_700_000_000_000_000_000)
+	run := func(height uint64, ops ...string) (codes []statemachine.ResultCode) {
+		r := statemachine.Request{Client: strangers[0].Public(), Seq: height, Low: height, Deadline: now + 20, Digest: crypto.Hash("test", fmt.Append(nil, height))}
+		for _, op := range ops {
+			r.Ops = append(r.Ops, []byte(op))
+		}
+		x, err := e.Execute(statemachine.RequestBlock{Height: height, Time: now, Requests: []statemachine.Request{r}})
+		require.NoError(t, err)
+		for _, r := range x.Replies[0].Results {
+			codes = append(codes, r.Code)
+		}
+		return codes
+	}
+	much := statemachine.CodeTooMuchWork
+	require.Equal(t, []statemachine.ResultCode{much, 0, much}, run(1, "get-all", "set-a=1", "get-all"))
+	require.Equal(t, []statemachine.ResultCode{0, CodeRefused, CodeRefused}, run(2, "get-a", "get-all", "get-all"))
+	v, err := s.Last()
+	require.NoError(t, err)
+	require.NoError(t, Audit(v))
+}

@@ -213,11 +213,24 @@ func (h *Handler) EndBlock(t store.Txn, b *statemachine.Block) {
 // Apply runs one operation, if the policy permits it. A refusal is counted, and changes
 // nothing else; what an operation took of its client's quota is counted also if it is
 // rejected.
-func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) statemachine.Result {
+func (h *Handler) Apply(t store.Txn, b *statemachine.Block, op *statemachine.Op) (res statemachine.Result) {
 	own := store.Prefix(t, prefix)
 	kind, read := h.kind(op.Data)
 	who := h.principal(op)
 	why := h.admit(own, b, op, who, kind, read)
+	// From here on what it took of the quota is kept, also if it reads more than it may: else who
+	// only makes such operations, which cost the most, could make them for ever.
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		var ok bool
+		if res, ok = store.Unwound(v); !ok {
+			panic(v)
+		}
+		t.Commit()
+	}()
 	if why == nil && IsOperation(op.Data) {
 		return h.applyOwn(t, own, b, op)
 	}

@@ -131,13 +131,12 @@ func (m *Machine) apply(block Txn, b *statemachine.Block, op *statemachine.Op) (
 	t := block.Begin()
 	defer t.Discard() // also after a panic
 	defer func() {
-		switch v := recover().(type) {
-		case nil:
-		case *ReservedKeyError:
-			r = statemachine.Reject(statemachine.CodeReservedKey, []byte(v.Error()))
-		case overworked:
-			r = statemachine.Reject(v.code, nil)
-		default:
+		v := recover()
+		if v == nil {
+			return
+		}
+		var ok bool
+		if r, ok = Unwound(v); !ok {
 			panic(v)
 		}
 	}()

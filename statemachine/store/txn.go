@@ -27,6 +27,19 @@ type overlay struct {
 // overworked unwinds an operation that reads more than it may.
 type overworked struct{ code statemachine.ResultCode }
 
+// Unwound tells whether a panic's value is that with which the store ends an operation, because
+// it reads more than it may or writes a key of the store's own, and what its result is then. It is for
+// handlers around another, which keep something of an operation that is unwound so.
+func Unwound(panicked any) (r statemachine.Result, ok bool) {
+	switch v := panicked.(type) {
+	case *ReservedKeyError:
+		return statemachine.Reject(statemachine.CodeReservedKey, []byte(v.Error())), true
+	case overworked:
+		return statemachine.Reject(v.code, nil), true
+	}
+	return r, false
+}
+
 // count counts an entry that is read.
 func (o *overlay) count(key int, r *record) {
 	if code := o.meter.Read(key + len(r.value)); code != statemachine.CodeOK {
