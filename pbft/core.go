@@ -235,8 +235,9 @@ func (c *Core) High() Rank {
 // PoolLen is the number of requests waiting or proposed.
 func (c *Core) PoolLen() int { return c.pool.len() }
 
-// Waiting is the number of operations that wait to be proposed.
-func (c *Core) Waiting() int { return c.pool.operations }
+// Waiting is the number of operations that wait to be proposed, and that a block may have:
+// not those of clients that owe for earlier ones (see [Core.SetCongested]).
+func (c *Core) Waiting() int { return c.pool.operations - c.pool.shares.held }
 
 // Suspecting tells whether this replica suspects the present primary.
 func (c *Core) Suspecting() bool { return c.suspicion.mask != 0 }

@@ -64,9 +64,10 @@ type pooled struct {
 type poolClient struct {
 	key     crypto.PublicKey
 	waiting series[pooled]
-	bytes   int // waiting
-	held    int // requests, waiting and proposed
-	rank    int // place in the heap
+	// bytes and operations are those that wait.
+	bytes, operations int
+	held              int // requests, waiting and proposed
+	rank              int // place in the heap
 	// clock is the tick from which the age of what waits counts.
 	clock uint64
 	debt  debt
@@ -80,7 +81,7 @@ func newPool(maxBytes, maxPerClient int, admissible func(*Request) bool) pool {
 	return pool{
 		maxBytes: maxBytes, maxPerClient: maxPerClient, admissible: admissible,
 		byDigest: map[Digest]*pooled{}, bySeq: map[clientSeq]*pooled{}, clients: map[crypto.PublicKey]*poolClient{},
-		shares: shares{block: 1, patience: math.MaxUint32},
+		shares: shares{block: 1, usual: firstUsual, patience: math.MaxUint32},
 	}
 }
 
@@ -132,13 +133,22 @@ func (p *pool) queued(q *pooled) {
 	c.bytes += q.request.Size()
 	p.bytes += q.request.Size()
 	p.waiting++
-	p.operations += len(q.request.Ops)
+	p.count(c, len(q.request.Ops))
 	if c.waiting.n == 1 {
 		c.clock = p.now
 		p.ages.push(&c.age)
 		p.enrol(c)
 	} else {
 		p.grown(c)
+	}
+}
+
+// count notes n more operations that wait of c.
+func (p *pool) count(c *poolClient, n int) {
+	c.operations += n
+	p.operations += n
+	if c.debt.holds {
+		p.shares.held += n
 	}
 }
 
@@ -149,7 +159,7 @@ func (p *pool) unqueue(q *pooled) {
 	c.bytes -= q.request.Size()
 	p.bytes -= q.request.Size()
 	p.waiting--
-	p.operations -= len(q.request.Ops)
+	p.count(c, -len(q.request.Ops))
 	if c.waiting.n == 0 {
 		p.turns.remove(&c.turn)
 		p.ages.remove(&c.age)

@@ -18,14 +18,24 @@ import "math"
 // While they are held back what they have waiting fills no block, so others' requests
 // would never be pipelined. A block is full then with half of congestedBlock.
 //
-// A share is twice what clients have of a block on average, within bounds: so much less
-// than what a block may hold is no loss, since the work for a block itself is then small
-// beside that for its operations; more than that nobody has because of what others ask.
+// A share is a quarter more than what clients have of a block on average. Of clients that
+// ask for the same nobody is held back then: who had less than a share of some blocks may
+// have up to creditBlocks shares more of another. A client that asks for much more than the
+// others has hardly more than they have. It cannot drag the average up by single large
+// requests, since nobody counts for more than a few times of it; and the average does not fall
+// because of who is held back, since they count for a share. Where clients ask for little,
+// their shares together are leastBlock, so that the work for a block itself does not
+// outweigh by much that for what is in it.
 const (
-	// congestedBlock is divided among the clients: a share is up to that, and at least
-	// half of it. No share is smaller than leastShare.
+	leastBlock   = 64 << 10
+	leastShare   = 2 << 10
+	creditBlocks = 2
+	// firstUsual is what the average begins with.
+	firstUsual = 32 << 10
+	// countsFor is how many times the average one client counts for at most.
+	countsFor = 4
+	// congestedBlock is how much a block may well have in a congested cluster.
 	congestedBlock = 512 << 10
-	leastShare     = 8 << 10
 	// requestWork is what a request costs beside its bytes, in bytes: its signature
 	// above all.
 	requestWork = 1024
@@ -39,22 +49,25 @@ type shares struct {
 	congested bool
 	patience  uint64 // ticks after which a debt holds nobody back
 	block     uint64 // counts blocks
-	usual     int    // what a client has of a block on average, up to a share
+	usual     int    // what a client has of a block on average
 	// recent are the clients that had something of a recent block, or owe for it.
 	recent series[poolClient]
 	// missing is what has to come of clients that owe nothing, at least, before another
 	// cut is full, after one that was not since it held debtors back; 0 if not known. With
 	// a tick or a block debts change.
 	missing int
+	// held are the operations that wait of clients that owed a share after the last block.
+	held int
 }
 
 // debt is what a client owes.
 type debt struct {
-	bytes int
+	bytes int               // negative: it may have more
 	place joint[poolClient] // among the recent ones
 	block uint64            // that it had something of last; 0 for none
 	had   int               // of that
 	taken int               // of the block that is being cut
+	holds bool              // a share or more was owed after the last block
 }
 
 // work is what a request counts.
@@ -66,8 +79,7 @@ func (p *pool) share() int {
 	if !p.shares.congested || n <= 1 {
 		return math.MaxInt
 	}
-	most := congestedBlock / n
-	return max(min(2*p.shares.usual, most), most/2, leastShare)
+	return max(p.shares.usual+p.shares.usual/4, leastBlock/n, leastShare)
 }
 
 // owes tells whether c has to wait, with what the block that is being cut has of it.
@@ -76,7 +88,7 @@ func (p *pool) share() int {
 func (p *pool) owes(c *poolClient, share int) bool {
 	owed := c.debt.bytes
 	if p.now >= p.since(c)+p.shares.patience {
-		owed = 0
+		owed = min(owed, 0)
 	}
 	return owed+c.debt.taken >= share
 }
@@ -113,16 +125,23 @@ func (p *pool) repay(share int) {
 		return
 	}
 	sum, n := 0, s.recent.n
+	most := max(countsFor*s.usual, congestedBlock/n)
 	for e := s.recent.head; e != nil; {
 		next, c := e.next, e.of
 		d := &c.debt
+		had := 0
 		if d.block == s.block {
-			sum += min(d.had, share)
+			had = min(d.had, most)
 		}
-		d.bytes = max(0, d.bytes-share)
-		if d.bytes == 0 && s.block >= d.block+recentBlocks || !s.congested {
+		d.pay(share)
+		if p.hold(c, d.bytes >= share); d.holds && c.waiting.n > 0 {
+			had = share // which it waits for: else shares would shrink because of who is held back
+		}
+		sum += had
+		if d.bytes <= 0 && s.block >= d.block+recentBlocks || !s.congested {
 			s.recent.remove(e)
 			d.bytes, d.block = 0, 0
+			p.hold(c, false)
 			p.forgetClient(c)
 		}
 		e = next
@@ -131,11 +150,38 @@ func (p *pool) repay(share int) {
 	s.block++
 }
 
+// pay takes a share off. Who is alone needs no credit: there is no bound to what he has.
+func (d *debt) pay(share int) {
+	if share == math.MaxInt {
+		d.bytes = 0
+		return
+	}
+	d.bytes = max(d.bytes-share, -creditBlocks*share)
+}
+
+// hold notes whether c is held back.
+func (p *pool) hold(c *poolClient, yes bool) {
+	switch {
+	case c.debt.holds == yes:
+	case yes:
+		p.shares.held += c.operations
+	default:
+		p.shares.held -= c.operations
+	}
+	c.debt.holds = yes
+}
+
 // SetCongested tells whether blocks take much longer than they have to, as the host
 // measures it: then no client has more than its share of them. Local: replicas may
 // differ.
 func (c *Core) SetCongested(yes bool) {
-	if s := &c.pool.shares; s.congested != yes {
-		s.congested, s.missing = yes, 0
+	p := &c.pool
+	s := &p.shares
+	if s.congested == yes {
+		return
+	}
+	s.congested, s.missing = yes, 0
+	for e := s.recent.head; e != nil && !yes; e = e.next {
+		p.hold(e.of, false)
 	}
 }

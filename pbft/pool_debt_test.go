@@ -43,8 +43,8 @@ func floodedBlocks(t *testing.T, congested bool, modest, blocks int) (flood int)
 func TestFloodHasItsShareOfBlocks(t *testing.T) {
 	const modest, blocks = 15, 400
 	flood := floodedBlocks(t, true, modest, blocks)
-	share := congestedBlock / (modest + 1) / 2
-	require.LessOrEqual(t, flood, blocks*share+64<<10, "no more than its share")
+	share := (4<<10 + requestWork) * 5 / 4 // a quarter more than what the others have
+	require.LessOrEqual(t, flood, blocks*share*17/16+64<<10+8*firstUsual, "no more than its share")
 	require.GreaterOrEqual(t, flood, blocks*share*3/4, "and no less, on average")
 	require.Greater(t, floodedBlocks(t, false, modest, blocks), 10*flood, "which is little of what it has where there is room for it")
 }

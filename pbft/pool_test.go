@@ -12,22 +12,27 @@ func anything(*Request) bool { return true }
 
 // check holds the pool's parts against each other.
 func (p *pool) check(t require.TestingT) {
-	waiting, size, operations, held := 0, 0, 0, map[*poolClient]int{}
+	waiting, size, operations, back, held := 0, 0, 0, 0, map[*poolClient]int{}
 	ring := map[*poolClient]bool{}
 	for e := p.turns.head; e != nil; e = e.next {
 		c := e.of
 		ring[c] = true
-		mine := 0
+		mine, ops := 0, 0
 		require.NotNil(t, c.waiting.head)
 		for q := c.waiting.head; q != nil; q = q.next {
 			require.False(t, q.of.inBlock)
 			require.Same(t, c, q.of.client)
 			mine += q.of.request.Size()
 			waiting++
-			operations += len(q.of.request.Ops)
+			ops += len(q.of.request.Ops)
 			held[c]++
 		}
 		require.Equal(t, mine, c.bytes)
+		require.Equal(t, ops, c.operations)
+		operations += ops
+		if c.debt.holds {
+			back += ops
+		}
 		size += mine
 		require.Same(t, c, p.heap[c.rank])
 		if up := p.heap[max(c.rank-1, 0)/2]; c.rank > 0 {
@@ -37,6 +42,7 @@ func (p *pool) check(t require.TestingT) {
 	require.Equal(t, waiting, p.waiting)
 	require.Equal(t, size, p.bytes)
 	require.Equal(t, operations, p.operations)
+	require.Equal(t, back, p.shares.held)
 	require.Len(t, p.heap, p.turns.n)
 	ages, last := 0, uint64(0)
 	for e := p.ages.head; e != nil; e = e.next {
