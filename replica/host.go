@@ -50,14 +50,24 @@ func (h *nodeHost) Aggregate(p *pbft.Pending) {
 func (h *nodeHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 	s := (*Server)(h)
 	s.aggregate.put(func() {
-		c, culprits := s.verifier.AggregateCheckpoint(p)
-		if c != nil {
+		var c *pbft.CheckpointCertificate
+		var culprits []pbft.ReplicaID
+		made := s.stage.turns.make(&p.Statement, func() bool {
+			c, culprits = s.verifier.AggregateCheckpoint(p)
+			return c != nil
+		})
+		if made {
 			if err := s.archive.certified(c); err != nil {
 				s.fail(err)
 				return
 			}
 		}
-		s.post(func(n *Node) { n.AggregatedCheckpoint(p, c, culprits) })
+		s.post(func(n *Node) {
+			n.AggregatedCheckpoint(p, c, culprits)
+			if made {
+				s.stage.turns.taken()
+			}
+		})
 	})
 }
 

@@ -43,6 +43,7 @@ type verifyStage struct {
 	// distrusted are members of whom a bad vote is known.
 	distrusted []atomic.Bool
 	workers    chan struct{} // tokens for the extra goroutines of large blocks
+	turns      *bundleTurns  // nil where messages come one after another anyway
 	metrics    stageCounts
 	trace      *tracer // nil notes nothing
 	post       func(func(*Node)) bool
@@ -202,7 +203,7 @@ func (in *inbox) run() {
 		}
 		b := in.stage.verify(in.from, buf, came)
 		if !b.empty() {
-			if !in.stage.post(func(n *Node) { b.deliver(n); taken <- struct{}{} }) {
+			if !in.stage.post(func(n *Node) { b.deliver(n); in.stage.delivered(&b); taken <- struct{}{} }) {
 				return
 			}
 			<-taken
@@ -301,7 +302,7 @@ func (s *verifyStage) check(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Messag
 			return
 		}
 	}
-	v, why := s.verifier.Verify(from, m)
+	v, why := s.verified(from, m)
 	if why != pbft.NoDrop {
 		s.metrics.dropped(from, m, why)
 		return
@@ -311,6 +312,34 @@ func (s *verifyStage) check(from pbft.ReplicaID, epoch pbft.Epoch, m pbft.Messag
 	}
 	s.learn(v.Message())
 	out.messages = append(out.messages, v)
+}
+
+func (s *verifyStage) verified(from pbft.ReplicaID, m pbft.Message) (v pbft.Verified, why pbft.Drop) {
+	b, isBundle := m.(*pbft.Bundle)
+	if !isBundle || s.turns == nil {
+		return s.verifier.Verify(from, m)
+	}
+	why = s.turns.check(&b.Checkpoint.CheckpointStatement, func() pbft.Drop {
+		if now := s.bounds.Load(); now != nil && !now.advances(b.Height()) {
+			return pbft.DropDuplicate // meanwhile
+		}
+		v, why = s.verifier.Verify(from, m)
+		return why
+	})
+	return v, why
+}
+
+// delivered notes that the node has taken a batch.
+func (s *verifyStage) delivered(b *verifiedBatch) {
+	if s.turns == nil {
+		return
+	}
+	for i := range b.messages {
+		if b.messages[i].Message().Kind() == pbft.KindBundle {
+			s.turns.taken()
+			return
+		}
+	}
 }
 
 // distrust makes a member's votes be verified on arrival, for as long as this process

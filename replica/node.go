@@ -181,6 +181,11 @@ func (n *Node) Receive(v pbft.Verified) {
 	case *pbft.Certificate:
 		n.tally.Certified(m.Statement)
 		n.core.Step(v, &n.out)
+	case *pbft.Bundle:
+		n.core.Step(v, &n.out)
+		if n.core.StableBundle() == m {
+			n.ctally.Certified(m.Checkpoint.CheckpointStatement)
+		}
 	default:
 		n.core.Step(v, &n.out)
 	}

@@ -146,6 +146,7 @@ func (s *Server) coreConfig(executed pbft.Height) (pbft.Config, error) {
 		epoch: s.epoch, self: s.self, verifier: s.verifier, known: known, limit: cfg.ReceiveBytes,
 		lazy: ros.Votes.Lazy(), lazyCP: ros.Checkpoints.Lazy(), workers: workerTokens(cfg.VerifyWorkers),
 		distrusted: make([]atomic.Bool, ros.N()), metrics: s.metrics, trace: s.trace, post: s.post,
+		turns: new(bundleTurns),
 	}
 	return pbft.Config{
 		Self: s.self, Cluster: ros.ID, Epoch: s.epoch, Quorums: quorums, Start: start,
