@@ -207,9 +207,12 @@ func (g *Guard[Owner]) authenticated(c *Conn[Owner], owner Owner) (Reason, error
 		g.mu.Unlock()
 		return Full, errFull
 	}
+	// The one that gives way is forgotten at once: another that authenticates before it is
+	// closed must not choose the same one.
 	var victim *Conn[Owner]
 	if len(own) >= g.cfg.PerOwner {
-		victim = own[0]
+		victim, own = own[0], own[1:]
+		g.count--
 		g.counts[Superseded]++
 	}
 	c.known, c.owner = true, owner

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -213,6 +214,47 @@ func TestTheOldestOfAllSourcesGivesWay(t *testing.T) {
 	late := &fakeConn{from: textAddr("10.0.0.99:1"), closed: make(chan struct{})}
 	require.Nil(t, g.admit(late))
 	<-late.closed
+}
+
+// Connections of one owner that authenticate at the same moment make as many older ones give way.
+func TestOneOwnerAtTheSameMoment(t *testing.T) {
+	for range 10 {
+		sameMoment(t, 1000)
+	}
+}
+
+func sameMoment(t *testing.T, n int) {
+	const perOwner = 2
+	g := New(Config[int]{TLS: &tls.Config{}, MaxHandshakes: 4 * n, PerOwner: perOwner, AcceptRate: 1, AcceptBurst: n})
+	var conns []*fakeConn
+	var waiting []*Conn[int]
+	for range n {
+		c := &fakeConn{from: textAddr("10.0.0.1:1"), closed: make(chan struct{})}
+		conns, waiting = append(conns, c), append(waiting, g.admit(c).(*Conn[int]))
+	}
+	var all sync.WaitGroup
+	for first := range 8 {
+		all.Go(func() {
+			for i := first; i < n; i += 8 {
+				_, err := g.authenticated(waiting[i], 7)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, perOwner, g.Connections(7))
+	require.Equal(t, perOwner, g.Stats().Authenticated)
+	require.EqualValues(t, n-perOwner, g.Stats().Counts[Superseded])
+	open := 0
+	for _, c := range conns {
+		select {
+		case <-c.closed:
+		default:
+			open++
+		}
+	}
+	require.Equal(t, perOwner, open)
+	g.Close()
 }
 
 type fakeConn struct {
