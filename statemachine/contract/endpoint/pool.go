@@ -211,6 +211,12 @@ func (p *pool) next(s *sender) (batch []*pending, wait time.Duration) {
 	if err == nil { // the nonce that was read may be none of the account's
 		err = p.cfg.notServing()
 	}
+	// Up to there none is missing: these wait for their turn, however long the cluster takes for
+	// those before them, or this replica to come here.
+	gap := nonce
+	for s.txs[gap] != nil {
+		gap++
+	}
 	now := time.Now()
 	for n, w := range s.txs {
 		switch {
@@ -218,7 +224,7 @@ func (p *pool) next(s *sender) (batch []*pending, wait time.Duration) {
 			p.finish(s, w, statemachine.Result{}, err)
 		case n < nonce:
 			p.finish(s, w, statemachine.Reject(contract.CodeNonceUsed, nil), nil)
-		case now.After(w.deadline):
+		case n > gap && now.After(w.deadline):
 			p.finish(s, w, statemachine.Reject(contract.CodeNonceAhead, nil), nil)
 		}
 	}

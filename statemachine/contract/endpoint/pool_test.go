@@ -139,6 +139,25 @@ func TestReplacement(t *testing.T) {
 	require.NoError(t, <-outcome)
 }
 
+// What waits for its turn is not too early, however long that takes: of its account none is missing.
+func TestSlowIsNotEarly(t *testing.T) {
+	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) {
+		c.Gap, c.MaxRequestBytes = time.Nanosecond, 1 // a request for each
+	})
+	var txs []*types.Transaction
+	for range 3 {
+		txs = append(txs, s.ann.Send(common.Address{1}, big.NewInt(1), nil))
+	}
+	_, answers, text := s.sendAll("eth_sendRawTransaction", nil, txs...)
+	require.Len(t, answers, len(txs), text)
+	for _, a := range answers {
+		require.Nil(t, a.Error, text)
+	}
+	require.Equal(t, len(txs), s.order.calls)
+	early := s.ann.Sign(&types.LegacyTx{Nonce: 9, Gas: 21000, To: &common.Address{}})
+	require.ErrorContains(t, s.SendTransaction(t.Context(), early), "nonce too high")
+}
+
 func TestBoundsOnWaiting(t *testing.T) {
 	s := newStand(t, func(_ *contract.Genesis, c *endpoint.Config) {
 		c.MaxWaiting, c.MaxWaitingPerSender, c.Gap = 3, 2, time.Hour
