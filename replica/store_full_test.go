@@ -126,14 +126,16 @@ func fillDisk(t *testing.T, dir string) *diskStore {
 	var writers, progress sync.WaitGroup
 	for w := range uint64(4) {
 		progress.Add(1)
+		begun := sync.OnceFunc(progress.Done)
 		writers.Go(func() {
+			defer begun() // the disk below may be full by itself
 			for i := uint64(0); ; i++ {
 				if err := s.Write([]pbft.Record{put(4, w<<32|i, value)}, w == 0); err != nil {
 					assert.ErrorIs(t, err, ErrDiskFull)
 					return
 				}
 				if i == 3 {
-					progress.Done()
+					begun()
 				}
 			}
 		})
