@@ -45,65 +45,67 @@ var anyChain = bytes.Repeat([]byte{1}, crypto.DigestSize)
 
 // A checkpoint wakes all who wait, and then a few of them are answered at a time.
 func TestWokenWatchesAreAnsweredAFewAtATime(t *testing.T) {
-	c := newClientTestCluster(t, nil)
-	b := fedBackend()
-	news, waiting := make(chan struct{}), make(chan struct{}, 1<<10)
-	var certified atomic.Bool
-	b.await = func(ctx context.Context, _ pbft.Height) error {
-		waiting <- struct{}{}
-		select {
-		case <-news:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+	synctest.Test(t, func(t *testing.T) { // who waits for a turn has patience, however long the machine takes
+		c := newClientTestCluster(t, nil)
+		b := fedBackend()
+		news, waiting := make(chan struct{}), make(chan struct{}, 1<<10)
+		var certified atomic.Bool
+		b.await = func(ctx context.Context, _ pbft.Height) error {
+			waiting <- struct{}{}
+			select {
+			case <-news:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-	}
-	var made atomic.Int64
-	proceed := make(chan struct{})
-	b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) {
-		a := &changedBlocks{FeedAnswer: &store.FeedAnswer{State: store.FeedFound}, until: 7}
-		if certified.Load() {
-			a.Links = make([]feed.Link, 1)
+		var made atomic.Int64
+		proceed := make(chan struct{})
+		b.links = func(context.Context, feed.Position, pbft.Height) (*changedBlocks, error) {
+			a := &changedBlocks{FeedAnswer: &store.FeedAnswer{State: store.FeedFound}, until: 7}
+			if certified.Load() {
+				a.Links = make([]feed.Link, 1)
+			}
+			return a, nil
 		}
-		return a, nil
-	}
-	b.pieces = func(ctx context.Context, _ *store.PiecesQuery) (*store.FeedAnswer, error) {
-		made.Add(1)
-		select {
-		case <-proceed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		b.pieces = func(ctx context.Context, _ *store.PiecesQuery) (*store.FeedAnswer, error) {
+			made.Add(1)
+			select {
+			case <-proceed:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return &store.FeedAnswer{State: store.FeedFound, Pieces: [][]byte{make([]byte, feed.PieceBytes)}}, nil
 		}
-		return &store.FeedAnswer{State: store.FeedFound, Pieces: [][]byte{make([]byte, feed.PieceBytes)}}, nil
-	}
-	s := startClientServer(t, c, b, nil)
-	var group sync.WaitGroup
-	few := runtime.GOMAXPROCS(0)
-	clients, each := max(4, few), 8 // one answer is made for each client
-	for i := range clients {
-		p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(byte(1+i))))
-		for range each {
-			group.Go(func() {
-				m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: anyChain, WaitMs: 1 << 30})
-				if err != nil || len(m.Pieces) != 1 {
-					t.Errorf("%v, %v", m, err)
-				}
-			})
+		s := startClientServerOn(t, bufconn.Listen(1<<16), c, b, nil)
+		var group sync.WaitGroup
+		few := runtime.GOMAXPROCS(0)
+		clients, each := max(4, few), 8 // one answer is made for each client
+		for i := range clients {
+			p := api.NewParleyClient(dialClientServer(t, c, s, clientTestKey(byte(1+i))))
+			for range each {
+				group.Go(func() {
+					m, err := p.Watch(testContext(t), &api.WatchRequest{Chain: anyChain, WaitMs: 1 << 30})
+					if err != nil || len(m.Pieces) != 1 {
+						t.Errorf("%v, %v", m, err)
+					}
+				})
+			}
 		}
-	}
-	for range clients * each {
-		<-waiting
-	}
-	turns := &s.service.answers
-	turns.eventually(t, idle) // whoever waits holds nothing
-	certified.Store(true)
-	close(news)
-	turns.eventually(t, func(making, waiting, _ int) bool { return making == few && waiting == clients*each-few })
-	require.LessOrEqual(t, made.Load(), int64(few))
-	close(proceed)
-	group.Wait()
-	require.Equal(t, int64(clients*each), made.Load())
-	turns.eventually(t, idle)
+		for range clients * each {
+			<-waiting
+		}
+		turns := &s.service.answers
+		turns.eventually(t, idle) // whoever waits holds nothing
+		certified.Store(true)
+		close(news)
+		turns.eventually(t, func(making, waiting, _ int) bool { return making == few && waiting == clients*each-few })
+		require.LessOrEqual(t, made.Load(), int64(few))
+		close(proceed)
+		group.Wait()
+		require.Equal(t, int64(clients*each), made.Load())
+		turns.eventually(t, idle)
+	})
 }
 
 // unread is a call for changes whose client does not read the answer.
