@@ -16,7 +16,8 @@ import (
 // again. Every block then has half of the operations that it could have, and one of few
 // costs nearly as much as one of many. So the primary pauses after a commit, until as
 // many operations wait as there were lately, in flight and waiting together: no longer
-// than a block takes, and only if those that are missing usually come within that time.
+// than two blocks take, and only if those that are missing usually come within that time.
+// (What a block of all saves is one of two blocks, and each costs about the same.)
 // That shows only while it is tried, which is done now and then.
 //
 // It belongs to the protocol goroutine and is told the time.
@@ -58,12 +59,16 @@ type gatherCounters struct {
 
 const (
 	gatherTotals = 8
-	// A pause is no longer than a block takes, within limits.
-	gatherMin = 200 * time.Microsecond
-	gatherMax = 10 * time.Millisecond
+	// A pause is no longer than so many blocks take, within limits. Where clients have
+	// connections of their own, their answers and their next operations take as long as a
+	// block does.
+	gatherBlocks = 2
+	gatherMin    = 200 * time.Microsecond
+	gatherMax    = 10 * time.Millisecond
 	// gatherWorth is the share of what is missing that must come within the pause. Of
-	// operations that come at their own pace it is half, or less.
-	gatherWorth = 0.7
+	// operations that come at their own pace it is two thirds, or less: those of the pause,
+	// where those of a block more are missing.
+	gatherWorth = 0.8
 	// gatherTrial is after how many pauses it is judged whether they pay.
 	gatherTrial = 2 * gatherTotals
 	// gatherFade is by how much the pauses before count less with each new one.
@@ -133,7 +138,7 @@ func (g *gather) answered(now time.Time, at gatherView) {
 	slices.Sort(totals[:])
 	g.want = totals[gatherTotals/4] - totals[gatherTotals/4]/gatherPart
 	if g.from, g.have = at.waiting, at.waiting; g.have < g.want {
-		g.until = now.Add(min(max(g.took, gatherMin), gatherMax))
+		g.until = now.Add(min(max(gatherBlocks*g.took, gatherMin), gatherMax))
 	}
 }
 

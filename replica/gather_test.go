@@ -90,6 +90,20 @@ func TestGatherMerges(t *testing.T) {
 	}
 }
 
+// Clients whose answers and next operations are on their way for longer than a block takes
+// are waited for too: apart they would make twice as many blocks.
+func TestGatherWaitsForTwoBlocks(t *testing.T) {
+	m := &gatherModel{takes: 4 * time.Millisecond}
+	m.again = func(i int) time.Duration { return 3*time.Millisecond + time.Duration(i)*200*time.Microsecond }
+	for i := range 16 {
+		m.arrive(time.Duration(i%2) * 3 * time.Millisecond)
+	}
+	m.run(time.Second)
+	for i, b := range m.blocks[20:] {
+		require.Equal(t, 16, b, "block %d", i+20)
+	}
+}
+
 // What comes at its own pace is not held, but for a trial now and then.
 func TestGatherOpenLoop(t *testing.T) {
 	for _, every := range []time.Duration{50 * time.Millisecond, 4 * time.Millisecond, time.Millisecond, 100 * time.Microsecond} {
@@ -172,7 +186,7 @@ func TestGatherHoldsOnlyInPauses(t *testing.T) {
 // However long blocks take, a pause has its limits.
 func TestGatherLimits(t *testing.T) {
 	for takes, pause := range map[time.Duration]time.Duration{
-		0: gatherMin, 4 * time.Millisecond: 4 * time.Millisecond, time.Second: gatherMax,
+		0: gatherMin, 4 * time.Millisecond: gatherBlocks * 4 * time.Millisecond, time.Second: gatherMax,
 	} {
 		g := gather{on: true, took: takes, fresh: 8, totals: [gatherTotals]int{16, 16, 16, 16, 16, 16, 16, 16}}
 		now := time.Unix(1, 0)
