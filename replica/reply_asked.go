@@ -10,9 +10,9 @@ import (
 // session is remembered until it is answered.
 
 // spareFrom is how many replies a block must have for those that nobody asked for to be
-// left out. Of fewer all are sent: they cost little, and who waits alone has
-// the first ones of all replicas.
-const spareFrom = 32
+// left out. Of fewer all are sent: who waits alone has the first ones of all replicas.
+// Where clients have connections of their own, each reply is a message of its own.
+const spareFrom = 4
 
 // want sets which replies the session is to get.
 func (s *replySession) want(what api.Replies) {
