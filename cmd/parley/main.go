@@ -18,6 +18,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "start" {
+		slackenTimers() // before anything else has begun
+	}
 	// The first signal cancels the context, so that everything ends in order; a
 	// second one ends the process as usual.
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}

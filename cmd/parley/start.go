@@ -59,7 +59,10 @@ goes on from there, executing again what the log has beyond the last snapshot. A
 that lost the folder, or part of it, makes it anew from a snapshot.
 
 The garbage collector leaves up to 64 MiB beside what is in use, or half as much again
-where that is more; GOGC and GOMEMLIMIT in the environment win over that.`,
+where that is more; GOGC and GOMEMLIMIT in the environment win over that. On Linux
+timers may be late by half a millisecond, which saves much of the processor time of a
+replica under light load; another timer slack than the usual one, such as systemd's
+TimerSlackNSec, wins over that.`,
 		Example: `  parley start --dir demo/replica-0
   parley start --dir demo/replica-0 --log-format json --log-level debug
   parley start --cluster cluster.json --key key.json --data /var/lib/parley`,
