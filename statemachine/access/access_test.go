@@ -935,3 +935,42 @@ func TestReadingTooMuchIsCharged(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, Audit(v))
 }
+
+// Blocks in which others read all that may be read do not keep administrators from theirs.
+func TestAdministratorsAreNotShutOutByReads(t *testing.T) {
+	s, err := store.Open(t.Context(), store.DefaultConfig())
+	require.NoError(t, err)
+	h, err := Wrap(new(greedy), classify, chain, policy(Open))
+	require.NoError(t, err)
+	m, err := NewMachine(s, h)
+	require.NoError(t, err)
+	l := statemachine.DefaultLimits()
+	l.MaxOpWork, l.MaxBlockWork = 1<<10, 1<<10
+	e := statemachine.NewExecutor(m, l)
+	const now = statemachine.Time(1_700_000_000_000_000_000)
+	height := uint64(0)
+	// block has strangers read everything, and then an administrator's operation.
+	block := func(by *ed25519.Signer, o Operation) *Result {
+		height++
+		b := statemachine.RequestBlock{Height: height, Time: now}
+		for i, op := range []struct {
+			by   *ed25519.Signer
+			data string
+		}{{strangers[0], "get-all"}, {strangers[1], "get-all"}, {by, string(Encode(o))}} {
+			b.Requests = append(b.Requests, statemachine.Request{Client: op.by.Public(), Seq: height, Low: height, Deadline: now + 20, Digest: crypto.Hash("test", fmt.Append(nil, height, i)), Ops: [][]byte{[]byte(op.data)}})
+		}
+		x, err := e.Execute(b)
+		require.NoError(t, err)
+		require.Equal(t, statemachine.CodeBlockWorked, x.Replies[1].Results[0].Code)
+		r, err := DecodeResult(x.Replies[2].Results[0])
+		require.NoError(t, err)
+		require.NoError(t, r.Err())
+		return r
+	}
+	g := Change{SetMembers: []Member{{Key: strangers[0].Public(), Suspended: true}}}
+	for i := range 100 {
+		g.SetRoles = append(g.SetRoles, Role{Name: fmt.Sprint("r", i), Submit: []string{strings.Repeat("a", 60), strings.Repeat("b", 60), strings.Repeat("c", 60), strings.Repeat("d", 60)}})
+	}
+	p := block(ann, &Propose{g})
+	require.True(t, block(bob, &Approve{p.Number, g.Digest()}).Effective)
+}

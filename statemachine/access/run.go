@@ -78,6 +78,9 @@ func (r *run) administrators(s *settings) ([]crypto.PublicKey, error) {
 			return nil, reject(CodeBadSignature, "%v", err)
 		}
 	}
+	// However much others read in this block, and however many members and proposals there
+	// are, whoever can mend the policy is not shut out by that.
+	r.b.Meter().CountsItself()
 	return by, nil
 }
 
@@ -175,11 +178,7 @@ func (r *run) withdraw(o *Withdraw) (*Result, error) {
 }
 
 // effect makes a change and enters it into the audit trail.
-//
-// However many members there are, it is not for being too much work that a change is refused
-// on which the administrators have agreed.
 func (r *run) effect(s *settings, g *Change, by []crypto.PublicKey) (*Result, error) {
-	r.b.Meter().CountsItself()
 	if g.Mode != 0 {
 		s.Mode = g.Mode
 	}
