@@ -287,11 +287,13 @@ func TestCloseAmidTraffic(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, tr := range all {
 		wg.Go(func() {
+			pace := time.NewTicker(time.Millisecond) // who only fills queues lets nobody empty them
+			defer pace.Stop()
 			for {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-pace.C:
 					tr.Send(crypto.ReplicaID((i+1)%3), transport.Bulk, make([]byte, 100<<10))
 					tr.Peers()
 				}
