@@ -14,8 +14,11 @@ import (
 // So who comes waits until the check under way is over, which makes the certificate of
 // most of those that wait superfluous: one for the same statement was found good and is on
 // its way to the node. What the node has taken counts no longer: it says itself what is of
-// use to it (tallyBounds). A bad certificate makes those behind it wait for one check, and
-// nobody gets past the others: the turns come in order.
+// use to it (tallyBounds).
+//
+// A bad certificate makes those behind it wait for one check, and no other one of its sender
+// does: from then on what comes from that peer is checked beside the turns. So traitors
+// hold up this replica's own certificates, and the workers that make them, once each.
 //
 // Safe for concurrent use.
 type bundleTurns struct {
@@ -23,37 +26,54 @@ type bundleTurns struct {
 
 	mu   sync.Mutex
 	good pbft.CheckpointStatement // on its way to the node; zero: none is
+	// bad are the peers that have sent a bad one. Those are members, so there are few.
+	bad map[pbft.ReplicaID]bool
 }
 
-// check runs the check of a certificate for a statement, unless one that was found good
-// is on its way.
-func (t *bundleTurns) check(s *pbft.CheckpointStatement, check func() pbft.Drop) pbft.Drop {
+// check runs the check of a certificate for a statement that a peer sent, unless one that was
+// found good is on its way.
+func (t *bundleTurns) check(from pbft.ReplicaID, s *pbft.CheckpointStatement, check func() pbft.Drop) pbft.Drop {
+	if t.sentBad(from) {
+		return check()
+	}
 	t.turn.Lock()
 	defer t.turn.Unlock()
 	if t.onItsWay(s) {
 		return pbft.DropDuplicate
 	}
 	why := check()
-	if why == pbft.NoDrop {
-		t.mu.Lock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch why {
+	case pbft.NoDrop:
 		t.good = *s
-		t.mu.Unlock()
+	case pbft.DropDuplicate: // of no use any more
+	default:
+		if t.bad == nil {
+			t.bad = map[pbft.ReplicaID]bool{}
+		}
+		t.bad[from] = true
 	}
 	return why
 }
 
 // make makes this replica's own certificate in its turn, whatever others were found good: the
-// tally waits for it.
-func (t *bundleTurns) make(s *pbft.CheckpointStatement, make func() bool) bool {
+// tally waits for it. It tells whether that is good enough in place of a peer's bundle.
+func (t *bundleTurns) make(s *pbft.CheckpointStatement, make func() (enough bool)) (enough bool) {
 	t.turn.Lock()
 	defer t.turn.Unlock()
-	made := make()
-	if made {
+	if enough = make(); enough {
 		t.mu.Lock()
 		t.good = *s
 		t.mu.Unlock()
 	}
-	return made
+	return enough
+}
+
+func (t *bundleTurns) sentBad(from pbft.ReplicaID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bad[from]
 }
 
 func (t *bundleTurns) onItsWay(s *pbft.CheckpointStatement) bool {

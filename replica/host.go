@@ -52,11 +52,11 @@ func (h *nodeHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 	s.aggregate.put(func() {
 		var c *pbft.CheckpointCertificate
 		var culprits []pbft.ReplicaID
-		made := s.stage.turns.make(&p.Statement, func() bool {
+		enough := s.stage.turns.make(&p.Statement, func() bool {
 			c, culprits = s.verifier.AggregateCheckpoint(p)
-			return c != nil
+			return c != nil && s.stage.committed(p.Statement.Height)
 		})
-		if made {
+		if c != nil {
 			if err := s.archive.certified(c); err != nil {
 				s.fail(err)
 				return
@@ -64,7 +64,7 @@ func (h *nodeHost) AggregateCheckpoint(p *pbft.CheckpointPending) {
 		}
 		s.post(func(n *Node) {
 			n.AggregatedCheckpoint(p, c, culprits)
-			if made {
+			if enough {
 				s.stage.turns.taken()
 			}
 		})

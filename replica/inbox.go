@@ -60,7 +60,7 @@ type stageCounts interface {
 }
 
 // tallyBounds are the votes and checkpoints of use, as of a moment ago: the others
-// need not be verified.
+// need not be verified. What is at or below low is committed here.
 type tallyBounds struct {
 	view      pbft.View
 	low, high pbft.Height
@@ -201,8 +201,13 @@ func (in *inbox) run() {
 		for _, raw := range buf {
 			bytes += len(raw)
 		}
-		b := in.stage.verify(in.from, buf, came)
-		if !b.empty() {
+		for at := 0; at < len(buf); {
+			end := at + untilBundle(buf[at:])
+			b := in.stage.verify(in.from, buf[at:end], came[at:end])
+			at = end
+			if b.empty() {
+				continue
+			}
 			if !in.stage.post(func(n *Node) { b.deliver(n); in.stage.delivered(&b); taken <- struct{}{} }) {
 				return
 			}
@@ -210,6 +215,18 @@ func (in *inbox) run() {
 		}
 		in.release(bytes)
 	}
+}
+
+// untilBundle is how many of the messages to verify together: a bundle goes alone. While a good
+// one is on its way others like it are dropped (bundleTurns), so the way must be short: the
+// peer could have sent a good one and with it what takes seconds to verify.
+func untilBundle(raws [][]byte) int {
+	for i, raw := range raws {
+		if pbft.KindOf(raw) == pbft.KindBundle {
+			return max(i, 1)
+		}
+	}
+	return len(raws)
 }
 
 // verifiedBatch is what came out of a batch.
@@ -319,7 +336,7 @@ func (s *verifyStage) verified(from pbft.ReplicaID, m pbft.Message) (v pbft.Veri
 	if !isBundle || s.turns == nil {
 		return s.verifier.Verify(from, m)
 	}
-	why = s.turns.check(&b.Checkpoint.CheckpointStatement, func() pbft.Drop {
+	why = s.turns.check(from, &b.Checkpoint.CheckpointStatement, func() pbft.Drop {
 		if now := s.bounds.Load(); now != nil && !now.advances(b.Height()) {
 			return pbft.DropDuplicate // meanwhile
 		}
@@ -327,6 +344,14 @@ func (s *verifyStage) verified(from pbft.ReplicaID, m pbft.Message) (v pbft.Veri
 		return why
 	})
 	return v, why
+}
+
+// committed tells whether a block is committed here, as of a moment ago. Of a checkpoint
+// above, this replica's own certificate is not enough: a bundle has the commit beside it,
+// and names a snapshot to transfer.
+func (s *verifyStage) committed(h pbft.Height) bool {
+	now := s.bounds.Load()
+	return now != nil && h <= now.low
 }
 
 // delivered notes that the node has taken a batch.
