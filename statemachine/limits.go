@@ -34,8 +34,8 @@ type Limits struct {
 	// left no room is replaced by CodeResultTooLarge.
 	MaxCacheBytes int64
 	// MaxOpWork bounds what one operation reads, and MaxBlockWork what those of a block do
-	// together, in entries and KiB: see [Meter]. What is beyond them is rejected, with
-	// CodeTooMuchWork and CodeBlockWorked.
+	// together, in entries and KiB; one client has a quarter of the latter, or MaxOpWork if that
+	// is more: see [Meter]. What is beyond them is rejected, with CodeTooMuchWork and CodeBlockWorked.
 	MaxOpWork    int64
 	MaxBlockWork int64
 }

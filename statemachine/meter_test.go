@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/parley-bft/parley/crypto"
 )
 
 func tight() Limits {
@@ -20,6 +22,10 @@ func TestMeter(t *testing.T) {
 	require.NoError(t, l.Validate())
 	m := l.meter()
 	op := &Op{Data: make([]byte, 80)}
+	next := func() { // another client's
+		op.Client[0]++
+		m.begin(op)
+	}
 	const free = freeWork + 80/freeWorkBytes
 	require.Equal(t, CodeOK, m.Take(1<<50), "nobody's")
 	for range 100 {
@@ -27,24 +33,26 @@ func TestMeter(t *testing.T) {
 		require.Equal(t, CodeOK, m.Take(free))
 		m.end()
 	}
-	m.begin(op)
+	next()
 	require.Equal(t, CodeTooMuchWork, m.Take(1<<10+1))
-	m.begin(op)
+	next()
 	require.Equal(t, CodeOK, m.Take(1<<10))
 	require.Equal(t, CodeTooMuchWork, m.Take(1))
-	m.begin(op)
+	next()
 	require.Equal(t, CodeOK, m.Take(1000))
 	require.False(t, m.Exhausted())
-	m.begin(op)
-	require.Equal(t, CodeBlockWorked, m.Take(1000))
+	next()
+	require.Equal(t, CodeBlockWorked, m.Take(1000), "of all clients")
+	next()
+	require.Equal(t, CodeOK, m.Take(free+2<<10-(1<<10-free)-(1000-free)))
 	require.True(t, m.Exhausted())
-	m.begin(op)
+	next()
 	require.Equal(t, CodeOK, m.Take(free))
 	require.Equal(t, CodeBlockWorked, m.Take(1))
-	m.begin(op)
+	next()
 	m.CountsItself()
 	require.Equal(t, CodeOK, m.Read(1<<30))
-	m.begin(op)
+	next()
 	require.Equal(t, CodeTooMuchWork, m.Read(1<<30))
 	require.Contains(t, CodeBlockWorked.String(), "submit it again")
 	require.Contains(t, CodeTooMuchWork.String(), "ask for less")
@@ -63,6 +71,33 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// One client has its share of a block's work, and others theirs; what is refused counts.
+func TestMeterOfClients(t *testing.T) {
+	l := tight()
+	l.MaxBlockWork = 8 << 10 // a quarter is 2048
+	m := l.meter()
+	greedy, modest := &Op{Client: crypto.PublicKey{1}}, &Op{Client: crypto.PublicKey{2}}
+	var got []ResultCode
+	for range 100 {
+		m.begin(greedy)
+		got = append(got, m.Take(1000))
+		m.end()
+	}
+	require.Equal(t, []ResultCode{CodeOK, CodeOK, CodeBlockWorked}, got[:3])
+	require.NotContains(t, got[2:], CodeOK)
+	m.begin(greedy)
+	require.True(t, m.Exhausted())
+	require.Equal(t, CodeOK, m.Take(freeWork))
+	for range 2 {
+		m.begin(modest)
+		require.False(t, m.Exhausted())
+		require.Equal(t, CodeOK, m.Take(1000))
+	}
+	m.begin(modest)
+	m.Charge(100)
+	require.True(t, m.Exhausted())
+}
+
 // toiling reads as much as its operations say.
 type toiling struct{ ledger }
 
@@ -76,17 +111,18 @@ func (a *toiling) Apply(b Block) []Result {
 	}, nil)
 }
 
-// The executor gives each block a meter of its own, and each operation its part of it.
+// The executor gives each block a meter of its own, and each client and operation its part of it.
 func TestBlocksAreMetered(t *testing.T) {
 	c := newChain(t, tight())
 	c.Executor = NewExecutor(new(toiling), tight())
 	for seq := range uint64(2) {
 		var codes []ResultCode
-		for _, r := range c.run(10, request(1, seq+1, 1, 50, "1000", "1000", "1", "200"), request(2, seq+1, 1, 50, "1", "2000")) {
+		for _, r := range c.run(10, request(1, seq+1, 1, 50, "1000", "1000", "1"), request(2, seq+1, 1, 50, "1", "2000"),
+			request(3, seq+1, 1, 50, "1000"), request(4, seq+1, 1, 50, "1", "200")) {
 			for _, res := range r.Results {
 				codes = append(codes, res.Code)
 			}
 		}
-		require.Equal(t, []ResultCode{CodeOK, CodeOK, CodeOK, CodeBlockWorked, CodeOK, CodeTooMuchWork}, codes)
+		require.Equal(t, []ResultCode{CodeOK, CodeBlockWorked, CodeOK, CodeOK, CodeTooMuchWork, CodeOK, CodeOK, CodeBlockWorked}, codes)
 	}
 }

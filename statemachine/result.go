@@ -27,9 +27,9 @@ const (
 	// CodeTooMuchWork: the operation reads more than one may ([Limits.MaxOpWork]). Nothing was
 	// changed, and it would end so again.
 	CodeTooMuchWork ResultCode = 7
-	// CodeBlockWorked: those before it in its block have left nothing for what the operation
-	// reads ([Limits.MaxBlockWork]). Nothing was changed: submitted again, in a later block,
-	// it may run.
+	// CodeBlockWorked: those before it in its block, of all clients or of its own, have left nothing
+	// for what the operation reads ([Limits.MaxBlockWork]). Nothing was changed: submitted again, in a
+	// later block, it may run.
 	CodeBlockWorked ResultCode = 8
 
 	// CodeApplication is the first code that is the application's own.

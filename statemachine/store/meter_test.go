@@ -49,14 +49,20 @@ func metered(t testing.TB, l statemachine.Limits) (*Machine, *reader, func(ops .
 	height := uint64(0)
 	return m, h, func(ops ...string) (results []statemachine.Result) {
 		height++
-		r := statemachine.Request{Client: crypto.PublicKey{1}, Seq: height, Low: height, Deadline: 20, Digest: crypto.Hash("test", fmt.Append(nil, height))}
-		for _, op := range ops {
-			r.Ops = append(r.Ops, []byte(op))
+		b := statemachine.RequestBlock{Height: height, Time: 10}
+		for i, op := range ops { // of a client each
+			b.Requests = append(b.Requests, statemachine.Request{
+				Client: crypto.PublicKey{1, byte(i), byte(i >> 8)}, Seq: height, Low: height, Deadline: 20,
+				Digest: crypto.Hash("test", fmt.Append(nil, height, i)), Ops: [][]byte{[]byte(op)},
+			})
 		}
-		x, err := e.Execute(statemachine.RequestBlock{Height: height, Time: 10, Requests: []statemachine.Request{r}})
+		x, err := e.Execute(b)
 		require.NoError(t, err)
-		require.Equal(t, statemachine.Executed, x.Replies[0].Status)
-		return x.Replies[0].Results
+		for _, r := range x.Replies {
+			require.Equal(t, statemachine.Executed, r.Status)
+			results = append(results, r.Results...)
+		}
+		return results
 	}
 }
 
