@@ -158,7 +158,8 @@ func TestSharesHoldNobodyBackAmongEquals(t *testing.T) {
 func TestSharesDoNotShrinkByThemselves(t *testing.T) {
 	before, _ := newClosedLoop(4, 1000, 1, 0, true).perSecond()
 	left, _ := newClosedLoop(4, 1000, 1, 100, true).perSecond()
-	require.Greater(t, left, 0.75*before, "four of five shares")
+	// In larger blocks than before; if the shares shrink it is the same as before, at most.
+	require.Greater(t, left, 1.25*before)
 }
 
 func TestWaitingLeavesOutWhoIsHeldBack(t *testing.T) {
